@@ -1,0 +1,40 @@
+-- description: The reference standard of each lumbar vertebra: the readers' common label, else their consensus, else null.
+-- partitioned by: institution
+-- group: cohort
+with vertebrae as (
+    select subject.institution, subject.patient_id, level.level
+    from subjects as subject
+    cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
+),
+
+readings as (
+    select
+        institution,
+        patient_id,
+        level,
+        max(label) filter (where reader = '1') as reader_1,
+        max(label) filter (where reader = '2') as reader_2,
+        max(label) filter (where reader = 'consensus') as consensus,
+        bool_or(pathological) filter (where reader <> 'consensus') as pathological_by_either,
+        bool_or(pathological) filter (where reader = 'consensus') as pathological_by_consensus
+    from reader_labels
+    where reading = 1
+    group by institution, patient_id, level
+)
+
+select
+    vertebra.institution,
+    vertebra.patient_id,
+    vertebra.level,
+    case when reading.reader_1 = reading.reader_2 then reading.reader_1 else reading.consensus end as label,
+    coalesce(reading.pathological_by_consensus, reading.pathological_by_either, false) as pathological,
+    reading.reader_1,
+    reading.reader_2,
+    reading.reader_1 is distinct from reading.reader_2 as consensus_needed
+from vertebrae as vertebra
+left join readings as reading
+    on
+        vertebra.institution = reading.institution
+        and vertebra.patient_id = reading.patient_id
+        and vertebra.level = reading.level
+order by vertebra.institution, vertebra.patient_id, vertebra.level

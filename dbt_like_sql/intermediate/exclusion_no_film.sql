@@ -1,0 +1,20 @@
+-- description: Patients without a usable film: none was handed over, or all are in quarantine.
+-- partitioned by: institution
+-- group: cohort
+select
+    subject.institution,
+    'patient' as unit,
+    subject.patient_id,
+    cast(null as varchar) as film_id,
+    cast(null as varchar) as level,
+    'no_usable_film' as reason,
+    'exclusion_no_film' as rule,
+    cast(count(header.path) as varchar) || ' films of the patient refused' as evidence
+from subjects as subject
+left join films as film
+    on subject.institution = film.institution and subject.patient_id = film.patient_id
+left join dicom_headers as header
+    on subject.institution = header.institution and subject.patient_id = header.patient_id
+where film.film_id is null
+group by subject.institution, subject.patient_id
+order by subject.institution, subject.patient_id

@@ -1,0 +1,18 @@
+-- description: Patients whose fractures are all pathological (caused by tumour); with an osteoporotic fracture beside it they stay.
+-- partitioned by: institution
+-- group: cohort
+select
+    institution,
+    'patient' as unit,
+    patient_id,
+    cast(null as varchar) as film_id,
+    cast(null as varchar) as level,
+    'pathological_fracture_only' as reason,
+    'exclusion_pathological_only' as rule,
+    string_agg(level, ', ' order by level) filter (where pathological) || ' pathological, no other fracture' as evidence
+from consensus_labels
+group by institution, patient_id
+having
+    count(*) filter (where pathological) > 0
+    and count(*) filter (where label in ('old', 'fresh') and not pathological) = 0
+order by institution, patient_id

@@ -1,0 +1,22 @@
+-- description: Every reason to leave a patient or a vertebra image out. One unit may fall under several rules.
+-- partitioned by: institution
+-- group: cohort
+with rules as (
+    select * from exclusion_all_normal
+    union all
+    select * from exclusion_pathological_only
+    union all
+    select * from exclusion_fracture_condition
+    union all
+    select * from exclusion_no_film
+    union all
+    select * from exclusion_crop_condition
+    union all
+    select * from exclusion_consensus_missing
+    union all
+    select * from exclusion_pathological_vertebra
+)
+
+select institution, unit, patient_id, film_id, level, reason, rule, evidence
+from rules
+order by institution, unit, patient_id, film_id, level, rule, reason

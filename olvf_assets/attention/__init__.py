@@ -1,0 +1,1 @@
+"""Grad-CAM, grid statistics. No metrics of classification."""

@@ -1,0 +1,1 @@
+"""Splits, replication, networks, training, predictions, ensemble. No metrics."""

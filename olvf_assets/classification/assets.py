@@ -1,0 +1,123 @@
+"""Assets of the classifiers: splits, balanced sets, fifteen networks, predictions, ensemble.
+
+What lives here: names, dependencies, partitions. What does not: how anything is done.
+"""
+
+import polars as pl
+
+from olvf_assets.classification.settings import Architecture
+from olvf_assets.classification.tables import (
+    BALANCED_TEST_SET,
+    BALANCED_TRAINING_SET,
+    CHECKPOINTS,
+    ENSEMBLE_PREDICTIONS,
+    FOLD_PREDICTIONS,
+    SPLITS,
+)
+from olvf_assets.foundation.tables import TableRun, table
+
+
+@table(schema=SPLITS)
+def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame) -> pl.DataFrame:
+    """Which development crop is held out, and in which fold each other one validates; a patient is on one side only."""
+    from olvf_assets.classification.splits import make_splits
+
+    return make_splits(vertebra_crops, patient_splits, run.profile.classification.folds)
+
+
+@table(schema=BALANCED_TEST_SET)
+def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+    """The held-out crops, old and fresh ones replicated until the classes balance."""
+    from olvf_assets.classification import replication
+
+    settings = run.profile.classification
+    return replication.balanced_test_set(
+        splits,
+        vertebra_crops,
+        run.store,
+        run.profile.detection.augmentation,
+        run.seed,
+        given=settings.replication.test,
+        report=run.report,
+    )
+
+
+@table(schema=BALANCED_TRAINING_SET)
+def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+    """The training crops, replicated likewise; replicas share the fold of their crop."""
+    from olvf_assets.classification import replication
+
+    settings = run.profile.classification
+    return replication.balanced_training_set(
+        splits,
+        vertebra_crops,
+        run.store,
+        run.profile.detection.augmentation,
+        run.seed,
+        given=settings.replication.train,
+        report=run.report,
+    )
+
+
+@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+def resnet50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
+    """ResNet-50, trained once per fold."""
+    return _trained(run, "resnet50", balanced_training_set)
+
+
+@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+def densenet161_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
+    """DenseNet-161, trained once per fold."""
+    return _trained(run, "densenet161", balanced_training_set)
+
+
+@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+def resnext50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
+    """ResNeXt-50 (32x4d), trained once per fold."""
+    return _trained(run, "resnext50", balanced_training_set)
+
+
+@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu")
+def fold_predictions(
+    run: TableRun,
+    resnet50_checkpoints: pl.DataFrame,
+    densenet161_checkpoints: pl.DataFrame,
+    resnext50_checkpoints: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+    balanced_test_set: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+) -> pl.DataFrame:
+    """Class probabilities of every network for the held-out test set and all crops of external hospitals."""
+    from olvf_assets.classification.predictions import predict
+    from olvf_assets.classification.replication import external_samples
+
+    checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
+    external = [
+        external_samples(vertebra_crops, protocol)
+        for protocol in balanced_test_set["protocol"].unique(maintain_order=True)
+    ]
+    settings = run.profile.classification
+    parts = [
+        predict(checkpoints, samples, dataset, balanced_training_set, run.store, settings, run.seed, run.report)
+        for dataset, samples in (("test", balanced_test_set), ("external", pl.concat(external)))
+    ]
+    return pl.concat(parts)
+
+
+@table(schema=ENSEMBLE_PREDICTIONS)
+def ensemble_predictions(run: TableRun, fold_predictions: pl.DataFrame) -> pl.DataFrame:
+    """Summed probabilities of each fold's three networks and of all fifteen; the highest sum wins."""
+    from olvf_assets.classification import ensemble
+
+    return ensemble.ensemble_predictions(fold_predictions, run.profile.classification.folds)
+
+
+def _trained(run: TableRun, architecture: Architecture, samples: pl.DataFrame) -> pl.DataFrame:
+    from olvf_assets.classification.training import train_folds
+
+    checkpoints = train_folds(
+        architecture, run.folds, samples, run.store, run.profile.classification, run.seed, run.report
+    )
+    for row in checkpoints.iter_rows(named=True):
+        run.notes[f"fold {row['fold']} validation accuracy"] = row["validation_accuracy"]
+    return checkpoints

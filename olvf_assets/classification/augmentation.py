@@ -1,0 +1,50 @@
+"""Table 4: the alterations drawn anew for every picture in every epoch, a batch at a time.
+
+What lives here: scale and rotation as one affine resampling, brightness and contrast, on whichever device the batch is.
+What does not: Table 3 (made once and stored, `replication.py`).
+"""
+
+import math
+
+import torch
+from torch.nn.functional import affine_grid, grid_sample
+
+from olvf_assets.classification.settings import AugmentationRanges
+
+MID_GREY = 0.5
+
+
+def augment_batch(pictures: torch.Tensor, ranges: AugmentationRanges, generator: torch.Generator) -> torch.Tensor:
+    """Return the pictures, each altered at random within Table 4.
+
+    Args:
+        pictures: float, shape (batch, 1, height_px, width_px), grey values 0-255. Not changed.
+        ranges: Table 4.
+        generator: a CPU generator, so that every device sees the same draws.
+
+    Returns:
+        The same shape; values may leave 0-255, as brightness and contrast do not clip.
+    """
+    draws = torch.rand((4, len(pictures)), generator=generator).to(pictures.device)
+    low, high = (math.log(bound) for bound in ranges.scale)
+    scale = torch.exp(low + (high - low) * draws[0])
+    angle = math.radians(ranges.rotation_deg) * (2 * draws[1] - 1)
+    brightness = ranges.brightness * (2 * draws[2] - 1)
+    contrast = torch.exp(math.log(ranges.contrast) * (2 * draws[3] - 1))
+    height, width = pictures.shape[-2:]
+    grid = affine_grid(affine_matrices(scale, angle, height, width), list(pictures.shape), align_corners=False)
+    pictures = grid_sample(pictures, grid.to(pictures.dtype), padding_mode="border", align_corners=False)
+    centre = 255 * MID_GREY
+    gain, shift = contrast.view(-1, 1, 1, 1), 255 * brightness.view(-1, 1, 1, 1)
+    return (pictures - centre) * gain + centre + shift
+
+
+def affine_matrices(scale: torch.Tensor, angle: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Return (batch, 2, 3) matrices from output to input places, in torch's -1..1 coordinates (x, y).
+
+    The content is magnified by `scale` and turned clockwise (as seen, y down) by `angle` radians about the centre;
+    pixels stay square although the picture is not.
+    """
+    cosine, sine, zero = torch.cos(angle) / scale, torch.sin(angle) / scale, torch.zeros_like(scale)
+    rows = [cosine, sine * height / width, zero, -sine * width / height, cosine, zero]
+    return torch.stack(rows, dim=1).view(-1, 2, 3)

@@ -1,0 +1,74 @@
+"""The ensemble: class probabilities summed over networks, the highest sum wins.
+
+What lives here: the three networks of a fold (`ensemble`, as in the thesis) and all fifteen (`ensemble_of_15`), and the
+refusal of incomplete or doubled members. What does not: figures of merit (the evaluation room). Light: no torch.
+"""
+
+import polars as pl
+
+from olvf_assets.classification.settings import ARCHITECTURES
+from olvf_assets.classification.tables import ENSEMBLE_PREDICTIONS
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.vocabulary import CLASSES
+
+PROBABILITIES = [f"p_{name}" for name in CLASSES]
+SAMPLE = ["protocol", "dataset", "institution", "sample_id"]
+ABOUT = ["crop_id", "patient_id", "level", "label", "replica"]
+
+
+class EnsembleError(OlvfError):
+    """The predictions to be summed are doubled, or some members are missing."""
+
+
+def ensemble_predictions(fold_predictions: pl.DataFrame, folds: int) -> pl.DataFrame:
+    """Return table `ensemble_predictions`; probabilities are summed, then divided by the number of networks.
+
+    Args:
+        fold_predictions: table `fold_predictions`, all folds.
+        folds: how many folds there must be.
+
+    Raises:
+        EnsembleError: a sample has a network twice, or not all three networks of all folds.
+    """
+    refuse_incomplete(fold_predictions, folds)
+    per_fold = _summed(fold_predictions, ["fold"], len(ARCHITECTURES)).with_columns(
+        pl.lit("ensemble").alias("model"), pl.col("fold").cast(pl.String)
+    )
+    of_all = _summed(fold_predictions, [], len(ARCHITECTURES) * folds).with_columns(
+        pl.lit("ensemble_of_15").alias("model"), pl.lit("mean").alias("fold")
+    )
+    table = pl.concat([per_fold.select(list(ENSEMBLE_PREDICTIONS)), of_all.select(list(ENSEMBLE_PREDICTIONS))])
+    return table.cast(ENSEMBLE_PREDICTIONS).sort("protocol", "dataset", "institution", "model", "fold", "sample_id")
+
+
+def refuse_incomplete(fold_predictions: pl.DataFrame, folds: int) -> None:
+    """Raise `EnsembleError` unless every sample has each architecture of each fold exactly once."""
+    network = ["architecture", "fold"]
+    doubled = fold_predictions.filter(pl.struct(SAMPLE + network).is_duplicated())
+    if not doubled.is_empty():
+        row = doubled.row(0, named=True)
+        raise EnsembleError(
+            f"fold_predictions: sample {row['sample_id']} has {row['architecture']} of fold {row['fold']} more than "
+            "once; materialise fold_predictions again"
+        )
+    wanted = {(architecture, fold) for architecture in ARCHITECTURES for fold in range(1, folds + 1)}
+    for key, part in fold_predictions.group_by(SAMPLE, maintain_order=True):
+        found = set(part.select(network).iter_rows())
+        if found != wanted:
+            missing = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(wanted - found))
+            unknown = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(found - wanted))
+            raise EnsembleError(
+                f"fold_predictions: sample {key[-1]} ({key[1]}, {key[2]}) lacks [{missing}] and has beyond the "
+                f"{len(wanted)} members [{unknown}]; materialise fold_predictions for every fold"
+            )
+
+
+def _summed(predictions: pl.DataFrame, extra: list[str], members: int) -> pl.DataFrame:
+    """Add up the members of each sample, in the fixed order of architecture and fold, and name the winner."""
+    keys = SAMPLE + extra
+    ordered = predictions.sort([*keys, "architecture", "fold"])
+    sums = ordered[PROBABILITIES].to_numpy().reshape(-1, members, len(CLASSES)).sum(axis=1)
+    table = ordered.gather_every(members).select(keys + ABOUT)
+    winners = [CLASSES[index] for index in sums.argmax(axis=1)]
+    columns = [pl.Series(name, sums[:, index] / members) for index, name in enumerate(PROBABILITIES)]
+    return table.with_columns(*columns, pl.Series("predicted", winners, pl.String))

@@ -1,0 +1,155 @@
+"""Balanced sets: the rarer classes appear again as altered copies.
+
+What lives here: how often each class appears, `balanced_test_set`, `balanced_training_set` and the external samples.
+What does not: the alteration itself (Table 3, `olvf_assets.detection.augmentation`), the on-the-fly augmentation of
+training (Table 4, `augmentation.py`), and which side a crop is on (`splits.py`).
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.foundation.settings import Settings
+from olvf_assets.foundation.vocabulary import CLASSES
+
+CODE_VERSION = 1
+SAMPLES_PER_TASK = 48
+
+Report = Callable[[str], None]
+
+
+def replication_factors(counts: Mapping[str, int], given: Mapping[Any, int] | None = None) -> dict[str, int]:
+    """Return how often each class is to appear.
+
+    Args:
+        counts: crops per class.
+        given: factors that the study fixes; None computes round(normal / class), at least 1.
+    """
+    if given is not None:
+        return {name: given.get(name, 1) for name in CLASSES}
+    normal = counts.get("normal", 0)
+    return {name: max(1, int(normal / counts[name] + 0.5)) if counts.get(name) else 1 for name in CLASSES}
+
+
+def balanced_test_set(
+    splits: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    store: ArtifactStore,
+    ranges: Settings,
+    seed: int,
+    *,
+    given: Mapping[Any, int] | None = None,
+    workers: int = 0,
+    report: Report | None = None,
+) -> pl.DataFrame:
+    """Return table `balanced_test_set`: every held-out crop as replica 0, and altered replicas of the rarer classes.
+
+    Args:
+        splits: table `splits`.
+        vertebra_crops: table `vertebra_crops` of (at least) the development institutions.
+        store: where crops are read and replicas written.
+        ranges: the strengths of Table 3, as `olvf_assets.detection.augmentation.augment` takes them.
+        seed: the profile's seed; each replica's own seed hangs on its sample id alone.
+        given: how often each class appears; None balances.
+        workers: processes, 0 for one per core.
+        report: progress lines.
+    """
+    held_out = splits.filter(pl.col("role") == "test")
+    table = _replicated(held_out, vertebra_crops, store, ranges, seed, given, workers, report)
+    return table.cast(BALANCED_TEST_SET).select(list(BALANCED_TEST_SET))
+
+
+def balanced_training_set(
+    splits: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    store: ArtifactStore,
+    ranges: Settings,
+    seed: int,
+    *,
+    given: Mapping[Any, int] | None = None,
+    workers: int = 0,
+    report: Report | None = None,
+) -> pl.DataFrame:
+    """Return table `balanced_training_set`, like the test set's; replicas share their crop's fold."""
+    training = splits.filter(pl.col("role") == "train")
+    table = _replicated(training, vertebra_crops, store, ranges, seed, given, workers, report)
+    return table.cast(BALANCED_TRAINING_SET).select(list(BALANCED_TRAINING_SET))
+
+
+def external_samples(vertebra_crops: pl.DataFrame, protocol: str) -> pl.DataFrame:
+    """Return all crops of external institutions as unreplicated samples, in the columns of a balanced set."""
+    external = vertebra_crops.filter(pl.col("role") == "external").with_columns(
+        pl.lit(protocol).alias("protocol"),
+        (pl.col("crop_id") + "-r0").alias("sample_id"),
+        pl.lit(None, pl.Int64).alias("fold"),
+        pl.lit(0, pl.Int64).alias("replica"),
+    )
+    return external.select(list(BALANCED_TEST_SET)).cast(BALANCED_TEST_SET).sort("protocol", "sample_id")
+
+
+def _replicated(
+    side: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    store: ArtifactStore,
+    ranges: Settings,
+    seed: int,
+    given: Mapping[Any, int] | None,
+    workers: int,
+    report: Report | None,
+) -> pl.DataFrame:
+    crops = side.join(
+        vertebra_crops.select("institution", "crop_id", "image_path"), on=["institution", "crop_id"], how="left"
+    )
+    parts = []
+    sample_id = pl.col("crop_id") + "-r" + pl.col("replica").cast(pl.String)
+    for (protocol,), part in crops.group_by("protocol", maintain_order=True):
+        factors = replication_factors(dict(part["label"].value_counts().iter_rows()), given)
+        repeats = pl.col("label").replace_strict(factors, return_dtype=pl.Int64)
+        replicas = part.with_columns(pl.int_ranges(0, repeats).alias("replica")).explode("replica")
+        parts.append(replicas.with_columns(sample_id.alias("sample_id")))
+        if report is not None:
+            report(f"protocol {protocol!s}: " + ", ".join(f"{name} x{factor}" for name, factor in factors.items()))
+    samples = pl.concat(parts).sort("protocol", "sample_id")
+    altered = samples.filter(pl.col("replica") > 0).select("sample_id", "image_path").unique().sort("sample_id")
+    paths = _replica_paths(altered, store, ranges, seed, workers, report)
+    samples = samples.join(paths, on="sample_id", how="left")
+    return samples.with_columns(pl.coalesce("replica_path", "image_path").alias("image_path")).drop("replica_path")
+
+
+def _replica_paths(
+    altered: pl.DataFrame, store: ArtifactStore, ranges: Settings, seed: int, workers: int, report: Report | None
+) -> pl.DataFrame:
+    """Return (sample_id, replica_path), made now or by an earlier run with the same crops, ranges and seed."""
+    description = {
+        "code": CODE_VERSION,
+        "crops": fingerprint({"rows": altered.rows()}),
+        "ranges": ranges.model_dump(mode="json"),
+        "seed": seed,
+    }
+    finished = store.work_folder("replicas", description) / "paths.parquet"
+    if not finished.exists():
+        chunks = [list(part.iter_rows()) for part in altered.iter_slices(SAMPLES_PER_TASK)]
+        make = partial(_alter, root=store.root, ranges=ranges, seed=seed)
+        made = parallel_map(make, chunks, workers=workers, what="groups of replicas", report=report)
+        rows = [row for chunk in made for row in chunk]
+        table = pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
+        write_atomically(finished, table.write_parquet)
+    return pl.read_parquet(finished)
+
+
+def _alter(rows: list[tuple[str, str]], root: Path, ranges: Any, seed: int) -> list[tuple[str, str]]:
+    from olvf_assets.detection.augmentation import augment
+
+    store = ArtifactStore(root)
+    made = []
+    for sample_id, image_path in rows:
+        replica = augment(store.load_image(image_path), derive_seed(seed, "replica", sample_id), ranges)
+        made.append((sample_id, store.save_image(replica)[0]))
+    return made

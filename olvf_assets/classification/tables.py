@@ -1,0 +1,89 @@
+"""The tables this room makes.
+
+What lives here: one `pl.Schema` per table, named like the table. What does not: the rows.
+"""
+
+import polars as pl
+from polars.datatypes import DataTypeClass
+
+_CROP: dict[str, DataTypeClass] = {
+    "crop_id": pl.String,
+    "patient_id": pl.String,
+    "institution": pl.String,
+    "level": pl.String,
+    "label": pl.String,
+}
+
+_PROBABILITIES: dict[str, DataTypeClass] = {"p_normal": pl.Float64, "p_old": pl.Float64, "p_fresh": pl.Float64}
+
+# role is `train` or `test`; fold is the one in which the crop validates, null in the test set
+SPLITS = pl.Schema({"protocol": pl.String, **_CROP, "role": pl.String, "fold": pl.Int64})
+
+# replica 0 is the crop itself
+BALANCED_TEST_SET = pl.Schema(
+    {
+        "protocol": pl.String,
+        "sample_id": pl.String,
+        **_CROP,
+        "fold": pl.Int64,
+        "replica": pl.Int64,
+        "image_path": pl.String,
+    }
+)
+BALANCED_TRAINING_SET = BALANCED_TEST_SET
+
+_CHECKPOINT: dict[str, DataTypeClass | pl.DataType] = {
+    "protocol": pl.String,
+    "architecture": pl.String,
+    "fold": pl.Int64,
+    "weights_path": pl.String,
+    "weights_sha256": pl.String,
+    "epochs": pl.Int64,
+    "n_parameters": pl.Int64,
+    "n_training": pl.Int64,
+    "n_validation": pl.Int64,
+    "validation_loss": pl.Float64,
+    "validation_accuracy": pl.Float64,
+    "train_loss_by_epoch": pl.List(pl.Float64),
+    "validation_loss_by_epoch": pl.List(pl.Float64),
+    "validation_accuracy_by_epoch": pl.List(pl.Float64),
+    "seed": pl.Int64,
+    "fingerprint": pl.String,
+}
+CHECKPOINTS = pl.Schema(_CHECKPOINT)
+RESNET50_CHECKPOINTS = DENSENET161_CHECKPOINTS = RESNEXT50_CHECKPOINTS = CHECKPOINTS
+
+_SAMPLE: dict[str, DataTypeClass] = {
+    "sample_id": pl.String,
+    "crop_id": pl.String,
+    "patient_id": pl.String,
+    "level": pl.String,
+    "label": pl.String,
+    "replica": pl.Int64,
+    **_PROBABILITIES,
+}
+
+# dataset is `test` (internal, balanced) or `external`
+FOLD_PREDICTIONS = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,
+        "institution": pl.String,
+        "architecture": pl.String,
+        "fold": pl.Int64,
+        **_SAMPLE,
+    }
+)
+
+# fold is "1".."5" for model `ensemble` and "mean" for `ensemble_of_15`
+ENSEMBLE_PREDICTIONS = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,
+        "institution": pl.String,
+        "model": pl.String,
+        "fold": pl.String,
+        **_SAMPLE,
+        "predicted": pl.String,
+    }
+)

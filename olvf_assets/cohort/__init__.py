@@ -1,0 +1,1 @@
+"""Who is in the study: reader agreement, consensus, exclusions, patient split. No pixels."""

@@ -1,0 +1,26 @@
+"""Assets of the cohort that are not SQL: agreement of the readers, split of the patients.
+
+What lives here: names, dependencies, partitions. What does not: how anything is computed. Consensus, exclusions, cohort
+and flow are SQL models in `dbt_like_sql`.
+"""
+
+import polars as pl
+
+from olvf_assets.cohort.tables import PATIENT_SPLITS, READER_AGREEMENT
+from olvf_assets.foundation.tables import TableRun, table
+
+
+@table(schema=READER_AGREEMENT, by="institution")
+def reader_agreement(run: TableRun, reader_labels: pl.DataFrame) -> pl.DataFrame:
+    """Weighted kappa between the readers and of each reader with himself, with intervals over patients."""
+    from olvf_assets.cohort import agreement
+
+    return agreement.reader_agreement(reader_labels, run.profile.cohort, run.seed)
+
+
+@table(schema=PATIENT_SPLITS)
+def patient_splits(run: TableRun, cohort_vertebrae: pl.DataFrame) -> pl.DataFrame:
+    """Which development patient is held out, and in which fold each other one validates; all training shares it."""
+    from olvf_assets.cohort import patient_split
+
+    return patient_split.patient_splits(cohort_vertebrae, run.profile.cohort, run.seed)

@@ -1,0 +1,1 @@
+"""From a detected box to one equalised 166 x 140 crop. No learning."""

@@ -1,0 +1,23 @@
+"""The asset of the crops.
+
+What lives here: its name and dependencies. What does not: cutting.
+"""
+
+import polars as pl
+
+from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.foundation.arrivals import confirm_taken_in
+from olvf_assets.foundation.tables import TableRun, table
+
+
+@table(schema=VERTEBRA_CROPS, by="institution")
+def vertebra_crops(
+    run: TableRun, cohort_vertebrae: pl.DataFrame, detections: pl.DataFrame, films: pl.DataFrame
+) -> pl.DataFrame:
+    """One equalised 166 x 140 picture per vertebra image of the cohort that the detector found. Intake ends here."""
+    from olvf_assets.crops.crop import crop_vertebrae
+
+    crops = crop_vertebrae(cohort_vertebrae, detections, films, run.store, run.profile.crops, report=run.report)
+    run.notes["vertebra images not detected"] = len(cohort_vertebrae) - len(crops)
+    confirm_taken_in(run.store, run.institution)
+    return crops

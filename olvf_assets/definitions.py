@@ -1,0 +1,9 @@
+"""The operations view: tables partitioned per institution and per fold, with jobs, sensors and the daily schedule.
+
+`workspace.yaml` loads this module.
+"""
+
+from olvf_assets.automation import JOBS, SCHEDULES, SENSORS
+from olvf_assets.graph import build_definitions
+
+defs = build_definitions("operations", jobs=JOBS, sensors=SENSORS, schedules=SCHEDULES)

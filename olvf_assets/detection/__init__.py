@@ -1,0 +1,1 @@
+"""Boxes, imgaug copies, YOLOv5, mAP, detections. No crops."""

@@ -1,0 +1,204 @@
+"""The trained detector asked about films.
+
+What lives here: loading the network, reading and squeezing films beside it, its raw answers in film pixels, and the
+two readings of them: boxes per level for the metric, candidate bodies for the ordering. What does not: deciding which
+candidate is which level (`ordering.py`), measuring (`metrics.py`).
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from olvf_assets.detection.copies import squeeze
+from olvf_assets.detection.ordering import order_levels
+from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.detection.tables import DETECTIONS
+from olvf_assets.detection.training import choose_device
+from olvf_assets.detection.ultralytics_home import prepare_ultralytics
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.vocabulary import LEVELS
+
+if TYPE_CHECKING:
+    import torch
+
+FILMS_PER_BATCH = 16
+MOST_BOXES = 300  # per film, as in ultralytics' validation
+PATIENCE_S = 60.0  # ultralytics gives up on a slow film after 50 ms, which would make results depend on the machine
+
+
+class FilmBoxes(NamedTuple):
+    """Boxes found on one film.
+
+    boxes_px: float64 (n, 4), x0 y0 x1 y1 in film pixels. probabilities: float64 (n, 5), one per level, each 0..1.
+    levels: int64 (n,), index of the level that the box is for; -1 where all five probabilities are kept open.
+    """
+
+    film_id: str
+    boxes_px: np.ndarray
+    probabilities: np.ndarray
+    levels: np.ndarray
+
+
+def detect_levels(
+    films: pl.DataFrame,
+    detector_model: pl.DataFrame,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    *,
+    report: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
+    """Return `detections`: at most one box per level and film, in anatomical order, clipped to the film.
+
+    Args:
+        films: `films` of any institutions.
+        detector_model: `detector_model`, one row.
+        store: where films and weights lie.
+        settings: candidate thresholds, device.
+        report: gets progress lines.
+
+    `confidence` is the network's own probability of the level that the box was given.
+    """
+    sizes = {film["film_id"]: film for film in films.iter_rows(named=True)}
+    rows: list[dict[str, Any]] = []
+    for found in predict_films(films, detector_model, store, settings, candidate_bodies, report=report):
+        film = sizes[found.film_id]
+        for candidate, level in order_levels(found.boxes_px, found.probabilities, settings.candidate_confidence):
+            x0, y0, x1, y1 = (float(value) for value in found.boxes_px[candidate])
+            rows.append(
+                {
+                    "institution": film["institution"],
+                    "film_id": found.film_id,
+                    "level": LEVELS[level],
+                    "x0_px": max(x0, 0.0),
+                    "y0_px": max(y0, 0.0),
+                    "x1_px": min(x1, float(film["width_px"])),
+                    "y1_px": min(y1, float(film["height_px"])),
+                    "confidence": float(found.probabilities[candidate, level]),
+                }
+            )
+    return pl.DataFrame(rows, schema=DETECTIONS).sort("institution", "film_id", "level")
+
+
+def predict_films(
+    films: pl.DataFrame,
+    detector_model: pl.DataFrame,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    read: "Callable[[torch.Tensor, DetectionSettings], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]",
+    *,
+    report: Callable[[str], None] | None = None,
+) -> Iterator[FilmBoxes]:
+    """Yield what `read` (`level_boxes` or `candidate_bodies`) makes of the network's answer, per film by film id.
+
+    Films are read in threads (decoding and resizing leave the interpreter free), the network runs in batches.
+    """
+    if films.is_empty():
+        return
+    prepare_ultralytics(store)
+    import torch
+
+    model, device = _load(detector_model, store, settings)
+    image_px = detector_model["image_px"][0]
+    rows = films.sort("film_id").select("film_id", "image_path", "width_px", "height_px").rows()
+    batches = [rows[start : start + FILMS_PER_BATCH] for start in range(0, len(rows), FILMS_PER_BATCH)]
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(available_cores())
+    try:
+        with ThreadPoolExecutor(settings.workers or available_cores()) as readers:
+            ahead = _read_batch(readers, store, batches[0], image_px)
+            for number, batch in enumerate(batches):
+                pictures = np.stack([picture.result() for picture in ahead])
+                if number + 1 < len(batches):
+                    ahead = _read_batch(readers, store, batches[number + 1], image_px)
+                inputs = torch.from_numpy(pictures)[:, None].to(device).float() / 255
+                with torch.inference_mode():
+                    answers = model(inputs)
+                answers = (answers[0] if isinstance(answers, list | tuple) else answers).cpu()
+                for (film_id, _, width_px, height_px), answer in zip(batch, answers, strict=True):
+                    boxes, probabilities, levels = read(answer, settings)
+                    to_film = np.array([width_px, height_px, width_px, height_px], np.float64) / image_px
+                    yield FilmBoxes(
+                        film_id,
+                        boxes.numpy().astype(np.float64) * to_film,
+                        probabilities.numpy().astype(np.float64),
+                        levels.numpy().astype(np.int64),
+                    )
+                if report is not None and (number % 4 == 3 or number + 1 == len(batches)):
+                    report(f"{min((number + 1) * FILMS_PER_BATCH, len(rows))}/{len(rows)} films searched")
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def level_boxes(
+    answer: "torch.Tensor", settings: DetectionSettings
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Return boxes (n, 4), probabilities (n, 5) and levels (n,) as ultralytics' validation reads an answer.
+
+    Every level of a box above `metric_confidence` counts as a detection of its own; overlaps are dropped per level.
+    The probability stands in the column of the level, the other columns are 0. By falling confidence.
+    """
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    kept = non_max_suppression(
+        answer[None],
+        conf_thres=settings.metric_confidence,
+        iou_thres=settings.metric_iou,
+        multi_label=True,
+        max_det=MOST_BOXES,
+        nc=len(LEVELS),
+        max_time_img=PATIENCE_S,
+    )[0]
+    levels = kept[:, 5].long()
+    probabilities = torch.zeros(len(kept), len(LEVELS))
+    probabilities[torch.arange(len(kept)), levels] = kept[:, 4]
+    return kept[:, :4], probabilities, levels
+
+
+def candidate_bodies(
+    answer: "torch.Tensor", settings: DetectionSettings
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Return boxes (n, 4) of distinct bodies with all five probabilities (n, 5); levels are -1, still open."""
+    import torch
+    from ultralytics.utils.nms import non_max_suppression
+
+    kept, indices = non_max_suppression(
+        answer[None],
+        conf_thres=settings.candidate_confidence,
+        iou_thres=settings.candidate_iou,
+        agnostic=True,
+        max_det=MOST_BOXES,
+        nc=len(LEVELS),
+        max_time_img=PATIENCE_S,
+        return_idxs=True,
+    )
+    probabilities = answer[4 : 4 + len(LEVELS), indices[0].long().reshape(-1)].T
+    return kept[0][:, :4], probabilities, torch.full((len(kept[0]),), -1)
+
+
+def _load(
+    detector_model: pl.DataFrame, store: ArtifactStore, settings: DetectionSettings
+) -> "tuple[torch.nn.Module, torch.device]":
+    """Return the network in evaluation mode, and its device."""
+    import torch
+    from safetensors.torch import load_file
+    from ultralytics.nn.tasks import DetectionModel
+
+    (row,) = detector_model.to_dicts()
+    name = choose_device(settings.device)
+    device = torch.device(name if name == "cpu" else f"cuda:{name}")
+    model = DetectionModel(f"{row['model']}.yaml", ch=1, nc=len(LEVELS), verbose=False)
+    model.load_state_dict(load_file(store.path(row["weights_path"])))
+    return model.to(device).eval().fuse(verbose=False), device
+
+
+def _read_batch(readers: ThreadPoolExecutor, store: ArtifactStore, batch: list[tuple], image_px: int) -> list[Any]:
+    return [readers.submit(_read_film, store, row[1], image_px) for row in batch]
+
+
+def _read_film(store: ArtifactStore, path: str, image_px: int) -> np.ndarray:
+    return squeeze(store.load_image(path), image_px)

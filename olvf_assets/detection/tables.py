@@ -1,0 +1,68 @@
+"""Schemas of the tables that this room makes.
+
+What lives here: column names and types. What does not: how they are filled.
+"""
+
+import polars as pl
+
+BOX = pl.Struct(
+    [
+        pl.Field("level", pl.String),
+        *(pl.Field(name, pl.Float64) for name in ("x0", "y0", "x1", "y1")),  # shares of width and height, 0..1
+    ]
+)
+
+DETECTOR_COPIES = pl.Schema(
+    {
+        "protocol": pl.String(),
+        "institution": pl.String(),
+        "patient_id": pl.String(),
+        "film_id": pl.String(),
+        "copy": pl.Int64(),  # 0: the film as it is
+        "subset": pl.String(),  # train, validation
+        "image_path": pl.String(),
+        "boxes": pl.List(BOX),
+    }
+)
+
+DETECTOR_MODEL = pl.Schema(
+    {
+        "protocol": pl.String(),
+        "model": pl.String(),
+        "weights_path": pl.String(),
+        "weights_sha256": pl.String(),
+        "image_px": pl.Int64(),
+        "epochs": pl.Int64(),
+        "source_weights": pl.String(),
+        "seed": pl.Int64(),
+        "fingerprint": pl.String(),
+        "n_train_images": pl.Int64(),
+        "train_loss_by_epoch": pl.List(pl.Float64),
+    }
+)
+
+DETECTOR_METRICS = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,  # validation, external
+        "level": pl.String,  # L1..L5, all
+        "metric": pl.String,  # map50, map50_95
+        "source": pl.String,  # pycocotools, ultralytics
+        "value": pl.Float64,
+        "n_films": pl.Int64,
+        "n_boxes": pl.Int64,
+    }
+)
+
+DETECTIONS = pl.Schema(
+    {
+        "institution": pl.String,
+        "film_id": pl.String,
+        "level": pl.String,
+        "x0_px": pl.Float64,
+        "y0_px": pl.Float64,
+        "x1_px": pl.Float64,
+        "y1_px": pl.Float64,
+        "confidence": pl.Float64,
+    }
+)

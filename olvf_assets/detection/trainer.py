@@ -1,0 +1,209 @@
+"""Ultralytics' detection trainer, fed from a table and resumable to the bit.
+
+What lives here: the subclasses of ultralytics' dataset and trainer. What does not: when to train, where the result
+goes (`training.py`). Imported only after `prepare_ultralytics`.
+
+Why not ultralytics' own resume: it keeps half-precision averaged weights only and no random state, so a run that was
+killed would end with another detector than one that was not. Here every epoch starts from a seed of its own, and the
+state after each epoch is kept in full precision.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from ultralytics.data.augment import Compose, RandomPerspective
+from ultralytics.data.dataset import YOLODataset
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.torch_utils import init_seeds
+
+from olvf_assets.foundation.artifacts import write_atomically
+from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.foundation.vocabulary import LEVELS
+
+Report = Callable[[str], None]
+Copy = dict[str, Any]  # image_file: absolute path; boxes: as in `detector_copies`
+
+
+class OnBlack(RandomPerspective):
+    """Changes of geometry that leave black where ultralytics leaves grey: beyond a film's field there is no light."""
+
+    def apply_image(self, labels: dict[str, Any], params: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Warp `img` (height, width, 1)."""
+        assert params is not None
+        labels["img"] = cv2.warpAffine(labels["img"], params["M"][:2], dsize=params["size"], borderValue=0)[..., None]
+        labels["resized_shape"] = labels["img"].shape[:2]
+        return labels
+
+
+class CopiesDataset(YOLODataset):
+    """Rows of `detector_copies` as ultralytics wants them: no label files, no cache files."""
+
+    def __init__(self, copies: list[Copy], image_px: int, **options: Any) -> None:
+        self.copies = copies
+        self.image_px = image_px
+        super().__init__(img_path="", imgsz=image_px, **options)
+
+    def get_img_files(self, img_path: str | list[str]) -> list[str]:
+        """Return the absolute paths of the pictures, in the table's order."""
+        return [copy["image_file"] for copy in self.copies]
+
+    def get_labels(self) -> list[dict[str, Any]]:
+        """Return one ultralytics label per picture: classes (n, 1), boxes (n, 4) as centre and size, in shares."""
+        labels = []
+        for copy in self.copies:
+            corners = np.array([[box[k] for k in ("x0", "y0", "x1", "y1")] for box in copy["boxes"]], np.float32)
+            centres = np.hstack([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]])
+            labels.append(
+                {
+                    "im_file": copy["image_file"],
+                    "shape": (self.image_px, self.image_px),
+                    "cls": np.array([[LEVELS.index(box["level"])] for box in copy["boxes"]], np.float32),
+                    "bboxes": centres,
+                    "segments": [],
+                    "keypoints": None,
+                    "normalized": True,
+                    "bbox_format": "xywh",
+                }
+            )
+        return labels
+
+    def build_transforms(self, hyp: Any) -> Compose:
+        """Return ultralytics' transforms with `OnBlack` in the place of its changes of geometry."""
+        transforms = super().build_transforms(hyp)
+        if self.augment:
+            geometry = transforms[0]
+            place = next(i for i, step in enumerate(geometry.tolist()) if isinstance(step, RandomPerspective))
+            old = geometry[place]
+            geometry[place] = OnBlack(old.degrees, old.translate, old.scale, old.shear, 0.0, old.size)
+        return transforms
+
+
+class LevelTrainer(DetectionTrainer):
+    """Trains on `copies`, keeps its state in `state_file` after each epoch, goes on from there if it exists.
+
+    Args:
+        copies: training pictures.
+        state_file: where the state is kept.
+        seed: decides every random choice.
+        threads: CPU threads (ultralytics would leave one core idle).
+        accumulate: batches whose gradients make one optimizer step; an epoch's rest makes a step, too.
+        report: gets one line per epoch.
+        overrides: ultralytics' arguments.
+    """
+
+    # Ultralytics fills these on its way and types them as what they are before: None.
+    model: Any
+    ema: Any
+    optimizer: Any
+    scheduler: Any
+    tloss: Any
+
+    def __init__(
+        self,
+        copies: list[Copy],
+        state_file: Path,
+        seed: int,
+        threads: int,
+        accumulate: int,
+        report: Report,
+        overrides: dict[str, Any],
+    ) -> None:
+        self.copies = copies
+        self.state_file = state_file
+        self.run_seed = seed
+        self.threads = threads
+        self.batches_per_step = accumulate
+        self.report = report
+        self.batches_done = 0
+        self.losses: list[float] = []
+        super().__init__(overrides=overrides)
+        self.add_callback("on_pretrain_routine_end", LevelTrainer.load_state)
+        self.add_callback("on_train_epoch_start", LevelTrainer.seed_epoch)
+
+    def get_dataset(self) -> dict[str, Any]:
+        """Return ultralytics' data description: grey pictures, five levels."""
+        names = dict(enumerate(LEVELS))
+        return {"train": "train", "val": "val", "nc": len(names), "names": names, "channels": 1, "path": ""}
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> CopiesDataset:
+        """Return the training pictures; for validation, which happens elsewhere, a first one to satisfy the loader."""
+        copies = self.copies if mode == "train" else self.copies[:1]
+        return CopiesDataset(
+            copies, self.args.imgsz, data=self.data, augment=mode == "train", hyp=self.args, batch_size=batch
+        )
+
+    def _build_train_pipeline(self) -> None:
+        super()._build_train_pipeline()
+        self.accumulate = 1  # `optimizer_step` counts batches itself, so that an epoch ends with nothing left over
+
+    def optimizer_step(self) -> None:
+        """Step once per `batches_per_step` batches and at the end of the epoch."""
+        self.batches_done += 1
+        if self.batches_done % self.batches_per_step == 0 or self.batches_done == len(self.train_loader):
+            super().optimizer_step()
+
+    def _do_train(self) -> None:
+        """Train, unless the earlier run was killed between its last epoch and the writing of the weights."""
+        if self.state_file.exists() and self._read_state()["epoch"] + 1 == self.epochs:
+            self._setup_train()
+        else:
+            super()._do_train()
+
+    def _read_state(self) -> dict[str, Any]:
+        return torch.load(self.state_file, map_location=self.device, weights_only=True)
+
+    def seed_epoch(self) -> None:
+        """Start an epoch whose order, geometry and worker seeds depend on the seed and the epoch's number only."""
+        epoch_seed = derive_seed(self.run_seed, "epoch", self.epoch)
+        init_seeds(epoch_seed % 2**31, deterministic=True)
+        self.train_loader.generator.manual_seed(epoch_seed)
+        self.train_loader.dataset.buffer.clear()  # pictures that mosaic may draw from
+        self.train_loader.reset()
+        self.batches_done = 0
+
+    def load_state(self) -> None:
+        """Set threads and memory layout and, if an earlier run left its state, go on after its last finished epoch."""
+        torch.set_num_threads(self.threads)
+        self.model.to(memory_format=torch.channels_last)  # a fifth quicker on a CPU, too
+        if not self.state_file.exists():
+            return
+        state = self._read_state()
+        self.model.load_state_dict(state["model"])
+        self.ema.ema.load_state_dict(state["average"])
+        self.ema.updates = state["updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.losses = state["losses"]
+        self.start_epoch = state["epoch"] + 1
+        self.scheduler.last_epoch = self.start_epoch - 1
+        self.report(f"detector: going on after epoch {self.start_epoch}/{self.epochs}")
+
+    def save_model(self) -> bool:
+        """Keep the state after an epoch (called by ultralytics in place of its own checkpoint)."""
+        self.losses.append(float(sum(float(value) for value in self.tloss.values())))
+        state = {
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "average": self.ema.ema.state_dict(),
+            "updates": self.ema.updates,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "losses": self.losses,
+        }
+        write_atomically(self.state_file, lambda temporary: torch.save(state, temporary))
+        self.report(f"detector: epoch {self.epoch + 1}/{self.epochs}, loss {self.losses[-1]:.3f}")
+        return True
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        """Choose nothing by validation: the last epoch counts, so validation films stay unseen."""
+        return {}, 0.0
+
+    def final_eval(self) -> None:
+        """Do nothing: `metrics.py` measures."""
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """Write no CSV: losses are part of `detector_model`."""

@@ -1,0 +1,185 @@
+"""Training the detector.
+
+What lives here: from `detector_copies` to `detector_model`, reused when finished and resumed when killed.
+What does not: the trainer itself (`trainer.py`), measuring (`metrics.py`).
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.detection.tables import DETECTOR_MODEL
+from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, prepare_ultralytics, source_weights_path
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.seeds import derive_seed
+
+CODE_VERSION = "3"
+TRAINING_FIELDS = {
+    *("image_px", "model", "weights", "epochs", "batch", "nominal_batch", "optimizer", "lr0", "lrf", "cosine"),
+    *("momentum", "weight_decay", "warmup_epochs", "geometry"),
+}  # what changes the weights
+FINISHED = "detector.safetensors"
+STATE = "state.pt"
+
+
+def train_detector(
+    detector_copies: pl.DataFrame,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    seed: int,
+    *,
+    protocol: str = "patient",
+    weights_folder: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
+    """Return `detector_model`, one row: the detector trained on the copies of subset `train`.
+
+    The weights are the running average after the last epoch. They are kept as safetensors under the store, so equal
+    copies, settings and seed give the same file on the same machine, also after a kill and a second start.
+
+    Args:
+        detector_copies: `detector_copies`.
+        store: where copies lie and the work folder goes.
+        settings: model and schedule.
+        seed: the profile's seed.
+        protocol: which rows of the copies to use.
+        weights_folder: where named checkpoints lie; `weights` beside the lake when not given.
+        report: gets one line per epoch.
+
+    Raises:
+        MissingWeightsError: if the settings name weights that are not there.
+    """
+    copies = detector_copies.filter(pl.col("protocol") == protocol, pl.col("subset") == "train")
+    copies = copies.sort("film_id", "copy")
+    source = source_weights_path(settings.weights, weights_folder or store.root.parent / "weights")
+    description = {
+        "code": CODE_VERSION,
+        "protocol": protocol,
+        "copies": hashlib.sha256(
+            copies.select("film_id", "copy", "image_path", "boxes").write_ndjson().encode()
+        ).hexdigest(),
+        "settings": settings.model_dump(mode="json", include=TRAINING_FIELDS),
+        "source": hashlib.sha256(source.read_bytes()).hexdigest() if source else RANDOM_WEIGHTS,
+        "seed": seed,
+    }
+    folder = store.work_folder("detector", description)
+    finished = folder / FINISHED
+    if not finished.exists():
+        _train(copies, finished, store, settings, derive_seed(seed, "detector"), source, report or (lambda _: None))
+        (folder / STATE).unlink(missing_ok=True)
+    elif report is not None:
+        report("detector: finished earlier, reused")
+    from safetensors import safe_open
+
+    with safe_open(finished, framework="np") as opened:
+        losses = [float(text) for text in opened.metadata()["losses"].split()]
+    row = {
+        "protocol": protocol,
+        "model": settings.model,
+        "weights_path": finished.relative_to(store.root).as_posix(),
+        "weights_sha256": hashlib.sha256(finished.read_bytes()).hexdigest(),
+        "image_px": settings.image_px,
+        "epochs": settings.epochs,
+        "source_weights": settings.weights if source is None else source.name,
+        "seed": seed,
+        "fingerprint": fingerprint(description),
+        "n_train_images": copies.height,
+        "train_loss_by_epoch": losses,
+    }
+    return pl.DataFrame([row], schema=DETECTOR_MODEL)
+
+
+def choose_device(device: str) -> str:
+    """Return `cpu` or a GPU's number; `auto` takes the first GPU if there is one."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "0" if torch.cuda.is_available() else "cpu"
+
+
+def _train(
+    copies: pl.DataFrame,
+    finished: Path,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    seed: int,
+    source: Path | None,
+    report: Callable[[str], None],
+) -> None:
+    prepare_ultralytics(store)
+    import torch
+    from safetensors.torch import save_file
+
+    from olvf_assets.detection.trainer import LevelTrainer
+
+    threads_before = torch.get_num_threads()
+    trainer = LevelTrainer(
+        copies=[
+            {"image_file": str(store.path(path).resolve()), "boxes": boxes}
+            for path, boxes in zip(copies["image_path"], copies["boxes"].to_list(), strict=True)
+        ],
+        state_file=finished.parent / STATE,
+        seed=seed,
+        threads=available_cores(),
+        accumulate=max(1, math.ceil(settings.nominal_batch / settings.batch)),
+        report=report,
+        overrides=_ultralytics_arguments(settings, finished.parent, seed, source),
+    )
+    try:
+        trainer.train()
+    finally:
+        torch.set_num_threads(threads_before)
+    weights = {name: value.detach().cpu().contiguous() for name, value in trainer.ema.ema.state_dict().items()}
+    losses = " ".join(f"{loss:.6f}" for loss in trainer.losses)
+    write_atomically(finished, lambda temporary: save_file(weights, temporary, metadata={"losses": losses}))
+
+
+def _ultralytics_arguments(settings: DetectionSettings, folder: Path, seed: int, source: Path | None) -> dict[str, Any]:
+    device = choose_device(settings.device)
+    return {
+        "task": "detect",
+        "mode": "train",
+        "model": f"{settings.model}.yaml",
+        "data": "detector_copies",
+        "pretrained": str(source) if source else False,
+        "save_dir": str(folder / "ultralytics"),
+        "exist_ok": True,
+        "plots": False,
+        "val": False,
+        "verbose": False,
+        "deterministic": True,
+        "seed": seed % 2**31,
+        "device": device,
+        "amp": _mixed_precision(device),
+        "workers": settings.workers or min(8, os.cpu_count() or 1),
+        "imgsz": settings.image_px,
+        "epochs": settings.epochs,
+        "patience": settings.epochs,
+        "batch": settings.batch,
+        "nbs": settings.nominal_batch,
+        "optimizer": settings.optimizer,
+        "lr0": settings.lr0,
+        "lrf": settings.lrf,
+        "cos_lr": settings.cosine,
+        "momentum": settings.momentum,
+        "weight_decay": settings.weight_decay,
+        "warmup_epochs": settings.warmup_epochs,
+        "warmup_bias_lr": 0.1 if settings.optimizer == "SGD" else 0.0,
+        "flipud": 0.0,
+        **settings.geometry.model_dump(),
+    }
+
+
+def _mixed_precision(device: str) -> str | bool:
+    """Return ultralytics' `amp`: bfloat16 where the GPU has it (fp16 would start a check that downloads a model)."""
+    import torch
+
+    return "bf16" if device != "cpu" and torch.cuda.is_bf16_supported() else False

@@ -1,0 +1,1 @@
+"""Metrics, intervals, ROC, confusion. No pictures, no training."""

@@ -1,0 +1,27 @@
+"""Settings of the evaluation room: how intervals are drawn and how fine the curves are.
+
+What lives here: `EvaluationSettings`. What does not: the metrics' names, which are a contract (`tables.py`).
+"""
+
+from pydantic import Field
+
+from olvf_assets.foundation.settings import Settings
+
+
+class EvaluationSettings(Settings):
+    """Numbers of the evaluation that a study may vary.
+
+    Attributes:
+        draws: bootstrap draws of patients.
+        confidence: coverage of every interval, 0.95 for the 95 % interval.
+        min_defined_share: share of draws in which a figure must be defined (a resample may miss a class altogether)
+            for its bootstrap interval to be given; below it the interval is NaN.
+        roc_points: most points kept of one ROC curve.
+        probability_tolerance: how far three class probabilities may be from the sum 1 (they are stored as float32).
+    """
+
+    draws: int = Field(ge=1)
+    confidence: float = Field(gt=0, lt=1)
+    min_defined_share: float = Field(ge=0, le=1)
+    roc_points: int = Field(ge=3)
+    probability_tolerance: float = Field(gt=0)

@@ -1,0 +1,1 @@
+"""The floor under all rooms: errors, seeds, settings base, lake, partitions, views. Knows no vertebra."""

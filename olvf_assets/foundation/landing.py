@@ -1,0 +1,183 @@
+"""What a hospital hands over: the landing folder of one institution.
+
+What lives here: the layout of that folder (names of sheets and folders), who the institution is (`institution.toml`)
+and the list of files that arrived (`landing_manifest`). What does not: reading a film or a sheet (room `intake`),
+writing such a folder (room `phantom`).
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
+
+import polars as pl
+
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.settings import Settings
+
+INSTITUTION_FILE = "institution.toml"
+SUBJECTS_FILE = "subjects.csv"
+READERS_FILE = "readers.csv"
+CONDITIONS_FILE = "conditions.csv"
+FILMS_FOLDER = "films"
+BOXES_FOLDER = "boxes"
+BOX_CLASSES_FILE = "boxes/classes.txt"
+SHEET_FILES = (INSTITUTION_FILE, SUBJECTS_FILE, READERS_FILE, CONDITIONS_FILE)
+
+# A program that is still copying gives its file one of these endings; such a file is left for the next run.
+UNFINISHED_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download")
+
+Role = Literal["development", "external"]
+ROLES: tuple[Role, ...] = get_args(Role)
+KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+LANDING_MANIFEST = pl.Schema({"institution": pl.String, "path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String})
+
+
+class LandingError(OlvfError):
+    """The landing folder of an institution cannot be used as it is."""
+
+
+class InstitutionFileError(LandingError):
+    """`institution.toml` is missing or says something that is not understood."""
+
+
+class EmptyLandingError(LandingError):
+    """The landing folder holds no film."""
+
+
+class Institution(Settings):
+    """Who handed the films over. `key` is the folder's name and the partition key everywhere."""
+
+    key: str
+    name: str
+    role: Role
+    country: str | None = None
+    contact: str | None = None
+    note: str | None = None
+
+
+def read_institution(folder: Path) -> Institution:
+    """Return the institution described by `<folder>/institution.toml`.
+
+    Raises:
+        InstitutionFileError: folder or file missing, not TOML, a key unknown or missing, role not understood, or the
+            folder's name cannot serve as key.
+    """
+    path = folder / INSTITUTION_FILE
+    key = folder.name
+    if not folder.is_dir():
+        raise InstitutionFileError(f"{folder} is not a folder; put the hospital's files there (make add-hospital)")
+    if not KEY_PATTERN.fullmatch(key):
+        raise InstitutionFileError(
+            f"{folder}: the folder's name is the institution's key and must be lower-case letters, digits and _, "
+            f"starting with a letter; rename it, for example to {_suggested_key(key)!r}"
+        )
+    if not path.is_file():
+        raise InstitutionFileError(
+            f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
+        )
+    try:
+        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
+    return _checked_institution(path, key, said)
+
+
+def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institution:
+    allowed = [field for field in Institution.model_fields if field != "key"]
+    unknown = sorted(set(said) - set(allowed))
+    if unknown:
+        raise InstitutionFileError(f"{path}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
+    for field in ("name", "role"):
+        if field not in said:
+            raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
+    for field, value in said.items():
+        if not isinstance(value, str) or not value.strip():
+            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {value!r}")
+    if said["role"] not in ROLES:
+        raise InstitutionFileError(
+            f'{path}: role {said["role"]!r} is unknown; write role = "external" (films are only scored) '
+            'or role = "development" (films train the networks)'
+        )
+    return Institution(key=key, **said)
+
+
+def _suggested_key(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return words if KEY_PATTERN.fullmatch(words) else f"hospital_{words}".rstrip("_")
+
+
+def is_sheet(path: str) -> bool:
+    """Return whether a path (posix, relative to the landing folder) is a known sheet or box file, not a film."""
+    parts = PurePosixPath(path)
+    is_box = parts.parts[0] == BOXES_FOLDER and parts.suffix == ".txt"
+    return path in SHEET_FILES or is_box
+
+
+def landing_files(folder: Path) -> list[str]:
+    """Return the sorted paths (posix, relative) of all files that have arrived: no dot-files, none half-copied."""
+    found = []
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts) or path.name.endswith("~"):
+            continue
+        if path.suffix.lower() in UNFINISHED_SUFFIXES or not path.is_file():
+            continue
+        found.append(relative.as_posix())
+    return sorted(found)
+
+
+def landing_manifest(
+    folder: Path,
+    institution: str,
+    workers: int = 0,
+    *,
+    show: Callable[[str], str] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
+    """List the files of a landing folder with their sizes and hashes (table `landing_manifest`).
+
+    Args:
+        folder: the landing folder of one institution.
+        institution: its key.
+        workers: threads (hashing releases the interpreter lock); 0 means one per core.
+        show: turns a path into the path that may be shown, see `intake.safe_paths`; default: as it is.
+        report: told how many files were still being written and left out.
+
+    Raises:
+        EmptyLandingError: the folder is missing, empty, or holds sheets only.
+    """
+    paths = landing_files(folder) if folder.is_dir() else []
+    if all(is_sheet(path) for path in paths):
+        raise EmptyLandingError(
+            f"{folder} holds no films ({len(paths)} sheets); copy the DICOM files to {folder / FILMS_FOLDER}, "
+            "in any folders, and start again"
+        )
+    with ThreadPoolExecutor(workers or available_cores()) as pool:
+        hashed = list(pool.map(lambda path: _size_and_hash(folder / path), paths))
+    rows = [
+        {"institution": institution, "path": show(path) if show else path, "size_bytes": size, "sha256": digest}
+        for path, (size, digest) in zip(paths, hashed, strict=True)
+        if digest is not None
+    ]
+    if report is not None and len(rows) < len(paths):
+        report(f"{len(paths) - len(rows)} files of {institution} are still being written and wait for the next run")
+    return pl.DataFrame(rows, schema=LANDING_MANIFEST).sort("path")
+
+
+def _size_and_hash(path: Path) -> tuple[int, str | None]:
+    """Return (bytes, sha256), with None for the hash of a file that changed while it was read."""
+    try:
+        before = path.stat()
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        after = path.stat()
+    except PermissionError as error:
+        raise LandingError(f"{path} may not be read by this user; run: chmod u+r on it, or take it away") from error
+    unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return after.st_size, digest if unchanged else None

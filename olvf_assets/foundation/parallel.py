@@ -1,0 +1,66 @@
+"""Work spread over processes.
+
+What lives here: one ordered parallel map. Processes are spawned, never forked: polars and torch hold locks in threads.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from typing import Any
+
+PROGRESS_STEPS = 10
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def limit_threads(count: int = 1) -> None:
+    """Keep a worker process to `count` threads, so that workers do not fight over cores."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(count)
+    try:
+        import cv2
+    except ImportError:
+        return
+    cv2.setNumThreads(count)
+
+
+def parallel_map(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    workers: int = 0,
+    what: str = "items",
+    report: Callable[[str], None] | None = None,
+) -> list[Any]:
+    """Return `[function(item) for item in items]`, in order, computed by spawned processes.
+
+    Args:
+        function: a module-level (picklable) function of one argument.
+        items: its arguments.
+        workers: processes; 0 means one per core, 1 (or fewer than two items) means this very process.
+        what: the plural noun for the progress line.
+        report: called with a line such as "40/200 films" ten times along the way.
+    """
+    todo: Sequence[Any] = list(items)
+    count = min(workers or available_cores(), len(todo))
+    if count <= 1:
+        return list(_reported(map(function, todo), len(todo), what, report))
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads)
+    with pool:
+        return list(_reported(pool.map(function, todo, chunksize=1), len(todo), what, report))
+
+
+def _reported(results: Iterable[Any], total: int, what: str, report: Callable[[str], None] | None) -> Iterable[Any]:
+    results = iter(results)
+    step = max(1, -(-total // PROGRESS_STEPS))
+    done = 0
+    while chunk := list(islice(results, step)):
+        yield from chunk
+        done += len(chunk)
+        if report is not None:
+            report(f"{done}/{total} {what}")

@@ -1,0 +1,157 @@
+"""What an asset or a check is, before Dagster sees it.
+
+What lives here: `table` and `check`, the two decorators of every room's `assets.py` and `checks.py`, and `TableRun`,
+what a body is told. What does not: Dagster; `views.py` turns these descriptions into the two views of the graph.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.errors import OlvfError
+
+if TYPE_CHECKING:
+    from olvf_assets.profiles import Profile
+
+Dimension = Literal["institution", "fold"]
+
+
+class TableContractError(OlvfError):
+    """A body returned a table whose columns or types are not the promised ones."""
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """What the body of a table or check knows about the run it is part of.
+
+    Attributes:
+        profile: every number the study may vary.
+        store: pictures and long work under the lake root.
+        data: the data folder (landing/, lake/, reports/, olvf.duckdb).
+        institution: the institution to make, in a table kept per institution; else "".
+        folds: the folds to make, in a table kept per fold; else empty.
+        report: shows a line of progress.
+        notes: what to show beside the materialisation in Dagster's UI.
+    """
+
+    profile: "Profile"
+    store: ArtifactStore
+    data: Path
+    institution: str = ""
+    folds: tuple[int, ...] = ()
+    report: Callable[[str], None] = lambda line: None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int:
+        """Return the profile's seed."""
+        return self.profile.seed
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule over a table. `find` returns the rows that break it; no rows means the rule holds."""
+
+    name: str
+    table: str
+    find: Callable[..., pl.DataFrame]
+    reads: tuple[str, ...]
+    blocking: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake and how to make it.
+
+    Attributes:
+        name: the asset's name, which is the table's name in the lake and the warehouse.
+        make: `make(run, **tables)` returns the rows for `run.institution`, `run.folds` or everything.
+        reads: the tables it needs, as named in its signature.
+        by: the partition column, or None.
+        schema: promised columns and types; None for an SQL model, whose SELECT is its promise.
+        room: the room it belongs to, shown as the group.
+        pool: the concurrency pool it takes, e.g. `gpu`.
+        column_sources: for SQL models, each column's source columns as (table, column).
+    """
+
+    name: str
+    make: Callable[..., pl.DataFrame]
+    reads: tuple[str, ...]
+    by: Dimension | None
+    schema: pl.Schema | None
+    room: str
+    description: str
+    pool: str | None = None
+    column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` with the promised columns in the promised order and types.
+
+        Raises:
+            TableContractError: a column is missing, unexpected or cannot hold the promised type.
+        """
+        if self.schema is None:
+            return frame
+        if set(frame.columns) != set(self.schema):
+            missing, unexpected = set(self.schema) - set(frame.columns), set(frame.columns) - set(self.schema)
+            raise TableContractError(f"table {self.name}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
+        try:
+            return frame.select(self.schema.names()).cast(self.schema)
+        except pl.exceptions.PolarsError as error:
+            raise TableContractError(f"table {self.name}: {error}") from error
+
+
+def table(
+    *, schema: pl.Schema, by: Dimension | None = None, pool: str | None = None
+) -> Callable[[Callable[..., pl.DataFrame]], Table]:
+    """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
+
+    def describe(make: Callable[..., pl.DataFrame]) -> Table:
+        room = make.__module__.split(".")[1]
+        return Table(make.__name__, make, _tables_read(make), by, schema, room, inspect.getdoc(make) or "", pool)
+
+    return describe
+
+
+def check(*, table: str, blocking: bool = True) -> Callable[[Callable[..., pl.DataFrame]], Check]:
+    """Describe a rule over `table` by a function that returns the rows that break it."""
+
+    def describe(find: Callable[..., pl.DataFrame]) -> Check:
+        return Check(find.__name__, table, find, _tables_read(find), blocking, inspect.getdoc(find) or "")
+
+    return describe
+
+
+def all_reads(tables: Sequence[Table], checks: Sequence[Check]) -> dict[str, list[str]]:
+    """Return, for each table, the names of the other tables that it or one of its checks reads, sorted."""
+    reads = {each.name: set(each.reads) for each in tables}
+    for each in checks:
+        reads[each.table].update(each.reads)
+    return {name: sorted(found - {name}) for name, found in reads.items()}
+
+
+def ancestors(name: str, reads: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of all tables that `name` rests on, sorted; `reads` as `all_reads` gives it."""
+    found: set[str] = set()
+    todo = list(reads[name])
+    while todo:
+        upstream = todo.pop()
+        if upstream not in found:
+            found.add(upstream)
+            todo.extend(reads[upstream])
+    return sorted(found)
+
+
+def descendants(name: str, reads: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of all tables that rest on `name`, sorted; `reads` as `all_reads` gives it."""
+    return sorted(each for each in reads if name in ancestors(each, reads))
+
+
+def _tables_read(function: Callable[..., pl.DataFrame]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)[1:]

@@ -1,0 +1,14 @@
+"""The words that every room spells the same.
+
+What lives here: classes, levels and views, in their fixed order. What does not: anything a profile may vary.
+"""
+
+from typing import Literal, get_args
+
+VertebraClass = Literal["normal", "old", "fresh"]
+Level = Literal["L1", "L2", "L3", "L4", "L5"]
+View = Literal["neutral", "flexion", "extension", "thoracic"]
+
+CLASSES: tuple[VertebraClass, ...] = get_args(VertebraClass)
+LEVELS: tuple[Level, ...] = get_args(Level)
+VIEWS: tuple[View, ...] = get_args(View)

@@ -1,0 +1,84 @@
+"""All rooms as one graph.
+
+What lives here: which tables and checks there are, and the definitions of a view. What does not: any of them.
+"""
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, TypeVar
+
+from dagster import Definitions, in_process_executor
+
+from olvf_assets.attention import assets as attention
+from olvf_assets.classification import assets as classification
+from olvf_assets.classification import checks as classification_checks
+from olvf_assets.cohort import assets as cohort
+from olvf_assets.cohort import checks as cohort_checks
+from olvf_assets.crops import assets as crops
+from olvf_assets.crops import checks as crops_checks
+from olvf_assets.detection import assets as detection
+from olvf_assets.evaluation import assets as evaluation
+from olvf_assets.evaluation import checks as evaluation_checks
+from olvf_assets.foundation.lake import Lake
+from olvf_assets.foundation.sql_models import load_models, load_tests
+from olvf_assets.foundation.tables import Check, Dimension, Table, all_reads, descendants
+from olvf_assets.foundation.views import View, build_assets
+from olvf_assets.intake import assets as intake
+from olvf_assets.intake import checks as intake_checks
+from olvf_assets.places import data_folder
+from olvf_assets.profiles import profile_name
+from olvf_assets.reporting import assets as reporting
+from olvf_assets.reporting.assets import warehouse_of
+from olvf_assets.resources import StudyResource
+
+ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
+ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
+NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures")
+Kind = TypeVar("Kind")
+
+
+def all_tables() -> list[Table]:
+    """Return every table of the project, those of SQL models included."""
+    tables = [*_members(ROOMS, Table), *load_models()]
+    return [*tables, warehouse_of(tables)]
+
+
+def tables_by(dimension: Dimension | None) -> list[str]:
+    """Return the names of the tables kept by one partition dimension, or by none."""
+    return [each.name for each in all_tables() if each.by == dimension]
+
+
+def tables_scored_again() -> list[str]:
+    """Return the names of the tables that new crops change without any training."""
+    return ["fold_predictions", *descendants("fold_predictions", all_reads(all_tables(), all_checks()))]
+
+
+def all_checks() -> list[Check]:
+    """Return every check of the project, those of `dbt_like_sql/tests` included."""
+    return [*_members(ROOM_CHECKS, Check), *load_tests()]
+
+
+def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **more: Any) -> Definitions:
+    """Return the definitions of one view.
+
+    Args:
+        view: `operations` (partitioned) or `study` (one run over everything).
+        overrides: resources to use instead of the default ones.
+        more: jobs, sensors and schedules of the view.
+    """
+    data = data_folder()
+    resources = {
+        "study": StudyResource(profile_name=profile_name(), data_folder=str(data)),
+        "lake": Lake(base_dir=str(data / "lake" / "tables")),
+        **(overrides or {}),
+    }
+    return Definitions(
+        assets=build_assets(view, all_tables(), all_checks(), NAMED_BY_USERS, tables_scored_again()),
+        resources=resources,
+        executor=in_process_executor,
+        **more,
+    )
+
+
+def _members(modules: tuple[ModuleType, ...], kind: type[Kind]) -> list[Kind]:
+    return [each for module in modules for each in vars(module).values() if isinstance(each, kind)]

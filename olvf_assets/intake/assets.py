@@ -1,0 +1,136 @@
+"""Assets at the gate: what arrived, headers, pixels, sheets, boxes.
+
+What lives here: names, dependencies, partitions. What does not: how a file is read. `films` and `quarantine` are SQL
+models in `dbt_like_sql/staging`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.intake.tables import (
+    DICOM_HEADERS,
+    FILM_CONDITIONS,
+    FILM_PIXELS,
+    INSTITUTIONS,
+    LANDING_MANIFEST,
+    READER_BOXES,
+    READER_LABELS,
+    SUBJECTS,
+    UNMATCHED_BOXES,
+)
+
+if TYPE_CHECKING:
+    from olvf_assets.intake.boxes import DrawnBoxes
+    from olvf_assets.intake.pseudonyms import Pseudonymiser
+
+
+@table(schema=LANDING_MANIFEST, by="institution")
+def landing_manifest(run: TableRun) -> pl.DataFrame:
+    """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
+    from olvf_assets.foundation.arrivals import note_arrival
+    from olvf_assets.foundation.landing import landing_manifest as list_files
+    from olvf_assets.intake.safe_paths import path_names
+
+    if _is_synthetic(run):
+        from olvf_assets.phantom.hospital import write_hospital
+
+        write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
+    note_arrival(run.store, run.institution, _folder(run))
+    shown = path_names(_folder(run), _names(run)).shown
+    return list_files(_folder(run), run.institution, show=shown, report=run.report)
+
+
+@table(schema=INSTITUTIONS, by="institution")
+def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+    """Name and role of each hospital, from its `institution.toml`."""
+    from olvf_assets.foundation.landing import read_institution
+    from olvf_assets.intake import sheets
+
+    return sheets.institutions(read_institution(_folder(run)))
+
+
+@table(schema=SUBJECTS, by="institution")
+def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+    """Age, sex and intervals of each patient, under a pseudonym."""
+    from olvf_assets.intake import sheets
+
+    return sheets.subjects(_folder(run), _names(run), run.profile.intake)
+
+
+@table(schema=READER_LABELS, by="institution")
+def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+    """What each reader said of each vertebra, and what they agreed on where they differed."""
+    from olvf_assets.intake import sheets
+
+    return sheets.reader_labels(_folder(run), _names(run), run.profile.intake)
+
+
+@table(schema=FILM_CONDITIONS, by="institution")
+def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+    """What may keep a fracture or a single vertebra image out of the study."""
+    from olvf_assets.intake import sheets
+
+    return sheets.film_conditions(_folder(run), _names(run), run.profile.intake)
+
+
+@table(schema=DICOM_HEADERS, by="institution")
+def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
+    """One row per file that could be a film: what its header says, and why it is refused if it is."""
+    from olvf_assets.intake import headers
+
+    found = headers.dicom_headers(
+        _folder(run), landing_manifest, set(subjects["patient_id"]), _names(run), run.profile.intake, report=run.report
+    )
+    run.notes["files refused by their header"] = found["refusal"].count()
+    return found
+
+
+@table(schema=FILM_PIXELS, by="institution")
+def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
+    """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
+    from olvf_assets.intake import pixels
+
+    found = pixels.film_pixels(
+        _folder(run), dicom_headers, run.store, _names(run), run.profile.intake, report=run.report
+    )
+    run.notes["films refused by their pixels"] = found["refusal"].count()
+    return found
+
+
+@table(schema=READER_BOXES, by="institution")
+def reader_boxes(
+    run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame, film_pixels: pl.DataFrame
+) -> pl.DataFrame:
+    """Boxes that a technologist drew around L1 to L5, in pixels of the film."""
+    return _drawn(run, landing_manifest, dicom_headers, film_pixels).reader_boxes
+
+
+@table(schema=UNMATCHED_BOXES, by="institution")
+def unmatched_boxes(
+    run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame, film_pixels: pl.DataFrame
+) -> pl.DataFrame:
+    """Box files whose film is not there; they go to `quarantine`."""
+    return _drawn(run, landing_manifest, dicom_headers, film_pixels).unmatched_boxes
+
+
+def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels: pl.DataFrame) -> "DrawnBoxes":
+    from olvf_assets.intake.boxes import drawn_boxes
+
+    return drawn_boxes(_folder(run), manifest, headers, pixels, names=_names(run), settings=run.profile.intake)
+
+
+def _folder(run: TableRun) -> Path:
+    return run.data / "landing" / run.institution
+
+
+def _is_synthetic(run: TableRun) -> bool:
+    return run.institution in run.profile.phantom.institutions
+
+
+def _names(run: TableRun) -> "Pseudonymiser":
+    from olvf_assets.intake.pseudonyms import pseudonymiser
+
+    return pseudonymiser(run.institution, _is_synthetic(run), run.data)

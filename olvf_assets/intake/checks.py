@@ -1,0 +1,40 @@
+"""The gate: Great Expectations suites over headers, subjects, labels and boxes.
+
+What lives here: which table is validated. What does not: the expectations themselves (`expectations.py`).
+"""
+
+import polars as pl
+
+from olvf_assets.foundation.tables import TableRun, check
+
+
+@check(table="dicom_headers")
+def dicom_headers_meet_expectations(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
+    """Schema, ranges, allowed values and uniqueness of the accepted headers."""
+    return _failures(run, "dicom_headers", dicom_headers)
+
+
+@check(table="subjects")
+def subjects_meet_expectations(run: TableRun, subjects: pl.DataFrame) -> pl.DataFrame:
+    """Schema, ranges, allowed values and uniqueness of the subjects."""
+    return _failures(run, "subjects", subjects)
+
+
+@check(table="reader_labels")
+def reader_labels_meet_expectations(run: TableRun, reader_labels: pl.DataFrame) -> pl.DataFrame:
+    """Schema, allowed values and uniqueness of the readings."""
+    return _failures(run, "reader_labels", reader_labels)
+
+
+@check(table="reader_boxes")
+def reader_boxes_meet_expectations(run: TableRun, reader_boxes: pl.DataFrame) -> pl.DataFrame:
+    """Schema, ranges and uniqueness of the drawn boxes."""
+    return _failures(run, "reader_boxes", reader_boxes)
+
+
+def _failures(run: TableRun, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+    from olvf_assets.intake.expectations import validate
+
+    schema = {"expectation": pl.String, "column": pl.String, "n_rows": pl.Int64, "rows": pl.String}
+    failures = validate(name, frame, run.profile.intake).failures
+    return pl.DataFrame([{**each, "rows": str(each["rows"])} for each in failures], schema=schema)

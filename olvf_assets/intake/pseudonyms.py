@@ -1,0 +1,103 @@
+"""Keyed pseudonyms: the only names of patients and films beyond this room.
+
+What lives here: the key (from where, with what care) and the pseudonyms made with it. What does not: which header
+fields are read (`headers`), hiding identifiers in file names (`safe_paths`).
+
+HMAC-SHA256 over the original identifier: the same film always gets the same pseudonym, so tables can be joined and
+rebuilt, and without the key nobody can enumerate record numbers to find a person. Losing the key loses the linkage,
+leaking it makes the pseudonyms guessable: it belongs to the hospital's data custodian.
+"""
+
+import hmac
+import os
+import secrets
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from olvf_assets.foundation.errors import OlvfError
+
+KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
+KEY_FILE = "pseudonym.key"
+SHORTEST_KEY = 16
+# Synthetic hospitals have no one to protect, and their tables must be equal on every machine.
+SYNTHETIC_KEY = b"OLVF synthetic hospitals: a public key that protects nobody"
+
+
+class PseudonymKeyError(OlvfError):
+    """There is no usable key to make pseudonyms with."""
+
+
+@dataclass(frozen=True)
+class Pseudonymiser:
+    """Turns the identifiers of one institution into pseudonyms. Picklable; its repr does not show the key."""
+
+    institution: str
+    key: bytes = field(repr=False)
+    synthetic: bool = False
+
+    def patient(self, patient_id: str) -> str:
+        """Return "P" and 16 hex digits for a hospital's patient id (spaces around it do not count)."""
+        return "P" + self._digest("patient", f"{self.institution}|{patient_id.strip()}").hex()[:16]
+
+    def film(self, sop_instance_uid: str) -> str:
+        """Return "F" and 16 hex digits for a SOP instance UID."""
+        return "F" + self._digest("film", sop_instance_uid.strip()).hex()[:16]
+
+    def uid(self, original: str) -> str:
+        """Return a valid UID `2.25.<128-bit integer>` (PS3.5 B.2) for an original UID."""
+        return f"2.25.{int.from_bytes(self._digest('uid', original.strip())[:16], 'big')}"
+
+    def _digest(self, kind: str, text: str) -> bytes:
+        return hmac.digest(self.key, f"{kind}|{text}".encode(), "sha256")
+
+
+def pseudonymiser(institution: str, synthetic: bool, data_dir: Path) -> Pseudonymiser:
+    """Return the pseudonymiser of an institution, see `pseudonym_key`."""
+    return Pseudonymiser(institution, pseudonym_key(institution, synthetic, data_dir), synthetic)
+
+
+def pseudonym_key(institution: str, synthetic: bool, data_dir: Path) -> bytes:
+    """Return the secret key for an institution.
+
+    Args:
+        institution: its key (for the message).
+        synthetic: a hospital made by `phantom`; uses the fixed public key.
+        data_dir: the project's data folder, where `pseudonym.key` may lie.
+
+    Raises:
+        PseudonymKeyError: a real institution and neither environment variable nor key file, a key that is too short,
+            or a key file that others may read.
+    """
+    if synthetic:
+        return SYNTHETIC_KEY
+    path = data_dir / KEY_FILE
+    if text := os.environ.get(KEY_VARIABLE, "").strip():
+        return _checked_key(text, f"environment variable {KEY_VARIABLE}")
+    if not path.is_file():
+        raise PseudonymKeyError(
+            f"no key to make pseudonyms for {institution}: set {KEY_VARIABLE} to a secret of at least {SHORTEST_KEY} "
+            f"characters, or let `make add-hospital` write {path}; keep a copy, without it patients cannot be linked"
+        )
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise PseudonymKeyError(f"{path} may be read by others on this machine; run: chmod 600 {path}")
+    return _checked_key(path.read_text(encoding="utf-8").strip(), str(path))
+
+
+def make_key_file(data_dir: Path) -> Path:
+    """Write a new random key to `<data_dir>/pseudonym.key` (readable by the owner only) unless there is one."""
+    path = data_dir / KEY_FILE
+    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    return path
+
+
+def _checked_key(text: str, source: str) -> bytes:
+    if len(text) < SHORTEST_KEY:
+        raise PseudonymKeyError(f"the key in {source} has {len(text)} characters; at least {SHORTEST_KEY} are needed")
+    return text.encode()

@@ -1,0 +1,111 @@
+"""Schemas of the tables that the room `intake` makes. SQL models (`films`, `quarantine`) are not listed here."""
+
+import polars as pl
+
+from olvf_assets.foundation.landing import LANDING_MANIFEST
+
+__all__ = [
+    "DICOM_HEADERS",
+    "FILM_CONDITIONS",
+    "FILM_PIXELS",
+    "INSTITUTIONS",
+    "LANDING_MANIFEST",
+    "READER_BOXES",
+    "READER_LABELS",
+    "SUBJECTS",
+    "UNMATCHED_BOXES",
+]
+
+INSTITUTIONS = pl.Schema({"institution": pl.String, "name": pl.String, "role": pl.String})
+
+DICOM_HEADERS = pl.Schema(
+    {
+        "institution": pl.String,
+        "path": pl.String,
+        "sha256": pl.String,
+        "sop_instance_uid": pl.String,
+        "film_id": pl.String,
+        "patient_id": pl.String,
+        "view": pl.String,
+        "rows": pl.Int64,
+        "columns": pl.Int64,
+        "pixel_mm": pl.Float64,
+        "bits_stored": pl.Int64,
+        "photometric": pl.String,
+        "kvp": pl.Float64,
+        "sid_mm": pl.Float64,
+        "detector": pl.String,
+        "refusal": pl.String,
+        "refusal_detail": pl.String,
+    }
+)
+
+FILM_PIXELS = pl.Schema(
+    {
+        "institution": pl.String,
+        "path": pl.String,
+        "film_id": pl.String,
+        "image_path": pl.String,
+        "pixel_sha256": pl.String,
+        "voi": pl.String,
+        "refusal": pl.String,
+        "refusal_detail": pl.String,
+    }
+)
+
+SUBJECTS = pl.Schema(
+    {
+        "institution": pl.String,
+        "patient_id": pl.String,
+        "sex": pl.String,
+        "age_years": pl.Int64,
+        "onset_to_film_days": pl.Int64,
+        "mri_delay_days": pl.Int64,
+    }
+)
+
+READER_LABELS = pl.Schema(
+    {
+        "institution": pl.String,
+        "patient_id": pl.String,
+        "level": pl.String,
+        "reader": pl.String,
+        "reading": pl.Int64,
+        "label": pl.String,
+        "pathological": pl.Boolean,
+    }
+)
+
+FILM_CONDITIONS = pl.Schema(
+    {
+        "institution": pl.String,
+        "patient_id": pl.String,
+        "level": pl.String,
+        "view": pl.String,
+        "scope": pl.String,
+        "condition": pl.String,
+        "height_ratio": pl.Float64,
+    }
+)
+
+READER_BOXES = pl.Schema(
+    {
+        "institution": pl.String,
+        "film_id": pl.String,
+        "level": pl.String,
+        "x0_px": pl.Float64,
+        "y0_px": pl.Float64,
+        "x1_px": pl.Float64,
+        "y1_px": pl.Float64,
+    }
+)
+
+UNMATCHED_BOXES = pl.Schema(
+    {
+        "institution": pl.String,
+        "path": pl.String,
+        "sha256": pl.String,
+        "reason": pl.String,
+        "detail": pl.String,
+    }
+)

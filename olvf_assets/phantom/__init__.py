@@ -1,0 +1,1 @@
+"""The synthetic hospital: anatomy, projection, DICOM and reader sheets. No reading of what a hospital sent."""

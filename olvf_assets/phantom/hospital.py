@@ -1,0 +1,192 @@
+"""A synthetic hospital's landing folder.
+
+What lives here: the files a hospital hands over (films, reader sheets, subject sheet, conditions, boxes, who it is),
+written once, resumed after a kill, left alone when done. What does not: what stands in them (`plan.py`, `readers.py`,
+`film.py`).
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from olvf_assets.foundation.artifacts import fingerprint, write_atomically
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
+from olvf_assets.phantom.readers import read_patients
+from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
+
+CODE_VERSION = 5  # raise it whenever the same settings and seed would give other files
+RECORD_FILE = ".phantom.json"
+
+
+class ForeignFolderError(OlvfError):
+    """The landing folder holds files that the phantom did not write."""
+
+
+class UnknownInstitutionError(OlvfError):
+    """The settings describe no synthetic institution of that key."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    folder: Path
+    patient: PatientPlan
+    plan: FilmPlan
+    site: SyntheticInstitution
+
+
+def write_hospital(
+    folder: Path,
+    key: str,
+    settings: PhantomSettings,
+    seed: int,
+    *,
+    workers: int = 0,
+    report: Callable[[str], None] | None = None,
+) -> None:
+    """Write the landing folder of a synthetic institution, or finish or leave what is already there.
+
+    Args:
+        folder: the landing folder, data/landing/<key>; made if needed.
+        key: one of `settings.institutions`.
+        settings: the study's phantom settings; others than those of the last time rewrite the folder.
+        seed: the study's; so does another seed.
+        workers: processes; 0 means one per core.
+        report: called with lines of progress.
+
+    Raises:
+        UnknownInstitutionError: no such synthetic institution.
+        ForeignFolderError: the folder holds files but no record that the phantom made them. Nothing is touched.
+    """
+    if key not in settings.institutions:
+        keys = ", ".join(sorted(settings.institutions)) or "none"
+        raise UnknownInstitutionError(f"phantom.institutions has no {key}; it has: {keys}. Add it to the profile.")
+    site = settings.institutions[key]
+    mark = _mark(key, settings, seed)
+    record = _read_record(folder)
+    known = [folder / path for path in record.get("files", [])]
+    if record.get("fingerprint") == mark and record.get("complete") and all(path.exists() for path in known):
+        return
+    if record.get("fingerprint") != mark:
+        _remove(known)
+    if record:
+        _remove(list(folder.rglob(".partial-*")))  # left by a killed run
+    patients = plan_hospital(key, settings, seed)
+    sheets = hospital_sheets(patients, site)
+    jobs = [_Job(folder, patient, plan, site) for patient in patients for plan in patient.films]
+    files = sorted([*sheets, *(path for job in jobs for path in _film_files(job))])
+    _write_record(folder, mark, files, complete=False)
+    for path, text in sheets.items():
+        _write_text(folder / path, text)
+    todo = [job for job in jobs if not all((folder / path).exists() for path in _film_files(job))]
+    if report is not None and len(todo) < len(jobs):
+        report(f"{len(jobs) - len(todo)} of {len(jobs)} films were there already")
+    parallel_map(_write_film_and_boxes, todo, workers=workers, what="films", report=report)
+    _write_record(folder, mark, files, complete=True)
+
+
+def hospital_sheets(patients: Sequence[PatientPlan], site: SyntheticInstitution) -> dict[str, str]:
+    """Return the text of every sheet by its path in the landing folder."""
+    subjects = (
+        (each.patient_id, each.sex, each.age_years, each.film_date, each.onset_date or "", each.mri_date)
+        for each in patients
+    )
+    readings = (
+        (each.patient_id, each.level, each.reader, each.reading, each.label, int(each.pathological))
+        for each in read_patients(patients, site.readers)
+    )
+    conditions = (
+        (one.patient_id, each.level, each.view or "", each.condition, each.scope, _number(each.height_ratio))
+        for one in patients
+        for each in one.conditions
+    )
+    toml = "\n".join(f"{name} = {json.dumps(value)}" for name, value in (
+        ("name", site.name), ("role", site.role), ("country", site.country),
+        ("note", "Synthetic hospital made by olvf_assets.phantom; no patient of it exists"),
+    ))  # fmt: skip
+    return {
+        "institution.toml": toml + "\n",
+        "subjects.csv": _csv(("patient_id", "sex", "age_years", "film_date", "onset_date", "mri_date"), subjects),
+        "readers.csv": _csv(("patient_id", "level", "reader", "reading", "label", "pathological"), readings),
+        "conditions.csv": _csv(("patient_id", "level", "view", "condition", "scope", "height_ratio"), conditions),
+        "boxes/classes.txt": "\n".join(LEVELS) + "\n",
+    }
+
+
+def _write_film_and_boxes(job: _Job) -> None:
+    from olvf_assets.phantom.dicom import make_dataset, write_film
+    from olvf_assets.phantom.film import annotate, render_film
+
+    film = render_film(job.patient, job.plan, job.site)
+    film_path, box_path = (job.folder / path for path in _film_files(job))
+    boxes = annotate(film.outlines, film.beam, derive_seed(job.patient.seed, "annotator", job.plan.view))
+    height, width = film.pixels.shape
+    lines = [
+        f"{LEVELS.index(level)} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} "
+        f"{(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
+        for level, (x0, y0, x1, y1) in boxes.items()
+    ]
+    _write_text(box_path, "".join(lines))
+    dataset = make_dataset(film, job.patient, job.plan, job.site)
+    write_atomically(film_path, lambda temporary: write_film(temporary, dataset))
+
+
+def _film_files(job: _Job) -> tuple[str, str]:
+    return f"films/{job.patient.patient_id}/{job.plan.stem}.dcm", f"boxes/{job.plan.stem}.txt"
+
+
+def _remove(files: Sequence[Path]) -> None:
+    """Delete files, and the folders that stay empty behind them."""
+    for path in files:
+        path.unlink(missing_ok=True)
+    for parent in sorted({path.parent for path in files}, reverse=True):
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _mark(key: str, settings: PhantomSettings, seed: int) -> str:
+    own = settings.institutions[key].model_dump(mode="json")
+    knobs = settings.model_dump(mode="json", exclude={"institutions"})
+    return fingerprint({"key": key, "institution": own, **knobs, "seed": seed, "code": CODE_VERSION})
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RECORD_FILE
+    if path.exists():
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
+    if folder.exists() and any(folder.iterdir()):
+        raise ForeignFolderError(
+            f"{folder} holds files that the phantom did not write (no {RECORD_FILE}) and is left as it is. If these "
+            f"are a hospital's films, take {folder.name} out of phantom.institutions in the profile; otherwise move "
+            "the folder away and start again"
+        )
+    return {}
+
+
+def _write_record(folder: Path, mark: str, files: list[str], *, complete: bool) -> None:
+    text = json.dumps({"fingerprint": mark, "complete": complete, "files": files}, indent=1)
+    _write_text(folder / RECORD_FILE, text)
+
+
+def _write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

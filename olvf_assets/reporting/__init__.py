@@ -1,0 +1,1 @@
+"""Figures, the report page and the printed tables. Computes no result of its own."""

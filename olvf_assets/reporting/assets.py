@@ -1,0 +1,96 @@
+"""Assets at the end: pictures, the report page, the warehouse.
+
+What lives here: names and dependencies. What does not: drawing, writing.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from olvf_assets.foundation.tables import Table, TableRun, table
+from olvf_assets.reporting.tables import REPORT_FIGURES, WAREHOUSE
+
+
+@table(schema=REPORT_FIGURES)
+def report_figures(
+    run: TableRun,
+    roc_curves: pl.DataFrame,
+    test_metrics: pl.DataFrame,
+    external_metrics: pl.DataFrame,
+    confusion_matrices: pl.DataFrame,
+    films: pl.DataFrame,
+    reader_boxes: pl.DataFrame,
+    detections: pl.DataFrame,
+    detector_metrics: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    ensemble_predictions: pl.DataFrame,
+    reader_agreement: pl.DataFrame,
+    participant_flow: pl.DataFrame,
+    institutions: pl.DataFrame,
+    gradcam_section_means: pl.DataFrame,
+    gradcam_statistics: pl.DataFrame,
+    gradcam_examples: pl.DataFrame,
+) -> pl.DataFrame:
+    """The report: every picture, and one page that holds them with the main tables."""
+    from olvf_assets.attention.picture import attention_picture
+    from olvf_assets.reporting.gallery import Picture, draw_gallery, figure_table
+    from olvf_assets.reporting.page import write_report
+
+    folder = run.data / "reports"
+    tables = {
+        "roc_curves": roc_curves,
+        "test_metrics": test_metrics,
+        "external_metrics": external_metrics,
+        "confusion_matrices": confusion_matrices,
+        "films": films,
+        "reader_boxes": reader_boxes,
+        "detections": detections,
+        "detector_metrics": detector_metrics,
+        "vertebra_crops": vertebra_crops,
+        "ensemble_predictions": ensemble_predictions,
+        "reader_agreement": reader_agreement,
+        "participant_flow": participant_flow,
+    }
+    pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
+    attention = Picture(
+        "attention",
+        "Where the network looks",
+        "Grad-CAM of the test set in 6 x 8 sections, by predicted class (thesis, Figures 9 and 10).",
+        folder / "attention.png",
+    )
+    attention_picture(
+        gradcam_section_means,
+        gradcam_statistics,
+        gradcam_examples,
+        run.store,
+        attention.path,
+        significance=run.profile.attention.significance,
+    )
+    pictures.append(attention)
+    synthetic = any(key in run.profile.phantom.institutions for key in institutions["institution"])
+    page = write_report(folder, pictures, tables, run.profile.name, synthetic)
+    run.notes["page"] = str(page)
+    return figure_table(pictures, folder)
+
+
+def warehouse_of(tables: Sequence[Table]) -> Table:
+    """Return the asset that puts `tables` into `olvf.duckdb`, all at once, at the very end."""
+
+    def write(run: TableRun, **frames: pl.DataFrame) -> pl.DataFrame:
+        from olvf_assets.reporting.comments import COLUMN_COMMENTS
+        from olvf_assets.reporting.warehouse import build_warehouse
+
+        path = run.data / "olvf.duckdb"
+        counts = build_warehouse(frames, path, {each.name: each.description for each in tables}, COLUMN_COMMENTS)
+        run.notes["file"] = str(path)
+        return pl.DataFrame({"table": list(counts), "n_rows": list(counts.values())}, schema=WAREHOUSE)
+
+    return Table(
+        name="warehouse",
+        make=write,
+        reads=tuple(each.name for each in tables),
+        by=None,
+        schema=WAREHOUSE,
+        room="reporting",
+        description="All tables in one DuckDB file, built beside the old one and put in its place.",
+    )

@@ -1,0 +1,81 @@
+"""How every picture of the report looks and is saved.
+
+What lives here: colours, fonts, panels, saving without dates. What does not: what a picture shows.
+"""
+
+import math
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from olvf_assets.foundation.artifacts import write_atomically
+
+# Distinct to colour-blind readers (Paul Tol, "bright" and "high-contrast" schemes) and in grey print.
+CLASS_COLOURS = {"normal": "#0077BB", "old": "#DD9922", "fresh": "#AA3377"}
+INK = "#222222"
+FAINT = "#8A8F98"
+GRID = "#E3E6EA"
+BACKGROUND = "#FFFFFF"
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+}
+
+
+def styled() -> AbstractContextManager[None]:
+    """Return the context in which axes are made and filled; the caller's own matplotlib settings do not show."""
+    return matplotlib.rc_context(STYLE)
+
+
+def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes, object (rows, columns); width and height of one panel in inches."""
+    with styled():
+        figure = Figure(figsize=(columns * width, rows * height), layout="constrained", facecolor=BACKGROUND)
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes
+
+
+def wrapped_panels(count: int, most_columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` axes in rows of at most `most_columns`; places left over are blank."""
+    columns = max(1, min(count, most_columns))
+    figure, axes = panels(max(1, math.ceil(count / columns)), columns, width, height)
+    flat = list(axes.ravel())
+    for unused in flat[count:]:
+        unused.set_axis_off()
+    return figure, flat[:count]
+
+
+def save(figure: Figure, path: Path, dots_per_inch: int) -> None:
+    """Write a PNG file whose bytes depend on the picture alone: no date, no program version."""
+    with styled():
+        write_atomically(
+            path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata={"Software": None})
+        )
+
+
+def readable(key: str) -> str:
+    """Return a key such as `institution_1` as a reader would write it: `Institution 1`."""
+    return key.replace("_", " ").capitalize()
+
+
+def dataset_title(dataset: str, institution: str) -> str:
+    """Return e.g. `Institution 1, held-out test` or `Institution 2, external`."""
+    return f"{readable(institution)}, {'held-out test' if dataset == 'test' else 'external'}"

@@ -1,0 +1,113 @@
+"""All pictures of one report, in order.
+
+What lives here: which pictures a report has, their titles and captions. What does not: drawing them.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from olvf_assets.reporting.figures import draw_confusion_matrices, draw_readers_and_flow, draw_roc_curves
+from olvf_assets.reporting.settings import ReportingSettings
+from olvf_assets.reporting.sheets import LoadImage, draw_crop_sheet, draw_film_sheet
+from olvf_assets.reporting.tables import REPORT_FIGURES
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report.
+
+    Attributes:
+        name: file name without `.png`.
+        title: heading above it.
+        caption: what is to be seen, in a sentence or two.
+        path: the PNG file.
+    """
+
+    name: str
+    title: str
+    caption: str
+    path: Path
+
+
+def draw_gallery(
+    folder: Path,
+    tables: Mapping[str, pl.DataFrame],
+    load_image: LoadImage,
+    settings: ReportingSettings,
+    seed: int,
+) -> list[Picture]:
+    """Draw every picture of the report into `folder` and return them in the order of the page.
+
+    Args:
+        folder: made if missing; files of the same names are replaced.
+        tables: roc_curves, test_metrics, external_metrics, confusion_matrices, films, reader_boxes, detections,
+            vertebra_crops, ensemble_predictions, reader_agreement, participant_flow; rows of all institutions.
+        load_image: returns the pixels of an `image_path`, e.g. `ArtifactStore.load_image`.
+        settings: sizes.
+        seed: the profile's seed, for the choice of films and crops.
+    """
+    dpi = settings.dots_per_inch
+    roc, confusion = _picture(folder, "roc_curves"), _picture(folder, "confusion_matrices")
+    films, crops = _picture(folder, "film_sheet"), _picture(folder, "crop_sheet")
+    readers = _picture(folder, "readers_and_flow")
+    metrics = pl.concat([tables["test_metrics"], tables["external_metrics"]])
+    draw_roc_curves(tables["roc_curves"], metrics, roc.path, dpi)
+    draw_confusion_matrices(tables["confusion_matrices"], confusion.path, dpi)
+    draw_readers_and_flow(tables["reader_agreement"], tables["participant_flow"], readers.path, dpi)
+    draw_film_sheet(
+        tables["films"], tables["reader_boxes"], tables["detections"], load_image, films.path, settings, seed
+    )
+    draw_crop_sheet(tables["vertebra_crops"], tables["ensemble_predictions"], load_image, crops.path, settings, seed)
+    return [roc, confusion, readers, films, crops]
+
+
+def figure_table(pictures: list[Picture], folder: Path) -> pl.DataFrame:
+    """Return the table `report_figures`: what was drawn, paths relative to `folder`, and each file's hash."""
+    rows = [
+        {
+            "figure": each.name,
+            "title": each.title,
+            "caption": each.caption,
+            "path": each.path.relative_to(folder).as_posix(),
+            "sha256": hashlib.sha256(each.path.read_bytes()).hexdigest(),
+        }
+        for each in pictures
+    ]
+    return pl.DataFrame(rows, schema=REPORT_FIGURES).sort("figure")
+
+
+CAPTIONS = {
+    "roc_curves": (
+        "ROC curves",
+        "The ensemble of each fold (thin) and their average (thick), one class against the other two, each crop "
+        "counted once; in brackets the 95 % interval of the mean AUC over resampled patients.",
+    ),
+    "confusion_matrices": (
+        "Confusion matrices",
+        "The ensembles of the folds, summed: each fold scores the same samples, replicas of the balanced test set "
+        "included. Percentages are of the actual class.",
+    ),
+    "readers_and_flow": (
+        "Readers and participants",
+        "Weighted kappa between the readers and of each reader with the same reader's second reading; what was used, "
+        "excluded and quarantined, and why.",
+    ),
+    "film_sheet": (
+        "Films with drawn and detected boxes",
+        "Randomly chosen films of each institution. IoU: mean intersection over union of the levels found.",
+    ),
+    "crop_sheet": (
+        "Crops and predicted classes",
+        "Randomly chosen crops that no network was trained on, a row for each actual class. Bold: predicted wrongly. "
+        "The number is the probability that the fifteen networks together give.",
+    ),
+}
+
+
+def _picture(folder: Path, name: str) -> Picture:
+    title, caption = CAPTIONS[name]
+    return Picture(name, title, caption, folder / f"{name}.png")

@@ -1,0 +1,102 @@
+"""The report as one page that needs nothing but itself.
+
+What lives here: filling `page.html.jinja`. What does not: drawing (`figures.py`, `sheets.py`), any computing.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from olvf_assets.foundation.artifacts import write_atomically
+from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.reporting.figures import UNITS
+from olvf_assets.reporting.gallery import Picture
+from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
+from olvf_assets.reporting.thesis_table6 import TABLE_6
+
+TEMPLATE = "page.html.jinja"
+SECTIONS = (
+    ("metrics", "Classification"),
+    ("detector", "Detection"),
+    ("readers", "Readers"),
+    ("flow", "Participants"),
+    ("pictures", "Pictures"),
+)
+DETECTOR_METRIC_NAMES = {"map50": "mAP@0.5", "map50_95": "mAP@0.5:0.95"}
+
+
+def write_report(
+    folder: Path,
+    pictures: Sequence[Picture],
+    tables: Mapping[str, pl.DataFrame],
+    profile_name: str,
+    synthetic: bool,
+) -> Path:
+    """Write `index.html` into `folder` and return its path: no scripts, no other files, nothing from the network.
+
+    Args:
+        folder: made if missing.
+        pictures: in the order of the page; their files are copied into it.
+        tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow.
+        profile_name: of the run.
+        synthetic: whether the data come from the phantom; the page then says so at its top.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    grids = metric_grids(tables["test_metrics"], "test") + metric_grids(tables["external_metrics"], "external")
+    text = environment.get_template(TEMPLATE).render(
+        profile_name=profile_name,
+        synthetic=synthetic,
+        sections=SECTIONS,
+        grids=grids,
+        columns=COLUMNS,
+        metric_names=METRIC_NAMES,
+        thesis=TABLE_6,
+        levels=(*LEVELS, "all"),
+        detector=_detector_rows(tables["detector_metrics"]),
+        agreement=tables["reader_agreement"].sort("institution", "comparison", "weighting", "level").to_dicts(),
+        flow=_flow_rows(tables["participant_flow"]),
+        pictures=[_embedded(each) for each in pictures],
+        number=number_text,
+        readable=lambda key: key.replace("_", " ").capitalize(),
+    )
+    page = folder / "index.html"
+    write_atomically(page, lambda temporary: _write(temporary, text))
+    return page
+
+
+def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:
+    order = ["dataset", "metric", "source"]
+    parts = metrics.sort("dataset", "metric", "source", descending=[True, False, False]).partition_by(
+        order, maintain_order=True
+    )
+    return [
+        {
+            "dataset": part["dataset"][0],
+            "metric": DETECTOR_METRIC_NAMES.get(part["metric"][0], part["metric"][0]),
+            "source": part["source"][0],
+            "by_level": dict(part.select("level", "value").rows()),
+        }
+        for part in parts
+    ]
+
+
+def _flow_rows(flow: pl.DataFrame) -> list[dict[str, Any]]:
+    state = pl.col("state").replace_strict(["used", "excluded", "quarantined"], [0, 1, 2], default=3)
+    unit = pl.col("unit").replace_strict(UNITS, range(len(UNITS)), default=len(UNITS))
+    return flow.sort("institution", unit, state, "reason").to_dicts()
+
+
+def _embedded(picture: Picture) -> dict[str, str]:
+    data = base64.b64encode(picture.path.read_bytes()).decode()
+    return {"title": picture.title, "caption": picture.caption, "data": data}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

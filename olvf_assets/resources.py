@@ -1,0 +1,62 @@
+"""The study as a Dagster resource.
+
+What lives here: which profile is in force, where the data folder is, which institutions there are. What does not: any
+number of the study (profiles) and any reading of what a hospital sent (intake).
+"""
+
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from pydantic import PrivateAttr
+
+from olvf_assets.foundation.arrivals import landing_folders
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.profiles import Profile, load_profile
+
+
+class StudyResource(ConfigurableResource):
+    """Profile and folders of a run, and the institutions that bad input has stopped in it.
+
+    Attributes:
+        profile_name: a file of `olvf_assets/profiles` without `.yaml`.
+        data_folder: where landing/, lake/, reports/ and olvf.duckdb lie.
+    """
+
+    profile_name: str
+    data_folder: str
+
+    _profile: Profile | None = PrivateAttr(default=None)
+    _stopped: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def profile(self) -> Profile:
+        """Return the profile, read once."""
+        if self._profile is None:
+            self._profile = load_profile(self.profile_name)
+        return self._profile
+
+    @property
+    def data(self) -> Path:
+        """Return the data folder."""
+        return Path(self.data_folder)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Return the store of pictures and long work."""
+        return ArtifactStore(self.data / "lake")
+
+    def has_table(self, name: str) -> bool:
+        """Return whether a table was ever written to the lake."""
+        return (self.data / "lake" / "tables" / f"{name}.delta").exists()
+
+    def institutions(self) -> list[str]:
+        """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""
+        return sorted({*self.profile.phantom.institutions, *landing_folders(self.data / "landing")})
+
+    def stop(self, run_id: str, institution: str, reason: str) -> None:
+        """Leave an institution out of the rest of a run."""
+        self._stopped[run_id, institution] = reason
+
+    def stopped(self, run_id: str) -> dict[str, str]:
+        """Return the institutions left out of a run, with the reason."""
+        return {institution: reason for (run, institution), reason in self._stopped.items() if run == run_id}

@@ -1,0 +1,8 @@
+"""The study view: the same assets unpartitioned, one run over all partitions.
+
+`dagster asset materialize --select +external_metrics` loads this module.
+"""
+
+from olvf_assets.graph import build_definitions
+
+defs = build_definitions("study")

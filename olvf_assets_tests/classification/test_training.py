@@ -1,0 +1,156 @@
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+
+from olvf_assets.classification import training
+from olvf_assets.classification.provenance import SampleError, training_description
+from olvf_assets.classification.settings import ARCHITECTURES, Architecture
+from olvf_assets.classification.tables import CHECKPOINTS
+from olvf_assets.classification.training import DivergedTrainingError, learning_rate, train_fold, train_folds
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
+from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
+
+SEED = 3
+
+
+class KilledError(Exception):
+    """Stands for a run that ends between two epochs."""
+
+
+def killed_after(epochs: int) -> training.Report:
+    lines: list[str] = []
+
+    def report(line: str) -> None:
+        lines.append(line)
+        if len(lines) == epochs:
+            raise KilledError
+
+    return report
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_killed_training_continues_and_ends_with_the_same_weights(tmp_path: Path, architecture: Architecture) -> None:
+    settings = small_settings(schedule="one_cycle", label_smoothing=0.1)
+    whole, killed = ArtifactStore(tmp_path / "whole"), ArtifactStore(tmp_path / "killed")
+    wanted = train_fold(architecture, 1, made_up_samples(whole, 4, 2), whole, settings, SEED)
+    samples = made_up_samples(killed, 4, 2)
+    with pytest.raises(KilledError):
+        train_fold(architecture, 1, samples, killed, settings, SEED, killed_after(2))
+    lines: list[str] = []
+    row = train_fold(architecture, 1, samples, killed, settings, SEED, lines.append)
+    assert len(lines) == 1  # only the third epoch was left
+    assert row == wanted
+    assert (killed.path(row["weights_path"]).read_bytes()) == whole.path(row["weights_path"]).read_bytes()
+
+
+def test_finished_work_is_reused_and_other_work_is_not(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    samples, settings = made_up_samples(store, 3, 2), small_settings(epochs=1)
+    first = train_fold("resnet50", 1, samples, store, settings, SEED)
+    lines: list[str] = []
+    assert train_fold("resnet50", 1, samples.reverse(), store, settings, SEED, lines.append) == first
+    assert lines == []
+    other = train_fold("resnet50", 1, samples, store, settings, SEED + 1, lines.append)
+    assert len(lines) == 1
+    assert other["weights_sha256"] != first["weights_sha256"]
+
+
+def test_the_fingerprint_hangs_on_data_settings_seed_and_fold_but_not_on_workers(tmp_path: Path) -> None:
+    samples, settings = made_up_samples(ArtifactStore(tmp_path), 2, 2), small_settings()
+
+    def mark(fold: int = 1, table: pl.DataFrame = samples, seed: int = SEED, **changes: object) -> str:
+        return fingerprint(training_description("resnet50", fold, table, small_settings(**changes), seed))
+
+    first = fingerprint(training_description("resnet50", 1, samples, settings, SEED))
+    assert mark() == mark(workers=2) == mark(table=samples.reverse()) == first
+    changed = samples.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("fresh")).otherwise("label").alias("label")
+    )
+    networks = {**NETWORKS, "resnet50": {**NETWORKS["resnet50"], "learning_rate": 0.07}}
+    others = [
+        mark(fold=2),
+        mark(table=samples.head(5)),
+        mark(table=changed),
+        mark(seed=4),
+        mark(epochs=9),
+        mark(networks=networks),
+    ]
+    assert len({first, *others}) == 7
+    elsewhere = {**NETWORKS, "resnext50": {**NETWORKS["resnext50"], "learning_rate": 0.07}}
+    assert mark(networks=elsewhere) == first  # another network's settings are none of this one's business
+
+
+def test_training_learns_what_distinguishes_the_classes(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    samples = made_up_samples(store, 16, 2)
+    row = train_fold("densenet161", 2, samples, store, small_settings(epochs=12, schedule="one_cycle"), SEED)
+    assert row["train_loss_by_epoch"][0] > 0.9
+    assert row["train_loss_by_epoch"][-1] < 0.5
+    assert row["validation_accuracy"] > 0.9
+    assert (row["n_training"], row["n_validation"]) == (48, 48)
+    assert row["validation_loss"] == row["validation_loss_by_epoch"][-1]
+
+
+def test_folds_are_trained_side_by_side_as_they_are_alone(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path / "together")
+    samples = made_up_samples(store, 3, 2)
+    lines: list[str] = []
+    table = train_folds("resnet50", [2, 1], samples, store, small_settings(epochs=1, workers=2), SEED, lines.append)
+    assert table.schema == CHECKPOINTS
+    assert table["fold"].to_list() == [1, 2]
+    assert lines[-1] == "2/2 folds of resnet50"
+    alone = ArtifactStore(tmp_path / "alone")
+    row = train_fold("resnet50", 2, made_up_samples(alone, 3, 2), alone, small_settings(epochs=1), SEED)
+    assert table.row(1, named=True) == row
+
+
+def test_a_loss_that_is_no_number_ends_the_training_by_name(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    networks = {**NETWORKS, "resnet50": {**NETWORKS["resnet50"], "learning_rate": 1e20}}
+    with pytest.raises(
+        DivergedTrainingError, match=r"resnet50, fold 1: the loss is .* lower classification\.networks\.resnet50"
+    ):
+        train_fold("resnet50", 1, made_up_samples(store, 4, 2), store, small_settings(networks=networks), SEED)
+
+
+def test_a_fold_without_one_of_the_classes_is_refused_by_name(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    samples = made_up_samples(store, 2, 2).filter(~((pl.col("label") == "old") & (pl.col("fold") == 2)))
+    with pytest.raises(SampleError, match="no old sample on the validation side of fold 2"):
+        train_fold("resnet50", 2, samples, store, small_settings(), SEED)
+
+
+def test_samples_of_two_protocols_are_not_trained_together(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    samples = made_up_samples(store, 2, 2)
+    both = pl.concat([samples, samples.with_columns(pl.lit("thesis").alias("protocol"))])
+    with pytest.raises(SampleError, match="one protocol"):
+        train_fold("resnet50", 1, both, store, small_settings(), SEED)
+
+
+def test_no_batch_is_too_small_for_batch_normalisation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ArtifactStore(tmp_path)
+    samples = made_up_samples(store, 3, 2).head(9 + 8).with_columns(pl.Series("fold", [1] * 9 + [2] * 8))
+    sizes: list[int] = []
+    real = training.augment_batch
+
+    def noting(pictures: torch.Tensor, *rest: object) -> torch.Tensor:
+        sizes.append(len(pictures))
+        return real(pictures, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "augment_batch", noting)
+    train_fold("resnet50", 2, samples, store, small_settings(epochs=1, batch=4), SEED)
+    assert sizes == [5, 4]  # nine samples in batches of four: none is left alone
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing_or_stays() -> None:
+    cycle = small_settings(schedule="one_cycle", warmup_share=0.2)
+    rates = [learning_rate(step, 100, 0.1, cycle) for step in range(100)]
+    assert rates[:3] == pytest.approx([0.1 / 21, 0.2 / 21, 0.3 / 21])
+    assert max(rates) == rates[20] == pytest.approx(0.1)
+    assert rates[60] == pytest.approx(0.05)
+    assert rates[99] == pytest.approx(0.05 * (1 + math.cos(math.pi * 79 / 80)))
+    assert {learning_rate(step, 100, 0.1, small_settings()) for step in range(100)} == {0.1}

@@ -1,0 +1,118 @@
+"""From a box to a crop and back."""
+
+import cv2
+import numpy as np
+import polars as pl
+import pytest
+
+from olvf_assets.crops.crop import EmptyBoxError, crop_vertebrae, cut_crop, film_position
+from olvf_assets.crops.settings import CropSettings
+from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets_tests.detection.drawn_films import draw_films
+
+THESIS = CropSettings(workers=1)
+
+
+@pytest.fixture
+def film() -> np.ndarray:
+    return np.random.default_rng(3).integers(40, 90, (600, 500), dtype=np.uint8)
+
+
+def test_a_wide_box_fills_the_width_and_is_centred_between_black_bands(film) -> None:
+    crop = cut_crop(film, (100.0, 200.0, 432.0, 300.0), THESIS)
+    assert crop.pixels.shape == (140, 166)
+    assert crop.scale == 0.5
+    assert (crop.pad_left_px, crop.pad_top_px) == (0, 45)
+    assert not crop.pixels[:45].any()
+    assert not crop.pixels[95:].any()
+    assert crop.pixels[45:95].std() > 20
+
+
+def test_a_tall_box_fills_the_height(film) -> None:
+    crop = cut_crop(film, (10.0, 20.0, 110.0, 300.0), THESIS)
+    assert (crop.scale, crop.pad_left_px, crop.pad_top_px) == (0.5, 58, 0)
+    assert not crop.pixels[:, :58].any()
+    assert not crop.pixels[:, 108:].any()
+
+
+def test_the_box_alone_is_equalised_exactly_once_before_it_is_resized(film) -> None:
+    crop = cut_crop(film, (100.0, 200.0, 266.0, 340.0), THESIS)
+    assert crop.scale == 1.0
+    assert np.array_equal(crop.pixels, cv2.equalizeHist(film[200:340, 100:266]))
+
+
+def test_boxes_are_rounded_outwards_grown_by_the_margin_and_clipped(film) -> None:
+    assert cut_crop(film, (10.2, 20.9, 99.1, 80.0), THESIS).rectangle == (10, 20, 100, 80)
+    assert cut_crop(film, (100.0, 200.0, 200.0, 250.0), CropSettings(margin=0.1)).rectangle == (90, 195, 210, 255)
+    assert cut_crop(film, (-5.0, -7.5, 30.0, 40.0), THESIS).rectangle == (0, 0, 30, 40)
+    assert cut_crop(film, (480.0, 580.0, 520.0, 640.0), THESIS).rectangle == (480, 580, 500, 600)
+
+
+def test_a_box_outside_the_film_is_an_error(film) -> None:
+    with pytest.raises(EmptyBoxError, match="500 x 600"):
+        cut_crop(film, (600.0, 10.0, 640.0, 40.0), THESIS)
+
+
+@pytest.mark.parametrize("box", [(100.3, 200.7, 371.0, 417.2), (30.0, 40.0, 75.5, 70.1), (7.0, 9.0, 60.0, 300.0)])
+def test_a_mark_on_the_film_is_found_again_through_its_crop(box) -> None:
+    film = np.zeros((600, 500), np.uint8)
+    x, y = int(box[0] * 0.4 + box[2] * 0.6), int(box[1] * 0.7 + box[3] * 0.3)
+    film[y - 2 : y + 3, x - 2 : x + 3] = 255
+    crop = cut_crop(film, box, THESIS)
+    rows, columns = np.nonzero(crop.pixels == crop.pixels.max())
+    centre = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
+    back = film_position(*centre, *crop.rectangle[:2], crop.scale, crop.pad_left_px, crop.pad_top_px)
+    assert back == pytest.approx((x + 0.5, y + 0.5), abs=0.5 + 0.5 / crop.scale)
+
+
+def test_corners_of_the_picture_in_the_crop_are_the_corners_of_the_rectangle(film) -> None:
+    crop = cut_crop(film, (100.0, 200.0, 432.0, 300.0), THESIS)
+    place = (*crop.rectangle[:2], crop.scale, crop.pad_left_px, crop.pad_top_px)
+    assert film_position(0, 45, *place) == (100.0, 200.0)
+    assert film_position(166, 95, *place) == (432.0, 300.0)
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    store, films, boxes = draw_films(tmp_path, {"institution_1": ["A", "B"]})
+    detections = boxes.filter(~((pl.col("film_id") == "FB") & (pl.col("level") == "L3"))).with_columns(confidence=0.5)
+    vertebrae = (
+        boxes.select("institution", "film_id", "level")
+        .join(films.select("film_id", "patient_id", "view"), on="film_id")
+        .with_columns(role=pl.lit("development"), label=pl.lit("normal"))
+        .filter(~((pl.col("film_id") == "FA") & (pl.col("level") == "L5")))
+    )
+    return store, films, detections, vertebrae
+
+
+def test_every_vertebra_of_the_cohort_that_was_found_gets_a_crop(cohort) -> None:
+    store, films, detections, vertebrae = cohort
+    crops = crop_vertebrae(vertebrae, detections, films, store, THESIS)
+    assert crops.schema == VERTEBRA_CROPS
+    expected = [f"FA-L{level}" for level in (1, 2, 3, 4)] + [f"FB-L{level}" for level in (1, 2, 4, 5)]
+    assert crops["crop_id"].to_list() == expected
+    for row in crops.iter_rows(named=True):
+        film = store.load_image(films.filter(film_id=row["film_id"])["image_path"][0])
+        box = detections.filter(film_id=row["film_id"], level=row["level"]).row(0, named=True)
+        again = cut_crop(film, (box["x0_px"], box["y0_px"], box["x1_px"], box["y1_px"]), THESIS)
+        assert np.array_equal(store.load_image(row["image_path"]), again.pixels)
+        assert (row["scale"], row["pad_left_px"], row["pad_top_px"]) == again[2:]
+        assert (row["patient_id"], row["label"], row["confidence"]) == (row["film_id"][1:], "normal", 0.5)
+
+
+def test_the_same_input_in_another_order_and_by_more_workers_gives_the_same_bytes(cohort) -> None:
+    store, films, detections, vertebrae = cohort
+    first = crop_vertebrae(vertebrae, detections, films, store, THESIS)
+    files = {path: store.path(path).read_bytes() for path in first["image_path"]}
+    for path in files:
+        store.path(path).unlink()
+    two = CropSettings(workers=2)
+    assert crop_vertebrae(vertebrae.reverse(), detections.reverse(), films.reverse(), store, two).equals(first)
+    assert {path: store.path(path).read_bytes() for path in files} == files
+
+
+def test_an_empty_cohort_gives_an_empty_table(cohort) -> None:
+    store, films, detections, vertebrae = cohort
+    crops = crop_vertebrae(vertebrae.clear(), detections, films, store, THESIS)
+    assert crops.is_empty()
+    assert crops.schema == VERTEBRA_CROPS

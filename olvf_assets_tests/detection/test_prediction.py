@@ -1,0 +1,60 @@
+"""Reading the network's raw answer, and detections on the film."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from olvf_assets.detection import prediction
+from olvf_assets.detection.prediction import FilmBoxes, candidate_bodies, detect_levels, level_boxes
+from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.foundation.artifacts import ArtifactStore
+
+SETTINGS = DetectionSettings()
+
+
+def answer(*boxes: tuple[float, float, float, float, list[float]]) -> torch.Tensor:
+    """Return a raw answer (9, n) of boxes given as centre, size and five probabilities."""
+    return torch.tensor([[x, y, w, h, *p] for x, y, w, h, p in boxes]).T
+
+
+TWO_ON_ONE_BODY = answer(
+    (50, 50, 40, 20, [0.0, 0.6, 0.3, 0.0, 0.0]),
+    (51, 50, 40, 20, [0.0, 0.5, 0.4, 0.0, 0.0]),
+    (50, 90, 40, 20, [0.0, 0.0, 0.0, 0.002, 0.0]),
+)
+
+
+def test_the_metric_sees_every_level_of_a_box_and_overlaps_dropped_per_level() -> None:
+    boxes, probabilities, levels = level_boxes(TWO_ON_ONE_BODY, SETTINGS)
+    assert levels.tolist() == [1, 2, 3]
+    assert probabilities.max(dim=1).values.tolist() == pytest.approx([0.6, 0.4, 0.002])
+    assert boxes.tolist() == [[30, 40, 70, 60], [31, 40, 71, 60], [30, 80, 70, 100]]
+
+
+def test_candidates_are_distinct_bodies_with_all_their_probabilities() -> None:
+    boxes, probabilities, levels = candidate_bodies(TWO_ON_ONE_BODY, SETTINGS)
+    assert boxes.tolist() == [[30, 40, 70, 60]]
+    assert probabilities[0].tolist() == pytest.approx([0.0, 0.6, 0.3, 0.0, 0.0])
+    assert levels.tolist() == [-1]
+
+
+def test_a_single_candidate_and_none_keep_their_shapes() -> None:
+    assert candidate_bodies(TWO_ON_ONE_BODY[:, 2:], SETTINGS)[1].shape == (0, 5)
+    assert level_boxes(TWO_ON_ONE_BODY[:, 2:] * 0, SETTINGS)[0].shape == (0, 4)
+
+
+def test_detections_are_ordered_and_clipped_to_the_film(monkeypatch, tmp_path) -> None:
+    found = FilmBoxes(
+        "Fa",
+        np.array([[-3.0, 10.0, 40.0, 40.0], [0.0, 46.0, 45.0, 101.5]]),
+        np.array([[0.01, 0.01, 0.01, 0.9, 0.01], [0.01, 0.01, 0.01, 0.01, 0.8]]),
+        np.array([-1, -1]),
+    )
+    monkeypatch.setattr(prediction, "predict_films", lambda *_, **__: iter([found]))
+    films = pl.DataFrame({"institution": ["institution_9"], "film_id": ["Fa"], "width_px": [44], "height_px": [100]})
+    detections = detect_levels(films, pl.DataFrame(), ArtifactStore(tmp_path), SETTINGS)
+    assert detections.rows() == [
+        ("institution_9", "Fa", "L4", 0.0, 10.0, 40.0, 40.0, 0.9),
+        ("institution_9", "Fa", "L5", 0.0, 46.0, 44.0, 100.0, 0.8),
+    ]

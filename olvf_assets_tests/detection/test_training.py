@@ -1,0 +1,145 @@
+"""Training: stopped anywhere, ended the same; silent, offline, tidy."""
+
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from olvf_assets.detection import training
+from olvf_assets.detection.copies import make_detector_copies
+from olvf_assets.detection.metrics import measure_detector
+from olvf_assets.detection.prediction import detect_levels
+from olvf_assets.detection.settings import DetectionSettings, GeometrySettings
+from olvf_assets.detection.tables import DETECTIONS, DETECTOR_METRICS, DETECTOR_MODEL
+from olvf_assets.detection.training import train_detector
+from olvf_assets.detection.ultralytics_home import MissingWeightsError
+from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
+
+TINY = DetectionSettings(
+    copies=1,
+    keep_original=True,
+    image_px=64,
+    model="yolov5n",
+    weights="random",
+    epochs=2,
+    batch=2,
+    nominal_batch=4,
+    optimizer="AdamW",
+    lr0=0.001,
+    warmup_epochs=1.0,
+    geometry=GeometrySettings(mosaic=0.5, close_mosaic=1),
+    device="cpu",
+    workers=1,
+)
+PATIENTS = {"institution_1": ["A", "B", "C", "D", "E"], "institution_2": ["X", "Y"]}
+SPLITS = split_patients({"A": 1, "B": 2, "C": 3, "D": 4, "E": None})
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+def prepare(root: Path):
+    store, films, boxes = draw_films(root / "lake", PATIENTS)
+    return store, films, boxes, make_detector_copies(films, boxes, SPLITS, store, TINY, 7)
+
+
+def kill_after_epoch(number: int):
+    def report(line: str) -> None:
+        if f"epoch {number}/" in line:
+            raise KilledError
+
+    return report
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    root = tmp_path_factory.mktemp("trained")
+    store, films, boxes, copies = prepare(root)
+    lines: list[str] = []
+    return store, films, boxes, copies, train_detector(copies, store, TINY, 7, report=lines.append), lines
+
+
+def test_one_row_describes_the_detector_and_its_losses(trained) -> None:
+    store, _, _, _, model, lines = trained
+    row = model.row(0, named=True)
+    assert model.schema == DETECTOR_MODEL
+    assert (row["epochs"], row["image_px"], row["source_weights"], row["n_train_images"]) == (2, 64, "random", 6)
+    assert len(row["train_loss_by_epoch"]) == 2
+    assert [line.split(",")[0] for line in lines] == ["detector: epoch 1/2", "detector: epoch 2/2"]
+    assert store.path(row["weights_path"]).is_file()
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(trained, tmp_path) -> None:
+    store, _, _, copies = prepare(tmp_path)
+    with pytest.raises(KilledError):
+        train_detector(copies, store, TINY, 7, report=kill_after_epoch(1))
+    lines: list[str] = []
+    resumed = train_detector(copies, store, TINY, 7, report=lines.append)
+    assert lines[0] == "detector: going on after epoch 1/2"
+    assert resumed.equals(trained[4])
+
+
+def test_a_training_killed_after_its_last_epoch_only_writes_its_weights(trained, tmp_path) -> None:
+    store, _, _, copies = prepare(tmp_path)
+    with pytest.raises(KilledError):
+        train_detector(copies, store, TINY, 7, report=kill_after_epoch(2))
+    assert train_detector(copies, store, TINY, 7).equals(trained[4])
+
+
+def test_a_finished_training_is_reused_and_another_seed_is_not(trained, monkeypatch) -> None:
+    store, _, _, copies, model, _ = trained
+
+    def refuse(*_: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(training, "_train", refuse)
+    assert train_detector(copies, store, TINY, 7).equals(model)
+    thresholds_changed = TINY.model_copy(update={"candidate_iou": 0.6})
+    assert train_detector(copies, store, thresholds_changed, 7).equals(model)
+    with pytest.raises(KilledError):
+        train_detector(copies, store, TINY, 8)
+    with pytest.raises(KilledError):
+        train_detector(copies.filter(pl.col("film_id") != "FB"), store, TINY, 7)
+
+
+def test_weights_that_are_not_there_are_named_and_never_downloaded(trained, tmp_path) -> None:
+    store, _, _, copies, _, _ = trained
+    named = TINY.model_copy(update={"weights": "yolov5nu.pt"})
+    with pytest.raises(MissingWeightsError, match=r"yolov5nu\.pt.*nothing is downloaded.*random"):
+        train_detector(copies, store, named, 7, weights_folder=tmp_path)
+
+
+def test_ultralytics_is_silent_and_writes_nothing_outside_the_store(trained, tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ULTRALYTICS_API_KEY", "secret")
+    store, films, boxes, copies, *_ = trained
+    other = train_detector(copies, store, TINY.model_copy(update={"epochs": 1}), 7)
+    measure_detector(other, copies, films, boxes, store, TINY, 7)
+    assert list(tmp_path.iterdir()) == []
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err == ""
+    assert "ULTRALYTICS_API_KEY" not in os.environ
+
+
+def test_metrics_cover_both_datasets_and_sources_and_detections_at_most_one_box_per_level(trained) -> None:
+    store, films, boxes, copies, model, _ = trained
+    metrics = measure_detector(model, copies, films, boxes, store, TINY, 7)
+    assert metrics.schema == DETECTOR_METRICS
+    assert metrics.group_by("dataset", "source").len().sort("dataset", "source").rows() == [
+        (dataset, source, 12) for dataset in ("external", "validation") for source in ("pycocotools", "ultralytics")
+    ]
+    assert metrics.filter(level="all").select("dataset", "n_films", "n_boxes").unique().sort("dataset").rows() == [
+        ("external", 2, 10),
+        ("validation", 1, 5),
+    ]
+    assert metrics["value"].is_between(0, 1).all()
+    fewer = measure_detector(model, copies, films, boxes, store, TINY.model_copy(update={"n_external_films": 1}), 7)
+    assert fewer.filter(dataset="external")["n_films"].unique().to_list() == [1]
+    detections = detect_levels(films, model, store, TINY.model_copy(update={"candidate_confidence": 1e-6}))
+    assert detections.schema == DETECTIONS
+    assert detections.select("film_id", "level").is_duplicated().sum() == 0
+    assert detect_levels(films.clear(), model, store, TINY).is_empty()

@@ -1,0 +1,59 @@
+"""SQL files as tables and checks."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.sql_models import SqlModelError, column_sources, load_models, load_tests, tables_read
+from olvf_assets.foundation.tables import TableRun
+
+MODEL = """-- description: One row per patient.
+-- partitioned by: institution
+-- group: cohort
+with adults as (select * from subjects where age_years >= 18)
+select adults.institution, adults.patient_id, count(labels.level) as fractures
+from adults left join labels using (patient_id)
+group by all
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "marts").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "marts" / "patients.sql").write_text(MODEL)
+    (tmp_path / "tests" / "no_child.sql").write_text("-- checks: patients\nselect * from patients where fractures < 0")
+    return tmp_path
+
+
+def test_a_file_is_a_table_that_reads_what_its_query_names(folder: Path, tmp_path: Path) -> None:
+    (model,) = load_models(folder)
+    assert (model.name, model.by, model.room) == ("patients", "institution", "cohort")
+    assert model.reads == ("labels", "subjects")
+    subjects = pl.DataFrame({"institution": ["a", "a"], "patient_id": ["P1", "P2"], "age_years": [70, 10]})
+    labels = pl.DataFrame({"patient_id": ["P1", "P1"], "level": ["L1", "L2"]})
+    run = TableRun(profile=None, store=ArtifactStore(tmp_path), data=tmp_path)  # type: ignore[arg-type]
+    assert model.make(run, subjects=subjects, labels=labels).rows() == [("a", "P1", 2)]
+
+
+def test_a_test_file_is_a_check_on_the_table_it_names(folder: Path) -> None:
+    (rule,) = load_tests(folder)
+    assert (rule.name, rule.table, rule.reads, rule.blocking) == ("no_child", "patients", ("patients",), True)
+
+
+def test_common_table_expressions_are_not_taken_for_tables() -> None:
+    assert tables_read(MODEL) == ("labels", "subjects")
+
+
+def test_column_lineage_reaches_through_a_common_table_expression() -> None:
+    query = "with a as (select x.n + 1 as m from x) select a.m * 2 as k from a"
+    assert column_sources(query) == {"k": [("x", "n")]}
+
+
+def test_a_model_without_header_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "marts").mkdir()
+    (tmp_path / "marts" / "bare.sql").write_text("select 1 as one")
+    with pytest.raises(SqlModelError, match=r"bare\.sql.*partitioned by"):
+        load_models(tmp_path)

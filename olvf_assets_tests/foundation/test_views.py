@@ -1,0 +1,164 @@
+"""Both views of a small graph, run on instances of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from dagster import AssetKey, AssetSelection, DagsterInstance, Definitions, define_asset_job, in_process_executor
+
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.lake import Lake
+from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors, check, descendants, table
+from olvf_assets.foundation.views import INSTITUTIONS_CHECK, View, build_assets
+from olvf_assets.resources import StudyResource
+
+BY_INSTITUTION = pl.Schema({"institution": pl.String, "n": pl.Int64})
+BY_FOLD = pl.Schema({"fold": pl.Int64, "n": pl.Int64})
+
+
+class SmallStudy(StudyResource):
+    """A study without a profile: institutions are the sub-folders of the data folder's landing/."""
+
+    @property
+    def profile(self) -> Any:
+        return None
+
+    def institutions(self) -> list[str]:
+        return sorted(each.name for each in (self.data / "landing").iterdir())
+
+
+def raw(run: TableRun) -> pl.DataFrame:
+    text = (run.data / "landing" / run.institution).read_text()
+    if not text.isdigit():
+        raise OlvfError(f"{run.institution} holds {text!r}, not a number")
+    return pl.DataFrame({"institution": [run.institution], "n": [int(text)]})
+
+
+def tenfold(run: TableRun, raw: pl.DataFrame) -> pl.DataFrame:
+    return raw.with_columns(pl.col("n") * 10)
+
+
+def model(run: TableRun, tenfold: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame({"fold": list(run.folds), "n": [fold * tenfold["n"].sum() for fold in run.folds]})
+
+
+def summary(run: TableRun, model: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame({"n": [model["n"].sum() + raw["n"].sum()]})
+
+
+def below_thousand(run: TableRun, tenfold: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
+    return tenfold.filter(pl.col("n") >= 1000)
+
+
+def described(make: Any, room: str = "room") -> Any:
+    make.__module__ = f"olvf_assets.{room}.assets"
+    return make
+
+
+TABLES: list[Table] = [
+    table(schema=BY_INSTITUTION, by="institution")(described(raw)),
+    table(schema=BY_INSTITUTION, by="institution")(described(tenfold)),
+    table(schema=BY_FOLD, by="fold", pool="gpu")(described(model)),
+    table(schema=pl.Schema({"n": pl.Int64}))(described(summary)),
+]
+CHECKS: list[Check] = [check(table="tenfold")(below_thousand)]
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as each:
+        yield each
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for name, number in (("a", "1"), ("b", "2")):
+        (tmp_path / "landing").mkdir(exist_ok=True)
+        (tmp_path / "landing" / name).write_text(number)
+    return tmp_path
+
+
+def materialise(
+    view: View, data: Path, instance: DagsterInstance, *names: str, key: str | None = None, fails: bool = False
+) -> Any:
+    selection = AssetSelection.assets(*names) if names else AssetSelection.all()
+    definitions = Definitions(
+        assets=build_assets(view, TABLES, CHECKS, ["summary"]),
+        jobs=[define_asset_job("job", selection)],
+        resources={
+            "study": SmallStudy(profile_name="none", data_folder=str(data)),
+            "lake": Lake(base_dir=str(data / "lake")),
+        },
+        executor=in_process_executor,
+    )
+    job = definitions.resolve_job_def("job")
+    result = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=not fails)
+    assert result.success is not fails
+    return result
+
+
+def lake(data: Path, name: str) -> list[tuple[Any, ...]]:
+    return sorted(pl.read_delta(str(data / "lake" / f"{name}.delta")).rows())
+
+
+def test_the_study_view_makes_all_partitions_in_one_run(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    assert lake(data, "tenfold") == [("a", 10), ("b", 20)]
+    assert lake(data, "model") == [(1, 30), (2, 60), (3, 90), (4, 120), (5, 150)]
+    assert lake(data, "summary") == [(453,)]
+
+
+def test_what_the_study_view_made_shows_as_partitions(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    assert instance.get_materialized_partitions(AssetKey("tenfold")) == {"a", "b"}
+    assert instance.get_materialized_partitions(AssetKey("model")) == {"1", "2", "3", "4", "5"}
+    assert sorted(instance.get_dynamic_partitions("institution")) == ["a", "b"]
+
+
+def test_one_partition_is_made_alone_and_the_others_stay(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    (data / "landing" / "b").write_text("7")
+    materialise("operations", data, instance, "raw", "tenfold", key="b")
+    assert lake(data, "tenfold") == [("a", 10), ("b", 70)]
+    materialise("operations", data, instance, "model", key="2")
+    assert lake(data, "model") == [(1, 30), (2, 160), (3, 90), (4, 120), (5, 150)]
+
+
+def test_naming_a_target_in_the_study_view_selects_its_whole_ancestry() -> None:
+    assets = build_assets("study", TABLES, CHECKS, ["summary"])
+    (target,) = [each for each in assets if each.key == AssetKey("summary")]
+    assert {key.to_user_string() for key in target.dependency_keys} == {"raw", "tenfold", "model"}
+
+
+def test_bad_input_stops_its_institution_and_no_other(data: Path, instance: DagsterInstance) -> None:
+    (data / "landing" / "c").write_text("bad")
+    result = materialise("study", data, instance)
+    assert lake(data, "tenfold") == [("a", 10), ("b", 20)]
+    failed = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    assert [(each.asset_key.to_user_string(), each.check_name) for each in failed] == [("raw", INSTITUTIONS_CHECK)]
+    assert "c holds 'bad', not a number" in str(failed[0].metadata["c"].value)
+
+
+def test_a_broken_blocking_rule_keeps_the_table_as_it_was(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    (data / "landing" / "b").write_text("700")
+    materialise("operations", data, instance, "raw", key="b")
+    result = materialise("operations", data, instance, "tenfold", key="b", fails=True)
+    assert lake(data, "tenfold") == [("a", 10), ("b", 20)]
+    (broken,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "below_thousand"]
+    assert not broken.passed
+    assert "7000" in str(broken.metadata["rows"].value)
+
+
+def test_when_no_institution_is_left_the_run_fails(data: Path, instance: DagsterInstance) -> None:
+    for name in ("a", "b"):
+        (data / "landing" / name).write_text("bad")
+    materialise("study", data, instance, fails=True)
+
+
+def test_ancestry_and_descent_go_all_the_way() -> None:
+    reads = all_reads(TABLES, CHECKS)
+    assert ancestors("summary", reads) == ["model", "raw", "tenfold"]
+    assert descendants("raw", reads) == ["model", "summary", "tenfold"]

@@ -1,0 +1,187 @@
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+from olvf_assets.intake.headers import read_header
+from olvf_assets_tests.intake.samples import NAMES, SETTINGS, film, headers, hospital, write
+
+
+def content_of(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def refusal_of(tmp_path: Path, dataset: Dataset) -> tuple[Any, Any]:
+    row = read_header(write(dataset, tmp_path / "film.dcm"), NAMES, SETTINGS)
+    return row["refusal"], row["refusal_detail"]
+
+
+def test_a_good_film_gives_geometry_and_pseudonyms(tmp_path: Path) -> None:
+    row = headers(hospital(tmp_path)).row(0, named=True)
+    assert row["refusal"] is None
+    assert (row["rows"], row["columns"], row["pixel_mm"], row["bits_stored"]) == (40, 30, 0.15, 14)
+    assert (row["photometric"], row["kvp"], row["sid_mm"], row["detector"]) == ("MONOCHROME2", 85, 1100, "CALNEO MT")
+    assert row["patient_id"] == NAMES.patient("A-1")
+    assert row["film_id"] == NAMES.film(film("one").SOPInstanceUID)
+    assert row["view"] == "neutral"
+
+
+def test_nothing_that_names_the_patient_is_in_the_table(tmp_path: Path) -> None:
+    text = headers(hospital(tmp_path)).write_csv()
+    for identifier in ("A-1", "Yamada", "Taro", "1941", "2019", "ACC9", film("one").SOPInstanceUID):
+        assert identifier not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"Modality": "CT"}, "not_radiograph"),
+        ({"Modality": "SR", "Rows": None}, "not_radiograph"),
+        ({"ViewPosition": "AP"}, "not_lateral"),
+        ({"ViewPosition": None, "PatientOrientation": ["L", "F"]}, "not_lateral"),
+        ({"ViewPosition": None, "SeriesDescription": "L-SPINE AP"}, "not_lateral"),
+        ({"ViewPosition": None, "SeriesDescription": "腰椎 正面", "SpecificCharacterSet": "ISO_IR 192"}, "not_lateral"),
+        ({"ViewPosition": None}, "not_lateral"),
+        ({"BodyPartExamined": "CHEST"}, "not_spine"),
+        ({"BodyPartExamined": "CSPINE"}, "not_spine"),
+        ({"NumberOfFrames": 2}, "multi_frame"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour"),
+        ({"ImagerPixelSpacing": None}, "no_pixel_spacing"),
+        ({"ImagerPixelSpacing": [0, 0]}, "no_pixel_spacing"),
+        ({"ImagerPixelSpacing": [5, 5]}, "no_pixel_spacing"),
+        ({"ImagerPixelSpacing": [0.15, 0.2]}, "non_square_pixels"),
+        ({"PatientID": ""}, "missing_patient_id"),
+        ({"BitsStored": None}, "bad_header"),
+        ({"Rows": None}, "bad_header"),
+        ({"BurnedInAnnotation": "YES"}, "burned_in_annotation"),
+        ({"SOPInstanceUID": None}, "no_instance_uid"),
+    ],
+)
+def test_a_film_that_cannot_be_used_is_refused_with_its_reason(
+    tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    dataset = film(**changes)
+    if reason == "no_instance_uid":
+        dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    refusal, detail = refusal_of(tmp_path, dataset)
+    assert refusal == reason
+    assert detail
+
+
+def test_a_picture_too_small_to_hold_a_spine_is_refused(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"min_side_mm": 100.0})
+    row = read_header(write(film(), tmp_path / "film.dcm"), NAMES, settings)
+    assert (row["refusal"], row["refusal_detail"]) == ("too_small", "the shorter side is 4 mm; at least 100")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ViewPosition": "RL"},
+        {"ViewPosition": None, "PatientOrientation": ["P", "F"]},
+        {"ViewPosition": None, "SeriesDescription": "L-Spine Lateral"},
+        {"ViewPosition": None, "SeriesDescription": "L-Spine Lat_Flexion"},
+        {"BodyPartExamined": "L SPINE"},
+        {"BodyPartExamined": None},
+        {"Modality": "CR"},
+        {"ImagerPixelSpacing": None, "PixelSpacing": [0.15, 0.15]},
+    ],
+)
+def test_lateral_lumbar_films_are_accepted_however_they_say_it(tmp_path: Path, changes: dict[str, Any]) -> None:
+    assert refusal_of(tmp_path, film(**changes)) == (None, None)
+
+
+def test_a_view_code_is_believed_when_there_is_no_view_position(tmp_path: Path) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "399067008", "SCT", "lateral projection"
+    assert refusal_of(tmp_path, film(ViewPosition=None, ViewCodeSequence=[code])) == (None, None)
+    code.CodeValue, code.CodeMeaning = "399348003", "antero-posterior projection"
+    assert refusal_of(tmp_path, film(ViewPosition=None, ViewCodeSequence=[code]))[0] == "not_lateral"
+
+
+@pytest.mark.parametrize(
+    ("changes", "view"),
+    [
+        ({"SeriesDescription": "L-SPINE LAT"}, "neutral"),
+        ({"SeriesDescription": "L-SPINE LAT FLEXION"}, "flexion"),
+        ({"ProtocolName": "lumbar flex"}, "flexion"),
+        ({"SeriesDescription": "L-SPINE LAT EXT"}, "extension"),
+        ({"SeriesDescription": "Extension"}, "extension"),
+        ({"SeriesDescription": "LOWER EXTREMITY TABLE"}, "neutral"),
+        ({"BodyPartExamined": "TSPINE"}, "thoracic"),
+        ({"BodyPartExamined": None, "SeriesDescription": "T-SPINE LAT"}, "thoracic"),
+        ({"BodyPartExamined": "TLSPINE"}, "neutral"),
+    ],
+)
+def test_the_view_follows_the_words_of_the_header(tmp_path: Path, changes: dict[str, Any], view: str) -> None:
+    row = read_header(write(film(**changes), tmp_path / "film.dcm"), NAMES, SETTINGS)
+    assert (row["refusal"], row["view"]) == (None, view)
+
+
+def test_text_named_dcm_and_an_empty_file_are_not_dicom_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, {"good.dcm": film(), "notes.dcm": b"see you on Monday", "empty": b""})
+    table = headers(folder)
+    assert dict(table.select("path", "refusal").iter_rows()) == {
+        "films/empty": "not_dicom", "films/good.dcm": None, "films/notes.dcm": "not_dicom",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kept", [-1, -2000, 600, 400])
+def test_a_truncated_film_is_found_without_reading_its_pixels(tmp_path: Path, kept: int) -> None:
+    folder = hospital(tmp_path, {"good.dcm": film(), "cut.dcm": content_of(film("cut"))[:kept]})
+    table = headers(folder)
+    assert table["refusal"].to_list() == ["truncated", None]
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_other_uncompressed_syntaxes_are_measured_correctly(tmp_path: Path, syntax: pydicom.uid.UID) -> None:
+    dataset = film()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    content = content_of(dataset)
+    (tmp_path / "whole.dcm").write_bytes(content)
+    (tmp_path / "cut.dcm").write_bytes(content[:-1])
+    assert read_header(tmp_path / "whole.dcm", NAMES, SETTINGS)["refusal"] is None
+    assert read_header(tmp_path / "cut.dcm", NAMES, SETTINGS)["refusal"] == "truncated"
+
+
+def test_a_syntax_without_decoder_is_refused_by_name(tmp_path: Path) -> None:
+    dataset = film()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
+    dataset.PixelData = pydicom.encaps.encapsulate([b"1234"])
+    dataset["PixelData"].is_undefined_length = True
+    refusal, detail = refusal_of(tmp_path, dataset)
+    assert refusal == "unsupported_transfer_syntax"
+    assert "MPEG2" in detail
+
+
+def test_a_patient_who_is_not_in_the_subjects_sheet_is_refused_by_pseudonym(tmp_path: Path) -> None:
+    table = headers(hospital(tmp_path, {"stranger.dcm": film("x", "B-77")}))
+    assert table["refusal"].to_list() == ["unknown_patient"]
+    assert "B-77" not in table["refusal_detail"].item()
+    assert NAMES.patient("B-77") in table["refusal_detail"].item()
+
+
+def test_the_second_file_of_one_instance_is_a_duplicate(tmp_path: Path) -> None:
+    again = film("one", KVP=90)
+    table = headers(hospital(tmp_path, {"a.dcm": film("one"), "b.dcm": film("one"), "c.dcm": again}))
+    assert table["refusal"].to_list() == [None, "duplicate", "duplicate"]
+    assert table["refusal_detail"].to_list()[1:] == [
+        "the same file as films/a.dcm", "the same SOP instance in other bytes as films/a.dcm",
+    ]  # fmt: skip
+
+
+def test_a_refused_file_does_not_make_a_good_one_a_duplicate(tmp_path: Path) -> None:
+    table = headers(hospital(tmp_path, {"a.dcm": film("one", ViewPosition="AP"), "b.dcm": film("one")}))
+    assert table["refusal"].to_list() == ["not_lateral", None]
+
+
+def test_implausible_exposure_values_become_null_instead_of_stopping_the_film(tmp_path: Path) -> None:
+    row = read_header(write(film(KVP=0, DistanceSourceToDetector=None), tmp_path / "a.dcm"), NAMES, SETTINGS)
+    assert (row["refusal"], row["kvp"], row["sid_mm"]) == (None, None, None)

@@ -1,0 +1,96 @@
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from olvf_assets.foundation.landing import (
+    EmptyLandingError,
+    InstitutionFileError,
+    landing_manifest,
+    read_institution,
+)
+from olvf_assets_tests.intake.samples import hospital, manifest
+
+
+def written(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "institution.toml").write_text(text)
+    return folder
+
+
+def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
+    folder = written(tmp_path / "city_hospital", 'name = "City"\nrole = "external"\ncountry = "Japan"\n')
+    institution = read_institution(folder)
+    assert (institution.key, institution.name, institution.role) == ("city_hospital", "City", "external")
+    assert (institution.country, institution.note) == ("Japan", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "A"\nrole = "validation"\n', "role 'validation' is unknown; write role = \"external\""),
+        ('name = "A"\n', "role is missing"),
+        ('name = "A"\nrole = "external"\nroll = "x"\n', "unknown key roll; allowed are name, role, country"),
+        ("name = A\n", "not valid TOML"),
+        ('name = ""\nrole = "external"\n', "name must be a text in quotes"),
+    ],
+)
+def test_a_wrong_institution_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InstitutionFileError) as error:
+        read_institution(written(tmp_path / "institution_9", text))
+    assert said in str(error.value)
+    assert "institution.toml" in str(error.value)
+
+
+def test_a_missing_institution_file_and_an_unusable_folder_name_say_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "institution_9").mkdir()
+    with pytest.raises(InstitutionFileError, match=r'is missing; write it with two lines: name = "Our hospital"'):
+        read_institution(tmp_path / "institution_9")
+    with pytest.raises(InstitutionFileError, match="rename it, for example to 'st_mary_s'"):
+        read_institution(written(tmp_path / "St. Mary's", 'name = "A"\nrole = "external"\n'))
+
+
+def test_the_manifest_lists_every_arrived_file_with_size_and_hash(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, {"a/one.dcm": b"12345", "two": b""})
+    listed = manifest(folder)
+    assert listed["path"].to_list() == [
+        "conditions.csv", "films/a/one.dcm", "films/two", "institution.toml", "readers.csv", "subjects.csv",
+    ]  # fmt: skip
+    row = listed.row(1, named=True)
+    assert (row["size_bytes"], row["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
+
+
+@pytest.mark.parametrize("name", [".DS_Store", ".hidden/one.dcm", "one.dcm.part", "one.dcm.TMP", "one.dcm~"])
+def test_hidden_and_half_copied_files_are_left_for_the_next_run(tmp_path: Path, name: str) -> None:
+    assert f"films/{name}" not in manifest(hospital(tmp_path, {"one.dcm": b"1", name: b"2"}))["path"].to_list()
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(tmp_path, {"one.dcm": b"1", "two.dcm": b"2"})
+    digest = hashlib.file_digest
+
+    def copied_to_meanwhile(handle: Any, kind: str) -> Any:
+        if handle.name.endswith("two.dcm"):
+            Path(handle.name).write_bytes(b"the rest has come")
+        return digest(handle, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", copied_to_meanwhile)
+    lines: list[str] = []
+    listed = landing_manifest(folder, "institution_1", 1, report=lines.append)
+    assert "films/one.dcm" in listed["path"].to_list()
+    assert "films/two.dcm" not in listed["path"].to_list()
+    assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
+
+
+def test_an_empty_landing_folder_and_one_with_sheets_only_are_named_errors(tmp_path: Path) -> None:
+    (tmp_path / "institution_9").mkdir()
+    with pytest.raises(EmptyLandingError, match="copy the DICOM files to"):
+        landing_manifest(tmp_path / "institution_9", "institution_9")
+    (tmp_path / "institution_9" / "subjects.csv").write_text("patient_id\n")
+    with pytest.raises(EmptyLandingError, match="holds no films \\(1 sheets\\)"):
+        landing_manifest(tmp_path / "institution_9", "institution_9")
+    with pytest.raises(EmptyLandingError):
+        landing_manifest(tmp_path / "nowhere", "nowhere")

@@ -1,0 +1,73 @@
+import hashlib
+import hmac
+import pickle
+import stat
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from olvf_assets.intake.pseudonyms import (
+    SYNTHETIC_KEY,
+    Pseudonymiser,
+    PseudonymKeyError,
+    make_key_file,
+    pseudonym_key,
+)
+
+KEY = b"0123456789abcdef"
+
+
+def test_a_patient_pseudonym_is_the_keyed_hash_of_institution_and_id() -> None:
+    expected = hmac.new(KEY, b"patient|city|12345", hashlib.sha256).hexdigest()[:16]
+    assert Pseudonymiser("city", KEY).patient(" 12345 ") == f"P{expected}"
+
+
+def test_pseudonyms_differ_between_institutions_keys_and_kinds() -> None:
+    city, town, other = Pseudonymiser("city", KEY), Pseudonymiser("town", KEY), Pseudonymiser("city", KEY[::-1])
+    assert len({city.patient("1"), town.patient("1"), other.patient("1"), "P" + city.film("1")[1:]}) == 4
+
+
+def test_a_uid_pseudonym_is_a_valid_uid_of_128_bits() -> None:
+    uid = pydicom.uid.UID(Pseudonymiser("city", KEY).uid("1.2.3"))
+    assert uid.is_valid
+    assert uid.startswith("2.25.")
+    assert int(uid.removeprefix("2.25.")) < 2**128
+
+
+def test_the_key_is_not_shown_but_travels_to_worker_processes() -> None:
+    names = Pseudonymiser("city", KEY)
+    assert "0123" not in repr(names)
+    assert pickle.loads(pickle.dumps(names)) == names
+
+
+def test_synthetic_hospitals_use_the_public_key_everywhere(tmp_path: Path) -> None:
+    assert pseudonym_key("institution_1", True, tmp_path) == SYNTHETIC_KEY
+
+
+def test_a_real_hospital_needs_a_key_from_the_environment_or_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
+    with pytest.raises(PseudonymKeyError, match="set OLVF_PSEUDONYM_KEY"):
+        pseudonym_key("city", False, tmp_path)
+    path = make_key_file(tmp_path)
+    from_file = pseudonym_key("city", False, tmp_path)
+    assert from_file == path.read_text().strip().encode()
+    assert len(from_file) == 64
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", "a secret of the hospital")
+    assert pseudonym_key("city", False, tmp_path) == b"a secret of the hospital"
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", "short")
+    with pytest.raises(PseudonymKeyError, match="has 5 characters"):
+        pseudonym_key("city", False, tmp_path)
+
+
+def test_a_key_file_is_made_once_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
+    path = make_key_file(tmp_path)
+    key = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert make_key_file(tmp_path).read_text() == key
+    path.chmod(0o644)
+    with pytest.raises(PseudonymKeyError, match="chmod 600"):
+        pseudonym_key("city", False, tmp_path)

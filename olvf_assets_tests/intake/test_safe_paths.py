@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.intake.pseudonyms import Pseudonymiser
+from olvf_assets.intake.safe_paths import path_names
+from olvf_assets.intake.sheets import subjects
+from olvf_assets_tests.intake.samples import NAMES, SETTINGS, boxes, film, headers, hospital, manifest, pixels
+
+REAL = Pseudonymiser("institution_1", b"a secret of the hospital")
+TELLING = {
+    "A-1/YAMADA_20190403.dcm": film("one"),
+    "A-2/IM0001.dcm": film("two", "A-2"),
+    "taro/20190403.dcm": b"not dicom",
+    "B77012_visit.dcm": film("x", "B77012", PatientName="Suzuki^Hana"),
+    "notes 2019-04-03.txt": b"not dicom either",
+    film("three").SOPInstanceUID: film("three"),
+}
+
+
+def test_file_names_of_a_synthetic_hospital_stay_as_they_are(tmp_path: Path) -> None:
+    names = path_names(hospital(tmp_path, TELLING), NAMES)
+    assert names.shown("films/A-1/YAMADA_20190403.dcm") == "films/A-1/YAMADA_20190403.dcm"
+
+
+def test_ids_names_and_dates_vanish_from_file_names_of_a_real_hospital(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, TELLING)
+    (folder / "boxes").mkdir()
+    (folder / "boxes" / "YAMADA_20190403.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    drawn = boxes(folder, tmp_path, REAL)
+    tables = [
+        manifest(folder, REAL), headers(folder, REAL), pixels(folder, tmp_path, names=REAL),
+        subjects(folder, REAL, SETTINGS), drawn.reader_boxes, drawn.unmatched_boxes,
+    ]  # fmt: skip
+    text = "\n".join(table.drop("sha256", strict=False).write_csv() for table in tables).casefold()
+    for identifier in ("a-1", "a-2", "yamada", "taro", "suzuki", "b77012", "20190403", "2019-04-03"):
+        assert identifier not in text
+    assert film("three").SOPInstanceUID not in text
+    assert drawn.reader_boxes["film_id"].to_list() == [REAL.film(film("one").SOPInstanceUID)]
+
+
+def test_harmless_names_stay_readable_and_every_shown_name_leads_back_to_its_file(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, TELLING)
+    names = path_names(folder, REAL)
+    listed = manifest(folder, REAL)["path"].to_list()
+    assert {"subjects.csv", "institution.toml"} <= set(listed)
+    assert any(path.startswith("films/") and path.endswith("/IM0001.dcm") for path in listed)
+    assert len(set(listed)) == len(listed)
+    assert all((folder / names.real(path)).is_file() for path in listed)
+
+
+def test_films_are_found_and_decoded_behind_their_shown_names(tmp_path: Path) -> None:
+    table = pixels(hospital(tmp_path, TELLING), tmp_path, names=REAL)
+    assert table["refusal"].null_count() == 3
+    assert ArtifactStore(tmp_path / "lake").load_image(table["image_path"][0]).dtype == np.uint8
+
+
+def test_names_that_become_equal_stay_apart(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, {"yamada.dcm": film("one"), "YAMADA.dcm": film("two", "A-2")})
+    listed = [path for path in manifest(folder, REAL)["path"] if path.startswith("films/")]
+    assert len(set(listed)) == 2
+    assert headers(folder, REAL)["refusal"].null_count() == 2

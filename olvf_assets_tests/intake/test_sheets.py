@@ -1,0 +1,171 @@
+from pathlib import Path
+
+import pytest
+
+from olvf_assets.foundation.landing import read_institution
+from olvf_assets.intake import sheets
+from olvf_assets.intake.sheet_reading import SheetError
+from olvf_assets_tests.intake.samples import CONDITIONS, NAMES, READERS, SETTINGS, SUBJECTS, hospital
+
+A1, A2 = NAMES.patient("A-1"), NAMES.patient("A-2")
+
+
+def subjects_error(root: Path, text: str) -> str:
+    with pytest.raises(SheetError) as error:
+        sheets.subjects(hospital(root, subjects=text), NAMES, SETTINGS)
+    return str(error.value)
+
+
+def readers_error(root: Path, text: str) -> str:
+    with pytest.raises(SheetError) as error:
+        sheets.reader_labels(hospital(root, readers=text), NAMES, SETTINGS)
+    return str(error.value)
+
+
+def conditions_error(root: Path, text: str) -> str:
+    with pytest.raises(SheetError) as error:
+        sheets.film_conditions(hospital(root, conditions=text), NAMES, SETTINGS)
+    return str(error.value)
+
+
+def test_dates_become_intervals_and_very_high_ages_are_capped(tmp_path: Path) -> None:
+    table = sheets.subjects(hospital(tmp_path), NAMES, SETTINGS)
+    by_patient = {row["patient_id"]: row for row in table.iter_rows(named=True)}
+    assert by_patient[A1] == {
+        "institution": "institution_1", "patient_id": A1, "sex": "F", "age_years": 78,
+        "onset_to_film_days": 12, "mri_delay_days": 21,
+    }  # fmt: skip
+    assert (by_patient[A2]["age_years"], by_patient[A2]["onset_to_film_days"]) == (90, None)
+    assert by_patient[A2]["mri_delay_days"] == -2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("A-1,F,78", "A-1,f,78", "row 2, column sex: 'f' is not allowed; write one of F, M"),
+        ("A-1,F,78", "A-1,F,old", "row 2, column age_years: 'old' is not a whole number from 0 to 120"),
+        ("A-1,F,78", "A-1,F,780", "row 2, column age_years: '780' is not a whole number from 0 to 120"),
+        ("2019-04-03", "03/04/2019", "row 2, column film_date: '##/##/####' (digits hidden) is not a date"),
+        ("2019-04-03", "", "row 2, column film_date: '' (digits hidden) is not a date; write YYYY-MM-DD"),
+        ("2019-04-03", "2019-02-30", "row 2, column film_date: names a day that no calendar has"),
+        ("2019-03-22", "2019-05-22", "row 2, column onset_date: is -49 days before film_date"),
+        ("A-2,M", "A-1,M", f"row 3, column patient_id: '{A1}' (pseudonym) stands in row 2 already"),
+        ("A-2,M", ",M", "row 3, column patient_id: '' is empty"),
+        ("patient_id,sex", "patient,sex", "column patient_id is missing (found: patient, sex, age_years"),
+        ("A-1,F,78", "A-1,F,78,79", "row 2: has 7 cells for 6 columns; is a comma too many?"),
+    ],
+)
+def test_a_bad_subject_cell_is_named_with_row_column_value_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    message = subjects_error(tmp_path, SUBJECTS.replace(old, new, 1))
+    assert said in message
+    assert "subjects.csv" in message
+
+
+def test_no_message_repeats_a_patient_s_id_or_date(tmp_path: Path) -> None:
+    message = subjects_error(tmp_path, SUBJECTS.replace("A-2,M", "A-1,X").replace("2019-04-03", "2019/04/03"))
+    assert "A-1" not in message
+    assert "2019" not in message
+
+
+def test_all_problems_of_a_sheet_come_together_at_most_twenty(tmp_path: Path) -> None:
+    rows = "".join(f"B-{number},F,old,2019-04-03,,\n" for number in range(25))
+    message = subjects_error(tmp_path, SUBJECTS.split("\n")[0] + "\n" + rows)
+    assert "25 problems; nothing of this sheet was loaded" in message
+    assert message.count("column age_years") == 20
+    assert "... and 5 more" in message
+
+
+def test_a_missing_sheet_other_encodings_and_semicolons_say_what_to_do(tmp_path: Path) -> None:
+    folder = hospital(tmp_path)
+    sheet = folder / "subjects.csv"
+    sheet.write_text(SUBJECTS.replace(",", ";"))
+    with pytest.raises(SheetError, match="separated by semicolons, save it with commas"):
+        sheets.subjects(folder, NAMES, SETTINGS)
+    sheet.write_bytes("患者,patient_id".encode("cp932"))
+    with pytest.raises(SheetError, match="save it as 'CSV UTF-8'"):
+        sheets.subjects(folder, NAMES, SETTINGS)
+    sheet.unlink()
+    with pytest.raises(SheetError, match=r"subjects\.csv: 1 problem.*\n  the file is missing"):
+        sheets.subjects(folder, NAMES, SETTINGS)
+
+
+def test_a_byte_order_mark_spaces_and_empty_lines_are_harmless(tmp_path: Path) -> None:
+    text = "\ufeff" + SUBJECTS.replace("A-1,F", " A-1 , F").replace("\n", "\r\n") + ",,,,,\r\n\r\n"
+    assert sheets.subjects(hospital(tmp_path, subjects=text), NAMES, SETTINGS).height == 2
+
+
+def test_reader_labels_are_loaded_with_their_types(tmp_path: Path) -> None:
+    text = READERS.replace("A-1,L2,2,1,normal,0", "A-1,L2,2,1,fresh,1") + "A-1,L2,consensus,1,fresh,1\n"
+    table = sheets.reader_labels(hospital(tmp_path, readers=text), NAMES, SETTINGS)
+    assert table.height == 21
+    l2 = table.filter(patient_id=A1, level="L2").select("reader", "reading", "label", "pathological").rows()
+    assert l2 == [("1", 1, "normal", False), ("2", 1, "fresh", True), ("consensus", 1, "fresh", True)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("L1,1,1,old", "L1,1,1,older", "row 2, column label: 'older' is not allowed; write one of normal, old, fresh"),
+        ("A-1,L1,1", "A-1,L6,1", "row 2, column level: 'L6' is not allowed; write one of L1, L2, L3, L4, L5"),
+        ("A-1,L1,1,1", "A-1,L1,3,1", "row 2, column reader: '3' is not allowed; write one of 1, 2, consensus"),
+        ("A-1,L1,1,1", "A-1,L1,1,3", "row 2, column reading: '3' is not allowed; write one of 1, 2"),
+        ("L1,1,1,old,0", "L1,1,1,old,no", "row 2, column pathological: 'no' is not allowed; write one of 0, 1"),
+        ("A-1,L1,1", "B-9,L1,1", f"row 2, column patient_id: '{NAMES.patient('B-9')}' (pseudonym) is not in subjects"),
+        ("A-1,L1,2,1", "A-1,L1,1,1", f"row 3: {A1} (pseudonym), L1, reader 1, reading 1 stands in row 2 already"),
+    ],
+)
+def test_a_bad_reading_is_named_with_row_column_value_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    message = readers_error(tmp_path, READERS.replace(old, new, 1))
+    assert said in message
+    assert "readers.csv: 1 problem;" in message
+
+
+def test_a_patient_without_any_reading_is_an_error(tmp_path: Path) -> None:
+    text = "".join(line for line in READERS.splitlines(keepends=True) if not line.startswith("A-2"))
+    assert f"'{A2}' (pseudonym; row 3 of subjects.csv) has no reading" in readers_error(tmp_path, text)
+
+
+def test_a_consensus_against_two_readers_who_agree_is_an_error(tmp_path: Path) -> None:
+    message = readers_error(tmp_path, READERS + "A-1,L2,consensus,1,fresh,0\n")
+    assert "row 22, column label: 'fresh' is the consensus although both readers said normal" in message
+
+
+def test_conditions_are_loaded_and_an_empty_view_means_all(tmp_path: Path) -> None:
+    text = CONDITIONS + "A-1,L3,flexion,poor_positioning,crop,\n"
+    table = sheets.film_conditions(hospital(tmp_path, conditions=text), NAMES, SETTINGS)
+    rows = {row[0]: row[1:] for row in table.drop("institution").iter_rows()}
+    assert rows == {
+        A1: ("L3", "flexion", "crop", "poor_positioning", None),
+        A2: ("L1", None, "fracture", "severe_crush", 0.55),
+    }
+
+
+def test_a_sheet_without_conditions_gives_an_empty_table(tmp_path: Path) -> None:
+    header = CONDITIONS.split("\n")[0]
+    table = sheets.film_conditions(hospital(tmp_path, conditions=header), NAMES, SETTINGS)
+    assert table.height == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("A-1,L1,,tired,crop,", "column condition: 'tired' is not allowed; write one of severe_crush, foreign_subst"),
+        ("A-1,L1,side,poor_positioning,crop,", "column view: 'side' is not allowed; write one of neutral, flexion"),
+        ("A-1,L1,,poor_positioning,film,", "column scope: 'film' is not allowed; write one of fracture, crop"),
+        ("A-1,L1,,severe_crush,fracture,0.7", "column height_ratio: '0.7' contradicts severe_crush"),
+        ("A-1,L1,,severe_crush,fracture,70%", "column height_ratio: '70%' is not a ratio"),
+        ("A-2,L1,,severe_crush,fracture,0.55", "row 3: says the same as row 2; keep one of them"),
+        ("C-1,L1,,severe_crush,fracture,", "(pseudonym) is not in subjects.csv"),
+    ],
+)
+def test_a_bad_condition_is_named(tmp_path: Path, row: str, said: str) -> None:
+    assert said in conditions_error(tmp_path, CONDITIONS + row + "\n")
+
+
+def test_the_institution_s_row_says_name_and_role(tmp_path: Path) -> None:
+    table = sheets.institutions(read_institution(hospital(tmp_path)))
+    assert table.rows() == [("institution_1", "Institution 1", "development")]

@@ -1,0 +1,138 @@
+"""A made-up study for the tests of reporting: every table that the report reads."""
+
+from itertools import product
+
+import numpy as np
+import polars as pl
+
+from olvf_assets.evaluation import confusion, metrics, roc
+from olvf_assets.evaluation.settings import EvaluationSettings
+from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.reporting.settings import ReportingSettings
+from olvf_assets_tests.evaluation.samples import study_predictions
+
+EVALUATION = EvaluationSettings(
+    draws=50, confidence=0.95, min_defined_share=0.5, roc_points=50, probability_tolerance=1e-4
+)
+REPORTING = ReportingSettings(films_per_institution=3, crops_per_class=3, dots_per_inch=40)
+WIDTH, HEIGHT = 1693, 2032
+
+
+def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]:
+    """Return the tables of a study with one development and one external institution."""
+    test, test_folds = study_predictions("test", "institution_1", patients, seed)
+    external, external_folds = study_predictions("external", "institution_2", patients, seed + 1, skill=1.0)
+    ensemble, folds = pl.concat([test, external]), pl.concat([test_folds, external_folds])
+    crops = ensemble.select("institution", "crop_id", "label").unique().sort("institution", "crop_id")
+    return {
+        "ensemble_predictions": ensemble,
+        "test_metrics": metrics.internal_metrics(ensemble, folds, EVALUATION, seed),
+        "external_metrics": metrics.external_metrics(ensemble, folds, EVALUATION, seed),
+        "confusion_matrices": confusion.confusion_matrices(ensemble),
+        "roc_curves": roc.roc_curves(ensemble, EVALUATION),
+        "vertebra_crops": crops.with_columns(image_path=pl.lit("crop")),
+        "reader_agreement": agreement_rows(),
+        "participant_flow": flow_rows(),
+        "detector_metrics": detector_rows(),
+        **film_tables(),
+    }
+
+
+def agreement_rows() -> pl.DataFrame:
+    """Return `reader_agreement`, with levels that were never re-read."""
+    keys = product(("institution_1", "institution_2"), ("inter", "intra_reader_1", "intra_reader_2"))
+    rows = [
+        {
+            "institution": institution,
+            "comparison": comparison,
+            "level": level,
+            "weighting": weighting,
+            "kappa": None if level == "L5" else 0.78 + 0.01 * i + 0.03 * (weighting == "quadratic"),
+            "ci_low": None if level == "L5" else 0.7 + 0.01 * i,
+            "ci_high": None if level == "L5" else 0.88 + 0.01 * i,
+            "band": None if level == "L5" else "substantial",
+        }
+        for i, (institution, comparison) in enumerate(keys)
+        for level in (*LEVELS, "all")
+        for weighting in ("linear", "quadratic")
+    ]
+    return pl.DataFrame(rows)
+
+
+def flow_rows() -> pl.DataFrame:
+    """Return `participant_flow`."""
+    columns = ["institution", "unit", "state", "reason", "n"]
+    rows = [
+        ("institution_1", "patient", "used", None, 88),
+        ("institution_1", "patient", "excluded", "all_vertebrae_normal", 18),
+        ("institution_1", "patient", "excluded", "severe_crush", 4),
+        ("institution_1", "film", "used", None, 150),
+        ("institution_1", "film", "excluded", "patient_excluded", 31),
+        ("institution_1", "film", "quarantined", "not_a_lateral_radiograph", 9),
+        ("institution_1", "vertebra", "used", None, 700),
+        ("institution_1", "vertebra", "excluded", "poor_image_quality", 30),
+        ("institution_1", "vertebra", "excluded", "not_detected", 20),
+        ("institution_2", "patient", "used", None, 40),
+        ("institution_2", "film", "used", None, 40),
+        ("institution_2", "vertebra", "used", None, 195),
+        ("institution_2", "vertebra", "excluded", "foreign_substance", 5),
+    ]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def detector_rows() -> pl.DataFrame:
+    """Return `detector_metrics`, without ultralytics' figure for single levels of the external films."""
+    rows = [
+        {
+            "protocol": "patient",
+            "dataset": dataset,
+            "level": level,
+            "metric": metric,
+            "source": source,
+            "value": value - 0.01 * i,
+        }
+        for dataset, metric, value in (
+            ("validation", "map50", 0.995),
+            ("validation", "map50_95", 0.9),
+            ("external", "map50", 0.98),
+            ("external", "map50_95", 0.8),
+        )
+        for i, level in enumerate((*LEVELS, "all"))
+        for source in ("pycocotools", "ultralytics")
+        if source == "pycocotools" or level == "all"
+    ]
+    return pl.DataFrame(rows)
+
+
+def film_tables() -> dict[str, pl.DataFrame]:
+    """Return films, reader_boxes and detections of four films each; on the last one nothing was detected."""
+    films, boxes, found = [], [], []
+    for institution, number in product(("institution_1", "institution_2"), range(4)):
+        film_id = f"F{institution[-1]}{number}"
+        films.append(
+            {
+                "institution": institution,
+                "film_id": film_id,
+                "view": "neutral",
+                "image_path": film_id,
+                "width_px": WIDTH,
+                "height_px": HEIGHT,
+            }
+        )
+        for k, level in enumerate(LEVELS):
+            corner = np.array([700 + 20 * k, 300 + 260 * k, 1000 + 20 * k, 520 + 260 * k], dtype=float)
+            boxes.append((institution, film_id, level, *corner))
+            if number < 3:
+                found.append((institution, film_id, level, *(corner + 15), 0.9))
+    columns = ["institution", "film_id", "level", "x0_px", "y0_px", "x1_px", "y1_px"]
+    return {
+        "films": pl.DataFrame(films),
+        "reader_boxes": pl.DataFrame(boxes, schema=columns, orient="row"),
+        "detections": pl.DataFrame(found, schema=[*columns, "confidence"], orient="row"),
+    }
+
+
+def load_made_up_image(relative: str) -> np.ndarray:
+    """Return a grey ramp as the pixels of a film or crop."""
+    shape = (140, 166) if relative == "crop" else (HEIGHT, WIDTH)
+    return np.tile(np.linspace(0, 255, shape[1], dtype=np.uint8), (shape[0], 1))

@@ -1,0 +1,199 @@
+"""The whole lineage on profile `ci`, as its users run it. The tests of this file build on one run, in order."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pydicom
+import pytest
+from dagster import AssetKey, DagsterInstance
+
+PROJECT = Path(__file__).parents[1]
+NEVER_TRAINED_AGAIN = ["detector_model", "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints"]
+
+
+class Study:
+    """One data folder and one Dagster home, and the commands of the README on them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.home = folder / "home"
+        self.home.mkdir(parents=True)
+        shutil.copy(PROJECT / "dagster.yaml", self.home)
+        self.environment = {
+            **os.environ,
+            "OLVF_PROFILE": "ci",
+            "OLVF_DATA": str(self.data),
+            "DAGSTER_HOME": str(self.home),
+            "DAGSTER_MODULE_NAME": "olvf_assets.study",
+            "OLVF_PSEUDONYM_KEY": "a secret of the end-to-end test",
+        }
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=PROJECT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+        return done.stdout + done.stderr
+
+    def make_in_operations_view(self, names: list[str], *partition: str) -> None:
+        self.run(
+            "dagster", "asset", "materialize", "-m", "olvf_assets.definitions", "--select", ",".join(names), *partition
+        )
+
+    def table(self, name: str) -> pl.DataFrame:
+        frame = pl.read_delta(str(self.data / "lake" / "tables" / f"{name}.delta"))
+        plain = [column for column, dtype in frame.schema.items() if not dtype.is_nested()]
+        return frame.sort(plain)
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        return {path.stem: self.table(path.stem) for path in (self.data / "lake" / "tables").glob("*.delta")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    each = Study(tmp_path_factory.mktemp("study"))
+    each.run("dagster", "asset", "materialize", "--select", "*")
+    yield each
+    shutil.rmtree(each.data)
+
+
+def test_every_table_is_in_the_lake_and_in_the_warehouse(study: Study) -> None:
+    from olvf_assets.graph import all_tables
+
+    names = {each.name for each in all_tables()}
+    assert set(study.tables()) == names
+    with duckdb.connect(str(study.data / "olvf.duckdb"), read_only=True) as connection:
+        for name in names - {"warehouse"}:
+            (count,) = connection.execute(f'select count(*) from "{name}"').fetchone() or (None,)
+            assert count == len(study.table(name)), name
+
+
+def test_external_metrics_are_there_for_the_external_hospital_and_no_other(study: Study) -> None:
+    metrics = study.table("external_metrics")
+    assert metrics["institution"].unique().to_list() == ["institution_2"]
+    overall = metrics.filter(model="ensemble", fold="mean", positive_class="all", ci_method="patient_bootstrap")
+    assert set(overall["metric"]) >= {"accuracy", "sensitivity", "specificity", "false_discovery_rate", "auc"}
+    accuracy = overall.filter(metric="accuracy").row(0, named=True)
+    assert 0.5 < accuracy["value"] <= 1
+    assert accuracy["ci_low"] <= accuracy["value"] <= accuracy["ci_high"]
+
+
+def test_every_vertebra_of_the_external_hospital_is_scored_by_fifteen_networks(study: Study) -> None:
+    crops = study.table("vertebra_crops").filter(role="external")
+    scored = study.table("fold_predictions").filter(dataset="external")
+    assert len(scored) == 15 * len(crops)
+    assert set(scored["crop_id"]) == set(crops["crop_id"])
+
+
+def test_no_patient_is_both_trained_on_and_tested_on(study: Study) -> None:
+    trained = set(study.table("balanced_training_set")["patient_id"])
+    tested = set(study.table("fold_predictions")["patient_id"])
+    detector = set(study.table("detector_copies")["patient_id"])
+    assert not trained & tested
+    assert not detector & tested
+
+
+def test_every_film_and_vertebra_ends_in_one_state(study: Study) -> None:
+    flow = study.table("participant_flow")
+    films = flow.filter(unit="film").group_by("institution").agg(pl.col("n").sum())
+    candidates = study.table("dicom_headers").group_by("institution").len()
+    assert dict(films.rows()) == dict(candidates.rows())
+    used = flow.filter(unit="vertebra", state="used").group_by("institution").agg(pl.col("n").sum())
+    assert dict(used.rows()) == dict(study.table("vertebra_crops").group_by("institution").len().rows())
+
+
+def test_what_the_study_view_made_shows_in_the_operations_view(study: Study) -> None:
+    with DagsterInstance.from_config(str(study.home)) as instance:
+        assert instance.get_materialized_partitions(AssetKey("vertebra_crops")) == {"institution_1", "institution_2"}
+        assert instance.get_materialized_partitions(AssetKey("fold_predictions")) == {"1", "2", "3", "4", "5"}
+
+
+def test_report_pictures_and_page_are_written(study: Study) -> None:
+    figures = study.table("report_figures")
+    assert {"roc_curves", "confusion_matrices", "attention"} <= set(figures["figure"])
+    assert all((study.data / "reports" / path).stat().st_size > 5000 for path in figures["path"])
+    assert "not a medical device" in (study.data / "reports" / "index.html").read_text().lower()
+
+
+def test_the_users_command_run_again_gives_the_same_tables_and_trains_nothing(study: Study) -> None:
+    before, work = study.tables(), sorted((study.data / "lake" / "work").glob("*/*"))
+    study.run("dagster", "asset", "materialize", "--select", "+external_metrics")
+    after = study.tables()
+    assert sorted((study.data / "lake" / "work").glob("*/*")) == work
+    for name, frame in before.items():
+        assert after[name].equals(frame), name
+
+
+@pytest.fixture(scope="module")
+def untidy_hospital(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third hospital whose folder also holds what does not belong there."""
+    folder = tmp_path_factory.mktemp("from") / "hospital"
+    study.run(
+        "olvf_assets.phantom",
+        *("--out", str(folder), "--institution", "institution_3", "--name", "Hospital 3", "--patients", "6"),
+    )
+    films = sorted((folder / "films").rglob("*.dcm"))
+    (films[0].parent / "notes.dcm").write_text("This is a letter, not a film.")
+    (films[0].parent / "cut_off.dcm").write_bytes(films[0].read_bytes()[:100_000])
+    frontal = pydicom.dcmread(films[1])
+    frontal.ViewPosition = "AP"
+    frontal.SOPInstanceUID = frontal.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    frontal.save_as(films[0].parent / "frontal.dcm")
+    (folder / "boxes" / "nobody.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    return folder
+
+
+def test_a_new_hospital_is_scored_without_training_and_its_bad_files_are_kept_apart(
+    study: Study, untidy_hospital: Path
+) -> None:
+    from olvf_assets.graph import tables_by, tables_scored_again
+
+    weights = {name: study.table(name)["weights_sha256"] for name in NEVER_TRAINED_AGAIN}
+    again = set(tables_scored_again())
+    study.run("olvf_assets", "add-hospital", "institution_3", str(untidy_hospital))
+    study.make_in_operations_view(tables_by("institution"), "--partition", "institution_3")
+    for fold in "12345":
+        study.make_in_operations_view([name for name in tables_by("fold") if name in again], "--partition", fold)
+    study.make_in_operations_view([name for name in tables_by(None) if name in again])
+
+    metrics = study.table("external_metrics")
+    assert set(metrics["institution"]) == {"institution_2", "institution_3"}
+    reasons = study.table("quarantine").filter(institution="institution_3")["reason"].sort().to_list()
+    assert reasons == ["box_without_film", "not_dicom", "not_lateral", "truncated"]
+    for name, before in weights.items():
+        assert study.table(name)["weights_sha256"].equals(before), name
+
+
+def test_a_bad_sheet_stops_its_hospital_and_leaves_the_others_as_they_were(study: Study) -> None:
+    sheet = study.data / "landing" / "institution_3" / "readers.csv"
+    lines = sheet.read_text().splitlines()
+    lines[1] = lines[1].replace("normal", "broken").replace("old", "broken").replace("fresh", "broken")
+    sheet.write_text("\n".join(lines) + "\n")
+    before = study.table("external_metrics").filter(institution="institution_2")
+    said = study.run("dagster", "asset", "materialize", "--select", "+external_metrics")
+    assert "institution_3 is left out of this run" in said
+    assert "readers.csv" in said
+    assert "broken" in said
+    assert study.table("external_metrics").equals(before)
+    assert "institution_3" not in study.table("reader_labels")["institution"]
+
+
+def test_no_identifier_of_a_patient_leaves_intake(study: Study) -> None:
+    header = pydicom.dcmread(next((study.data / "landing" / "institution_3" / "films").rglob("*.dcm")), force=True)
+    planted = [str(header.PatientID), str(header.PatientName).split("^")[0], str(header.PatientBirthDate)]
+    assert all(len(each) >= 4 for each in planted)
+    with duckdb.connect(str(study.data / "olvf.duckdb"), read_only=True) as connection:
+        for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall():
+            text = str(connection.sql(f'from "{name}"').pl().rows())
+            assert not [each for each in planted if each in text], name

@@ -1,0 +1,74 @@
+"""The graph as a whole: what there is, what rests on what, what starts by itself."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, AssetSelection, Definitions
+
+from olvf_assets.definitions import defs as operations
+from olvf_assets.graph import all_checks, all_tables, tables_scored_again
+from olvf_assets.study import defs as study
+
+SNAPSHOT = Path(__file__).parent / "graph_snapshot.txt"
+
+
+def described(definitions: Definitions) -> str:
+    graph = definitions.resolve_asset_graph()
+    lines = []
+    for key in sorted(graph.get_all_asset_keys()):
+        node = graph.get(key)
+        partitions = "" if node.partitions_def is None else f" by {node.partitions_def.__class__.__name__}"
+        lines.append(f"{node.group_name}/{key.to_user_string()}{partitions}")
+        lines += [f"    < {parent.to_user_string()}" for parent in sorted(node.parent_keys)]
+        lines += [f"    ! {check.name}" for check in sorted(node.check_keys)]
+    repository = definitions.get_repository_def()
+    lines += [f"job {name}" for name in sorted(repository.job_names) if not name.startswith("__")]
+    lines += [f"sensor {each.name}" for each in sorted(repository.sensor_defs, key=lambda each: each.name)]
+    lines += [f"schedule {each.name}" for each in sorted(repository.schedule_defs, key=lambda each: each.name)]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_graph_is_the_one_that_was_last_agreed_on() -> None:
+    """After a change that is meant: OLVF_UPDATE_SNAPSHOT=1 pytest olvf_assets_tests/test_graph.py"""
+    if os.environ.get("OLVF_UPDATE_SNAPSHOT"):
+        SNAPSHOT.write_text(described(operations))
+    assert described(operations) == SNAPSHOT.read_text()
+
+
+def test_both_views_hold_the_same_assets_and_checks() -> None:
+    left, right = operations.resolve_asset_graph(), study.resolve_asset_graph()
+    assert left.get_all_asset_keys() == right.get_all_asset_keys()
+    assert left.asset_check_keys == right.asset_check_keys
+
+
+def test_nothing_is_partitioned_in_the_study_view() -> None:
+    graph = study.resolve_asset_graph()
+    assert all(graph.get(key).partitions_def is None for key in graph.get_all_asset_keys())
+
+
+@pytest.mark.parametrize("target", ["test_metrics", "external_metrics"])
+def test_one_level_up_from_a_metric_table_is_all_that_it_rests_on(target: str) -> None:
+    graph = study.resolve_asset_graph()
+    one_level = AssetSelection.from_string(f"+{target}").resolve(graph)
+    every_level = AssetSelection.assets(target).upstream().resolve(graph)
+    assert one_level == every_level
+    assert AssetKey("landing_manifest") in one_level
+
+
+def test_every_blocking_rule_stands_on_a_table_that_exists() -> None:
+    names = {each.name for each in all_tables()}
+    assert {each.table for each in all_checks()} <= names
+    assert {name for each in all_checks() for name in each.reads} <= names
+
+
+def test_new_crops_never_start_a_training() -> None:
+    again = tables_scored_again()
+    assert {"fold_predictions", "external_metrics", "warehouse"} <= set(again)
+    assert not [name for name in again if name.endswith("_checkpoints") or name == "detector_model"]
+
+
+def test_heavy_work_takes_the_gpu_pool() -> None:
+    pools = {each.name for each in all_tables() if each.pool == "gpu"}
+    trained = {f"{name}_checkpoints" for name in ("resnet50", "densenet161", "resnext50")}
+    assert {"detector_model", "fold_predictions", *trained} <= pools

@@ -1,0 +1,70 @@
+"""Adding a hospital from a folder."""
+
+import stat
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance
+
+from olvf_assets import hospitals
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.landing import LandingError
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("OLVF_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OLVF_PROFILE", "ci")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "from_hospital"
+    (folder / "films").mkdir(parents=True)
+    (folder / "films" / "1.dcm").write_bytes(b"film")
+    (folder / "institution.toml").write_text('name = "Hospital 3"\nrole = "external"\n')
+    return folder
+
+
+def test_a_folder_becomes_a_landing_folder_a_partition_and_has_a_key(data: Path, source: Path) -> None:
+    said = hospitals.add_hospital("institution_3", source)
+    assert (data / "landing" / "institution_3" / "films" / "1.dcm").read_bytes() == b"film"
+    with DagsterInstance.get() as instance:
+        assert "institution_3" in instance.get_dynamic_partitions("institution")
+    key = data / "pseudonym.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert str(key) in said
+    assert "dagster asset materialize" in said
+
+
+def test_a_second_hospital_keeps_the_key(data: Path, source: Path) -> None:
+    hospitals.add_hospital("institution_3", source)
+    key = (data / "pseudonym.key").read_text()
+    hospitals.add_hospital("institution_4", source)
+    assert (data / "pseudonym.key").read_text() == key
+
+
+def test_a_name_that_is_taken_is_refused_and_nothing_changes(data: Path, source: Path) -> None:
+    hospitals.add_hospital("institution_3", source)
+    (source / "films" / "2.dcm").write_bytes(b"another")
+    with pytest.raises(LandingError, match="institution_3 exists"):
+        hospitals.add_hospital("institution_3", source)
+    assert not (data / "landing" / "institution_3" / "films" / "2.dcm").exists()
+
+
+@pytest.mark.parametrize("key", ["Hospital 3", "../up", ""])
+def test_a_name_that_cannot_be_a_key_is_refused(data: Path, source: Path, key: str) -> None:
+    with pytest.raises(LandingError, match="lower-case"):
+        hospitals.add_hospital(key, source)
+
+
+def test_a_folder_that_does_not_say_who_it_is_leaves_nothing_behind(data: Path, source: Path) -> None:
+    (source / "institution.toml").unlink()
+    with pytest.raises(OlvfError, match=r"institution\.toml"):
+        hospitals.add_hospital("institution_3", source)
+    assert [each for each in (data / "landing").iterdir() if not each.name.startswith(".")] == []
+    assert list((data / "landing").rglob("*.dcm")) == []
