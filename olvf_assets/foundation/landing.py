@@ -1,22 +1,30 @@
 """What a hospital hands over: the landing folder of one institution.
 
 What lives here: the layout of that folder (names of sheets and folders), who the institution is (`institution.toml`)
-and the list of files that arrived (`landing_manifest`). What does not: reading a film or a sheet (room `intake`),
-writing such a folder (room `phantom`).
+and the list of files that arrived (`landing_manifest`). What does not: ZIP archives (`archives`), reading a film or a
+sheet (room `intake`), writing such a folder (room `phantom`).
 """
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import polars as pl
 
+from olvf_assets.foundation.archives import (
+    UnusableArchiveError,
+    archive_members,
+    archive_of,
+    is_archive,
+    read_member,
+)
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.remembered import RememberedFacts, Stamp
 from olvf_assets.foundation.settings import Settings
 
 INSTITUTION_FILE = "institution.toml"
@@ -132,12 +140,45 @@ def landing_files(folder: Path) -> list[str]:
     return sorted(found)
 
 
+class LandedFile(NamedTuple):
+    """A file that has arrived, by itself or inside a ZIP archive; the stamp is that of the file on disk."""
+
+    path: str
+    size_bytes: int
+    stamp: Stamp
+
+
+def landed_files(folder: Path) -> list[LandedFile]:
+    """Return all files that have arrived, sorted by path; a ZIP archive is replaced by the files inside it.
+
+    An archive that cannot be used (see `archives`), or that lies among the boxes, stays one file.
+    """
+    found: list[LandedFile] = []
+    for path in landing_files(folder):
+        try:
+            status = (folder / path).stat()
+        except FileNotFoundError:
+            continue  # taken away since the folder was listed
+        stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+        alone = LandedFile(path, status.st_size, stamp)
+        if not is_archive(path) or PurePosixPath(path).parts[0] == BOXES_FOLDER:
+            found.append(alone)
+            continue
+        try:
+            members = archive_members(folder / path)
+        except UnusableArchiveError:
+            members = {}
+        found += [LandedFile(f"{path}/{name}", size, stamp) for name, size in members.items()] or [alone]
+    return sorted(found)
+
+
 def landing_manifest(
     folder: Path,
     institution: str,
     workers: int = 0,
     *,
-    show: Callable[[str], str] | None = None,
+    show: Callable[[str], str | None] | None = None,
+    hashes: RememberedFacts | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """List the files of a landing folder with their sizes and hashes (table `landing_manifest`).
@@ -146,38 +187,75 @@ def landing_manifest(
         folder: the landing folder of one institution.
         institution: its key.
         workers: threads (hashing releases the interpreter lock); 0 means one per core.
-        show: turns a path into the path that may be shown, see `intake.safe_paths`; default: as it is.
+        show: turns a path into the path that may be shown, see `intake.safe_paths`; default: as it is. None means that
+            the file came too late for this run.
+        hashes: sha256 of files that have not changed since an earlier run; they are not read.
         report: told how many files were still being written and left out.
 
     Raises:
         EmptyLandingError: the folder is missing, empty, or holds sheets only.
     """
-    paths = landing_files(folder) if folder.is_dir() else []
-    if all(is_sheet(path) for path in paths):
+    files = landed_files(folder) if folder.is_dir() else []
+    if all(is_sheet(file.path) for file in files):
         raise EmptyLandingError(
-            f"{folder} holds no films ({len(paths)} sheets); copy the DICOM files to {folder / FILMS_FOLDER}, "
+            f"{folder} holds no films ({len(files)} sheets); copy the DICOM files to {folder / FILMS_FOLDER}, "
             "in any folders, and start again"
         )
-    with ThreadPoolExecutor(workers or available_cores()) as pool:
-        hashed = list(pool.map(lambda path: _size_and_hash(folder / path), paths))
+    files, digests = _hashed(folder, files, hashes or RememberedFacts(None, str), workers or available_cores())
     rows = [
-        {"institution": institution, "path": show(path) if show else path, "size_bytes": size, "sha256": digest}
-        for path, (size, digest) in zip(paths, hashed, strict=True)
-        if digest is not None
+        {"institution": institution, "path": shown, "size_bytes": file.size_bytes, "sha256": digest}
+        for file, digest in zip(files, digests, strict=True)
+        if digest is not None and (shown := show(file.path) if show else file.path) is not None
     ]
-    if report is not None and len(rows) < len(paths):
-        report(f"{len(paths) - len(rows)} files of {institution} are still being written and wait for the next run")
+    if report is not None and len(rows) < len(files):
+        report(f"{len(files) - len(rows)} files of {institution} are still being written and wait for the next run")
     return pl.DataFrame(rows, schema=LANDING_MANIFEST).sort("path")
 
 
-def _size_and_hash(path: Path) -> tuple[int, str | None]:
-    """Return (bytes, sha256), with None for the hash of a file that changed while it was read."""
+def _hashed(
+    folder: Path, files: list[LandedFile], hashes: RememberedFacts, workers: int
+) -> tuple[list[LandedFile], list[str | None]]:
+    """Return the files with the sha256 of each. An archive with a damaged member takes its members' place."""
+    damaged: set[str] = set()
+    stamps = {file.path: file.stamp for file in files}
+
+    def find(paths: list[str]) -> list[str | None]:
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(lambda path: _hash(folder, path, stamps[path], damaged), paths))
+
+    digests = hashes.facts([(file.path, file.stamp) for file in files], find)
+    for archive in sorted(damaged):
+        whole = LandedFile(archive, (folder / archive).stat().st_size, stamps[next(_inside(stamps, archive))])
+        kept = [(file, each) for file, each in zip(files, digests, strict=True) if not _is_inside(file.path, archive)]
+        kept.append((whole, _hash(folder, archive, whole.stamp, damaged)))
+        files, digests = [file for file, _ in kept], [each for _, each in kept]
+    return files, digests
+
+
+def _is_inside(path: str, archive: str) -> bool:
+    return path.startswith(archive + "/")
+
+
+def _inside(paths: Iterable[str], archive: str) -> Iterator[str]:
+    return (path for path in paths if _is_inside(path, archive))
+
+
+def _hash(folder: Path, path: str, stamp: Stamp, damaged: set[str]) -> str | None:
+    """Return the sha256 of a file, None if it is not the one with this stamp any more or its archive is damaged."""
+    inside = archive_of(folder, path)
+    file = folder / path if inside is None else inside[0]
     try:
-        before = path.stat()
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        after = path.stat()
+        if inside is None:
+            with file.open("rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        else:
+            digest = hashlib.sha256(read_member(*inside)).hexdigest()
+        after = file.stat()
+    except UnusableArchiveError:
+        damaged.add(file.relative_to(folder).as_posix())
+        return None
+    except FileNotFoundError:
+        return None
     except PermissionError as error:
-        raise LandingError(f"{path} may not be read by this user; run: chmod u+r on it, or take it away") from error
-    unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
-    return after.st_size, digest if unchanged else None
+        raise LandingError(f"{file} may not be read by this user; run: chmod u+r on it, or take it away") from error
+    return digest if stamp[:2] == (after.st_size, after.st_mtime_ns) else None

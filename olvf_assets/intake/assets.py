@@ -25,6 +25,7 @@ from olvf_assets.intake.tables import (
 if TYPE_CHECKING:
     from olvf_assets.intake.boxes import DrawnBoxes
     from olvf_assets.intake.pseudonyms import Pseudonymiser
+    from olvf_assets.intake.safe_paths import PathNames
 
 
 @table(schema=LANDING_MANIFEST, by="institution")
@@ -32,15 +33,16 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
     """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
     from olvf_assets.foundation.arrivals import note_arrival
     from olvf_assets.foundation.landing import landing_manifest as list_files
-    from olvf_assets.intake.safe_paths import path_names
+    from olvf_assets.foundation.remembered import RememberedFacts
 
     if _is_synthetic(run):
         from olvf_assets.phantom.hospital import write_hospital
 
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
     note_arrival(run.store, run.institution, _folder(run))
-    shown = path_names(_folder(run), _names(run)).shown
-    return list_files(_folder(run), run.institution, show=shown, report=run.report)
+    names = _names(run)
+    hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names.film)
+    return list_files(_folder(run), run.institution, show=_paths(run).shown, hashes=hashes, report=run.report)
 
 
 @table(schema=INSTITUTIONS, by="institution")
@@ -80,10 +82,13 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
 def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
     """One row per file that could be a film: what its header says, and why it is refused if it is."""
     from olvf_assets.intake import headers
+    from olvf_assets.intake.known_headers import KnownHeaders
 
+    names = _names(run)
     found = headers.dicom_headers(
-        _folder(run), landing_manifest, set(subjects["patient_id"]), _names(run), run.profile.intake, report=run.report
-    )
+        _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
+        known=KnownHeaders(run.store, names, run.profile.intake), paths=_paths(run), report=run.report,
+    )  # fmt: skip
     run.notes["files refused by their header"] = found["refusal"].count()
     return found
 
@@ -94,7 +99,7 @@ def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     from olvf_assets.intake import pixels
 
     found = pixels.film_pixels(
-        _folder(run), dicom_headers, run.store, _names(run), run.profile.intake, report=run.report
+        _folder(run), dicom_headers, run.store, _names(run), run.profile.intake, paths=_paths(run), report=run.report
     )
     run.notes["films refused by their pixels"] = found["refusal"].count()
     return found
@@ -119,7 +124,9 @@ def unmatched_boxes(
 def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels: pl.DataFrame) -> "DrawnBoxes":
     from olvf_assets.intake.boxes import drawn_boxes
 
-    return drawn_boxes(_folder(run), manifest, headers, pixels, names=_names(run), settings=run.profile.intake)
+    return drawn_boxes(
+        _folder(run), manifest, headers, pixels, names=_names(run), settings=run.profile.intake, paths=_paths(run)
+    )
 
 
 def _folder(run: TableRun) -> Path:
@@ -134,3 +141,12 @@ def _names(run: TableRun) -> "Pseudonymiser":
     from olvf_assets.intake.pseudonyms import pseudonymiser
 
     return pseudonymiser(run.institution, _is_synthetic(run), run.data)
+
+
+def _paths(run: TableRun) -> "PathNames":
+    from olvf_assets.foundation.remembered import RememberedFacts
+    from olvf_assets.intake.safe_paths import path_names
+
+    names = _names(run)
+    found_before = RememberedFacts(run.store.path(f"arrivals/{run.institution}.identifiers.parquet"), names.film)
+    return path_names(_folder(run), names, found_before)

@@ -14,7 +14,7 @@ import polars as pl
 from olvf_assets.foundation.landing import BOX_CLASSES_FILE, BOXES_FOLDER, is_sheet
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.intake.pseudonyms import Pseudonymiser
-from olvf_assets.intake.safe_paths import path_names
+from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.sheet_reading import Problems
 from olvf_assets.intake.tables import READER_BOXES, UNMATCHED_BOXES
@@ -42,6 +42,7 @@ def drawn_boxes(
     *,
     names: Pseudonymiser,
     settings: IntakeSettings,
+    paths: PathNames | None = None,
 ) -> DrawnBoxes:
     """Read all box files of an institution.
 
@@ -52,6 +53,7 @@ def drawn_boxes(
         pixels: table `film_pixels` (which films could be decoded).
         names: makes the pseudonyms.
         settings: `box_margin_px` is how far a box may stick out of the film before it is an error; it is then cut.
+        paths: the names of the files, see `safe_paths`; found anew when not given.
 
     Returns:
         Tables `reader_boxes` (sorted by film and level, pixels of the full film) and `unmatched_boxes`: files whose
@@ -62,7 +64,7 @@ def drawn_boxes(
         SheetError: a line that is not five numbers, a class that is no lumbar level, a level twice, a box that is
             empty or outside its film.
     """
-    shown = path_names(folder, names)
+    shown = paths or path_names(folder, names)
     films = _films_by_stem(headers, pixels, shown.real)
     levels = _levels_by_class(folder)
     boxes: list[dict[str, Any]] = []

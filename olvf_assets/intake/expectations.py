@@ -130,7 +130,15 @@ def _suite(table_name: str, settings: IntakeSettings) -> list[Any]:
 
 def _never_null(table_name: str) -> list[str]:
     may_be_null = {
-        "dicom_headers": {"kvp", "sid_mm", "detector", "refusal", "refusal_detail"},
+        "dicom_headers": {
+            "kvp",
+            "sid_mm",
+            "detector",
+            "refusal",
+            "refusal_detail",
+            "calibrated_pixel_mm",
+            *("view", "view_source", "body_part", "body_part_source"),  # null where the picture must tell
+        },
         "subjects": {"onset_to_film_days", "mri_delay_days"},
     }
     return [name for name in SCHEMAS[table_name].names() if name not in may_be_null.get(table_name, set())]
@@ -145,7 +153,7 @@ def _dicom_headers(gxe: Any, settings: IntakeSettings) -> list[Any]:
         gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex=SHA256),
         gxe.ExpectColumnValuesToBeUnique(column="path"),
         gxe.ExpectColumnValuesToBeUnique(column="sop_instance_uid"),
-        gxe.ExpectColumnValuesToBeInSet(column="view", value_set=list(VIEWS)),
+        gxe.ExpectColumnValuesToBeInSet(column="view", value_set=[*VIEWS, "unknown"]),
         gxe.ExpectColumnValuesToBeInSet(column="photometric", value_set=["MONOCHROME1", "MONOCHROME2"]),
         gxe.ExpectColumnValuesToBeBetween(column="bits_stored", min_value=8, max_value=16),
         gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=1, max_value=LARGEST_SIDE_PX),

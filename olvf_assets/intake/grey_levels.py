@@ -5,69 +5,127 @@ What lives here: Modality LUT, VOI window or LUT and MONOCHROME1, folded into on
 Evaluating the chain on the 2^bits possible values instead of the 3.4 million pixels is ten times quicker and exact.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydicom import Dataset
 from pydicom.multival import MultiValue
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.pixels import apply_modality_lut
 
 Voi = Literal["lut", "window", "percentile"]
+# A window or table that leaves 98 of 100 pixels within so many of 255 grey levels shows nothing.
+FEWEST_LEVELS = 2.0
+SAMPLED_SIDE = 256  # pixels along the shorter side that are looked at to tell
 
 
 class GreyLevels(NamedTuple):
-    """A film as 8-bit picture, and how its contrast was chosen."""
+    """A film as 8-bit picture, how its contrast was chosen, and why not by the header where that is so."""
 
     pixels: np.ndarray
     voi: Voi
+    voi_detail: str | None
+
+
+class ModalityLutError(ValueError):
+    """Rescale or Modality LUT of the header cannot be applied."""
 
 
 def grey_levels(stored: np.ndarray, header: Dataset, window_percentiles: tuple[float, float]) -> GreyLevels:
     """Return a film as it is meant to be displayed: 0 black, 255 white.
 
+    The first VOI LUT of the header that shows something is used, else the first such window, else the film's own
+    percentiles: a window or table that contradicts itself or shows every pixel alike was left by another image.
+
     Args:
         stored: stored pixel values, integers, shape (height_px, width_px).
-        header: the film's attributes. The first VOI LUT, else the first window, is used.
-        window_percentiles: percentiles of the film between which grey levels are spread when the header has neither.
+        header: the film's attributes.
+        window_percentiles: percentiles of the film between which grey levels are spread when the header has nothing.
 
     Returns:
-        uint8 array (height_px, width_px), and which of the three was used.
+        uint8 array (height_px, width_px), which of the three was used, and what was wrong with the others.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: attributes that contradict each other.
+        ModalityLutError: the stored values cannot be turned into those that windows refer to.
     """
     bits = int(header.BitsStored)
     pattern = stored.astype(np.uint16, copy=False) & np.uint16((1 << bits) - 1)
-    values = np.asarray(apply_modality_lut(_values_of_patterns(header, bits), header), dtype=np.float64)
-    voi, shown = _display_values(values, pattern, header, window_percentiles)
+    values = _modality_values(header, bits)
+    voi, shown, detail = _display_values(values, pattern, header, window_percentiles)
     if header.PhotometricInterpretation == "MONOCHROME1":
         shown = 1.0 - shown
     table = np.rint(255.0 * np.clip(shown, 0.0, 1.0)).astype(np.uint8)
-    return GreyLevels(table[pattern], voi)
+    return GreyLevels(table[pattern], voi, detail)
 
 
-def _values_of_patterns(header: Dataset, bits: int) -> np.ndarray:
-    """Return the stored value of each bit pattern 0 .. 2^bits - 1 (two's complement when the pixels are signed)."""
+def _modality_values(header: Dataset, bits: int) -> np.ndarray:
+    """Return float64 (2^bits,): the value after the Modality LUT (PS3.3 C.11.1) of each bit pattern 0 .. 2^bits - 1."""
     patterns = np.arange(1 << bits, dtype=np.int32)
     if int(header.get("PixelRepresentation", 0)) == 1:
         patterns = np.where(patterns >= 1 << (bits - 1), patterns - (1 << bits), patterns)
-    return patterns
+    try:
+        values = np.asarray(apply_modality_lut(patterns, header), dtype=np.float64)
+    except Exception as error:
+        raise ModalityLutError(f"the Modality LUT cannot be applied ({type(error).__name__})") from error
+    if not np.isfinite(values).all() or values.min() == values.max():
+        raise ModalityLutError("Rescale Slope or Modality LUT makes all values alike")
+    return values
 
 
 def _display_values(
     values: np.ndarray, pattern: np.ndarray, header: Dataset, window_percentiles: tuple[float, float]
-) -> tuple[Voi, np.ndarray]:
+) -> tuple[Voi, np.ndarray, str | None]:
     """Return the display value 0 .. 1 of each stored pattern, given its value after the Modality LUT."""
-    if header.get("VOILUTSequence"):
-        depth = int(header.VOILUTSequence[0].LUTDescriptor[2])
-        looked_up = apply_voi(np.rint(values).astype(np.int32), header, index=0)
-        return "lut", np.asarray(looked_up, dtype=np.float64) / ((1 << depth) - 1)
-    centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
-    if centre is not None and width is not None and width > 0:
-        return "window", window(values, centre, width, str(header.get("VOILUTFunction") or "LINEAR"))
+    step = max(1, min(pattern.shape) // SAMPLED_SIDE)
+    sample = pattern[::step, ::step].ravel()
+    problems = []
+    for voi, shown, problem in _transformations(values, header):
+        if shown is None or not np.ptp(np.percentile(255 * np.clip(shown[sample], 0, 1), (1, 99))) > FEWEST_LEVELS:
+            problems.append(problem)
+        else:
+            return voi, shown, "; ".join(problems) or None
     counts = np.bincount(pattern.ravel(), minlength=values.size)
     low, high = _percentiles(values, counts, window_percentiles)
-    return "percentile", (values - low) / max(high - low, np.finfo(float).tiny)
+    shown = (values - low) / max(high - low, np.finfo(float).tiny)
+    return "percentile", shown, "; ".join(problems) or "no VOI LUT, no window"
+
+
+def _transformations(values: np.ndarray, header: Dataset) -> Iterator[tuple[Voi, np.ndarray | None, str]]:
+    """Yield the VOI transformations of a header: how, display values 0 .. 1 or None, what to say if they fail."""
+    little_endian = header.original_encoding[1] is not False
+    for number, item in enumerate(header.get("VOILUTSequence") or [], start=1):
+        yield "lut", _looked_up(values, item, little_endian), f"VOI LUT {number} shows every pixel alike or is no table"
+    centres, widths = _numbers(header.get("WindowCenter")), _numbers(header.get("WindowWidth"))
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    for centre, width in zip(centres, widths, strict=False):
+        said = f"window {centre:g} / {width:g} shows every pixel alike"
+        usable = np.isfinite(centre) and np.isfinite(width) and width > 0 and function in WINDOW_FUNCTIONS
+        yield "window", window(values, centre, width, function) if usable else None, said
+
+
+def _looked_up(values: np.ndarray, item: Dataset, little_endian: bool) -> np.ndarray | None:
+    """Return the entries of a VOI LUT (PS3.3 C.11.2.1.1) for values, as 0 .. 1; None when it is no table.
+
+    pydicom's `apply_voi` is not used: it counts entries in the type of their content, so that tables of more than 256
+    entries of 8 bit come out wrong (3.0.2).
+    """
+    try:
+        entries, first, depth = (int(each) for each in item.LUTDescriptor)
+        entries = entries or 1 << 16
+        data = item.LUTData
+        if isinstance(data, bytes):
+            packed = len(data) < 2 * entries  # 8-bit entries may be packed two to a word
+            data = np.frombuffer(data, np.uint8 if packed else "<u2" if little_endian else ">u2")
+        table = np.asarray(data, dtype=np.float64)[:entries]
+    except (ValueError, TypeError, AttributeError):
+        return None
+    top = (1 << depth) - 1 if 0 < depth <= 16 else 0
+    if table.size < entries or table.max() > top:
+        return None
+    return table[np.clip(np.rint(values).astype(np.int64) - first, 0, entries - 1)] / top
+
+
+WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def window(values: np.ndarray, centre: float, width: float, function: str = "LINEAR") -> np.ndarray:
@@ -95,7 +153,14 @@ def _percentiles(values: np.ndarray, counts: np.ndarray, percentiles: tuple[floa
     return float(low), float(high)
 
 
-def _first(value: object) -> float | None:
-    if isinstance(value, MultiValue | list):
-        value = value[0] if len(value) else None
-    return None if value is None or value == "" else float(str(value))
+def _numbers(value: Any) -> list[float]:
+    """Return the numbers of an attribute of one or several values; nan for what is none."""
+    several = list(value) if isinstance(value, MultiValue | list | tuple) else [] if value in (None, "") else [value]
+    return [_float(each) for each in several]
+
+
+def _float(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return float("nan")

@@ -1,35 +1,41 @@
 """Accepted films as 8-bit pictures in the artifact store (table `film_pixels`).
 
-What lives here: decoding, refusing films whose pixels cannot be used, and remembering finished films. What does not:
-grey levels (`grey_levels`), headers (`headers`).
-Decoding rates per core (1693 x 2032): uncompressed 100/s, RLE 30/s, JPEG lossless 6/s, JPEG-LS 8/s, JPEG 2000 2/s;
-threads do not help compressed films, so processes are used.
+What lives here: decoding, refusing films whose pixels cannot be used, remembering finished films, and the last word on
+view and body part. What does not: grey levels (`grey_levels`), headers (`headers`), which decoder (`decoders`), what a
+picture shows (`picture_views`). Threads do not help compressed films, so processes are used.
 """
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from pydicom import dcmread
 
+from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
-from olvf_assets.intake.grey_levels import grey_levels
+from olvf_assets.intake.decoders import decode, installed_decoders
+from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
+from olvf_assets.intake.picture_views import decide_view, picture_traits
 from olvf_assets.intake.pseudonyms import Pseudonymiser
-from olvf_assets.intake.safe_paths import path_names
+from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 RESULT_FILE = "result.json"
 # Fewer films than this are done in this process: starting others takes about as long (1.3 s of each core).
 FILMS_PER_PROCESS = 24
+# These say something of the folder at this moment, not of the film: the next run tries again.
+PASSING_REFUSALS = ("unreadable", "changed_since_listed")
+
+PICTURE_COLUMNS = ("image_path", "pixel_sha256", "voi", "voi_detail")
 
 
 class _UnusableError(Exception):
@@ -47,12 +53,14 @@ def film_pixels(
     names: Pseudonymiser,
     settings: IntakeSettings,
     *,
+    paths: PathNames | None = None,
     workers: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Decode the accepted films of an institution and store them as 8-bit pictures.
 
-    Films done by an earlier run (same bytes, same settings, same code) are not decoded again.
+    Films done by an earlier run (same bytes, same settings, same code) are not decoded again, whether they were used
+    or refused.
 
     Args:
         folder: the landing folder of the institution.
@@ -60,37 +68,45 @@ def film_pixels(
         store: where pictures go (0 black, 255 white, full resolution).
         names: tells the institution and the names of its files.
         settings: the percentiles used when a header has no window.
+        paths: the names of the files, see `safe_paths`; found anew when not given.
         workers: processes; 0 means one per core.
         report: told of progress.
 
     Returns:
         Table `film_pixels`, one row per accepted header, sorted by path. Reasons for a refusal: `corrupt_pixels`,
-        `constant_image`, `changed_since_listed`, `duplicate` (another film has the very same picture).
+        `bad_header` (of the Modality LUT), `constant_image`, `changed_since_listed`, `duplicate` (another film has the
+        very same picture), and those of `picture_views.decide_view`.
     """
-    shown = path_names(folder, names)
-    films = headers.filter(pl.col("refusal").is_null()).sort("path").select("path", "film_id", "sha256").to_dicts()
-    results = {film["path"]: _finished(store, _work_folder(store, film["sha256"], settings)) for film in films}
-    todo = [film for film in films if results[film["path"]] is None]
+    paths = paths or path_names(folder, names)
+    films = headers.filter(pl.col("refusal").is_null()).sort("path").to_dicts()
+    results = [_finished(store, _work_folder(store, film, settings)) for film in films]
+    todo = [place for place, result in enumerate(results) if result is None]
     if report is not None and len(todo) < len(films):
         report(f"{len(films) - len(todo)} films of {names.institution} were decoded before")
-    entries = [(shown.real(film["path"]), film["sha256"]) for film in todo]
+    entries = [(paths.real(films[place]["path"]), films[place]) for place in todo]
     work = partial(_decode_one, folder=folder, store=store, settings=settings)
     processes = workers if len(todo) >= FILMS_PER_PROCESS else 1
     done = parallel_map(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
-    results |= {film["path"]: result for film, result in zip(todo, done, strict=True)}
-    institution = {"institution": names.institution}
-    empty = dict.fromkeys(FILM_PIXELS.names())
-    rows = [
-        empty | institution | {"path": film["path"], "film_id": film["film_id"]} | (results[film["path"]] or {})
-        for film in films
-    ]
+    for place, result in zip(todo, done, strict=True):
+        results[place] = result
+    rows = [_row(film, result or {}, settings) for film, result in zip(films, results, strict=True)]
     _refuse_equal_pictures(rows)
     return pl.DataFrame(rows, schema=FILM_PIXELS)
 
 
-def _work_folder(store: ArtifactStore, sha256: str, settings: IntakeSettings) -> Path:
+def _row(film: dict[str, Any], result: dict[str, Any], settings: IntakeSettings) -> dict[str, Any]:
+    row = {name: film.get(name) for name in FILM_PIXELS.names()}
+    row |= {"refusal": result.get("refusal"), "refusal_detail": result.get("refusal_detail")}
+    if row["refusal"] is not None:
+        return row
+    row |= {name: result[name] for name in PICTURE_COLUMNS} | decide_view(film, result["traits"], settings)
+    return row if row["refusal"] is None else row | dict.fromkeys(PICTURE_COLUMNS)
+
+
+def _work_folder(store: ArtifactStore, film: dict[str, Any], settings: IntakeSettings) -> Path:
     description = {
-        "source_sha256": sha256,
+        "source_sha256": film["sha256"],
+        "pixel_mm": film["pixel_mm"],
         "window_percentiles": list(settings.window_percentiles),
         "code_version": CODE_VERSION,
     }
@@ -98,58 +114,69 @@ def _work_folder(store: ArtifactStore, sha256: str, settings: IntakeSettings) ->
 
 
 def _finished(store: ArtifactStore, folder: Path) -> dict[str, Any] | None:
-    """Return the result of an earlier run if it is whole: its picture must still be there."""
+    """Return the result of an earlier run if it is whole.
+
+    Its picture must still be there; a refusal holds until other decoders are installed.
+    """
     record = folder / RESULT_FILE
     if not record.is_file():
         return None
     result: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    if "refusal" in result:
+        return result if result["decoders"] == installed_decoders() else None
     return result if store.path(result["image_path"]).is_file() else None
 
 
-def _decode_one(entry: tuple[str, str], folder: Path, store: ArtifactStore, settings: IntakeSettings) -> dict[str, Any]:
-    """Decode and store one film; refusals are not remembered, so that a repaired decoder tries again."""
-    real_path, sha256 = entry
+def _decode_one(
+    entry: tuple[str, dict[str, Any]], folder: Path, store: ArtifactStore, settings: IntakeSettings
+) -> dict[str, Any]:
+    """Decode and store one film, or say why it cannot be used."""
+    real_path, film = entry
     try:
-        picture, voi = _picture(folder / real_path, sha256, settings)
+        levels = _picture(folder, real_path, film["sha256"], settings)
     except _UnusableError as refused:
-        return {"refusal": refused.reason, "refusal_detail": refused.detail}
-    image_path, pixel_sha256 = store.save_image(picture)
-    result = {"image_path": image_path, "pixel_sha256": pixel_sha256, "voi": voi}
-    record = _work_folder(store, sha256, settings) / RESULT_FILE
-    write_atomically(record, lambda temporary: _write_json(temporary, result))
+        result: dict[str, Any] = {
+            "refusal": refused.reason, "refusal_detail": refused.detail, "decoders": installed_decoders()
+        }  # fmt: skip
+        if refused.reason in PASSING_REFUSALS:
+            return result
+    else:
+        image_path, pixel_sha256 = store.save_image(levels.pixels)
+        result = {"image_path": image_path, "pixel_sha256": pixel_sha256, "voi": levels.voi}
+        result |= {"voi_detail": levels.voi_detail, "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict()}
+    record = _work_folder(store, film, settings) / RESULT_FILE
+    write_atomically(record, lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
     return result
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _picture(file: Path, sha256: str, settings: IntakeSettings) -> tuple[np.ndarray, str]:
+def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> GreyLevels:
     try:
-        content = file.read_bytes()
-    except OSError as error:
+        with open_landed(folder, path) as handle:
+            content = handle.read()
+    except (OSError, UnusableArchiveError) as error:
         raise _UnusableError("unreadable", f"the file cannot be opened ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _UnusableError(
             "changed_since_listed", "the file is not the one that was listed; take the folder in again"
         )
     try:
-        header = dcmread(BytesIO(content))
-        stored = header.pixel_array
-        if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "iu":
-            raise _UnusableError("corrupt_pixels", f"decoded to {stored.dtype} {stored.shape}")
-        constant = bool(stored.min() == stored.max())
-        levels = None if constant else grey_levels(stored, header, settings.window_percentiles)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's, about values that it reads all the same
+            header = dcmread(BytesIO(content))
+            stored = decode(header)
+            if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "iu":
+                raise _UnusableError("corrupt_pixels", f"decoded to {stored.dtype} {stored.shape}")
+            levels = grey_levels(stored, header, settings.window_percentiles)
     except _UnusableError:
         raise
+    except ModalityLutError as error:
+        raise _UnusableError("bad_header", str(error)) from error
     except Exception as error:
         # Every decoder plug-in has exceptions of its own; none of them may stop the other films of the hospital.
         raise _UnusableError("corrupt_pixels", f"the pixels cannot be decoded ({type(error).__name__})") from error
-    if levels is None:
-        raise _UnusableError("constant_image", "every pixel has the same value")
     if levels.pixels.min() == levels.pixels.max():
-        raise _UnusableError("constant_image", f"the {levels.voi} of the header shows every pixel alike; correct it")
-    return levels.pixels, levels.voi
+        raise _UnusableError("constant_image", "every pixel has the same value")
+    return levels
 
 
 def _refuse_equal_pictures(rows: list[dict[str, Any]]) -> None:
@@ -161,5 +188,5 @@ def _refuse_equal_pictures(rows: list[dict[str, Any]]) -> None:
             continue
         if digest in first:
             detail = f"the same picture as {first[digest]} under another SOP instance"
-            row.update(refusal="duplicate", refusal_detail=detail, image_path=None, pixel_sha256=None, voi=None)
+            row.update({"refusal": "duplicate", "refusal_detail": detail} | dict.fromkeys(PICTURE_COLUMNS))
         first.setdefault(digest, row["path"])

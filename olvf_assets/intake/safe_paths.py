@@ -10,28 +10,38 @@ films of synthetic hospitals keep their names.
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.landing import (
     BOX_CLASSES_FILE,
     BOXES_FOLDER,
     FILMS_FOLDER,
     SHEET_FILES,
+    LandedFile,
     is_sheet,
-    landing_files,
+    landed_files,
 )
+from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
 
-SHORTEST_IDENTIFIER = 3
+# Two letters of a Latin name are part of every second word; two Japanese characters are most surnames.
+SHORTEST_IDENTIFIER, SHORTEST_JAPANESE_IDENTIFIER = 3, 2
 IDENTIFYING_TAGS = ("PatientID", "PatientName", "AccessionNumber", "PatientBirthDate", "StudyDate", "SOPInstanceUID")
 # Six or more digits may be a record number or a date, whoever wrote them.
 LONG_NUMBER = re.compile(r"\d{6,}|\d{2,4}[-_.]\d{1,2}[-_.]\d{1,4}")
+# A process of its own pays off only beyond this many files, see `headers`.
+FILES_PER_PROCESS = 1500
 
 
 @dataclass(frozen=True)
@@ -40,38 +50,82 @@ class PathNames:
 
     shown_by_real: dict[str, str] = field(repr=False)
     real_by_shown: dict[str, str] = field(repr=False)
+    synthetic: bool = True
 
-    def shown(self, real: str) -> str:
-        """Return the name to write into tables."""
-        return self.shown_by_real.get(real, real)
+    def shown(self, real: str) -> str | None:
+        """Return the name to write into tables; None for a file of a real hospital that arrived since."""
+        return real if self.synthetic else self.shown_by_real.get(real)
 
     def real(self, shown: str) -> str:
         """Return the path to open."""
         return self.real_by_shown.get(shown, shown)
 
 
-def path_names(folder: Path, names: Pseudonymiser) -> PathNames:
-    """Return the names of the files in a landing folder, free of identifiers unless the institution is synthetic."""
+class _Hidden(NamedTuple):
+    """Identifiers by their keyed digests, which is all that is kept of them; and their lengths, longest first."""
+
+    digests: frozenset[str]
+    lengths: tuple[int, ...]
+
+
+def path_names(folder: Path, names: Pseudonymiser, remembered: RememberedFacts | None = None) -> PathNames:
+    """Return the names of the files in a landing folder, free of identifiers unless the institution is synthetic.
+
+    Args:
+        folder: the landing folder of the institution.
+        names: makes the pseudonyms.
+        remembered: what earlier calls found in the headers of files (digests of identifiers, never the identifiers);
+            headers of unchanged files are then not read again.
+    """
     if names.synthetic:
         return PathNames({}, {})
-    paths = landing_files(folder)
-    return _names_without(paths, identifiers(folder, paths), names)
+    files = landed_files(folder)
+    found = hidden_identifiers(folder, files, names, remembered or RememberedFacts(None, names.film))
+    return _names_without([file.path for file in files], found, names)
 
 
-def identifiers(folder: Path, paths: Iterable[str]) -> set[str]:
-    """Return every patient id, name part, accession number, date and UID in the sheets and DICOM headers."""
-    found = {text.strip() for text in patient_ids_in_sheets(folder)}
-    for path in paths:
-        if not is_sheet(path):
-            found.update(_header_identifiers(folder / path))
-    return {text for text in found if len(text) >= SHORTEST_IDENTIFIER}
+def hidden_identifiers(
+    folder: Path, files: Sequence[LandedFile], names: Pseudonymiser, remembered: RememberedFacts
+) -> _Hidden:
+    """Return every patient id, name, accession number, date and UID in the sheets and headers, as digests."""
+    films = [(file.path, file.stamp) for file in files if not is_sheet(file.path)]
+
+    def find(paths: list[str]) -> list[str | None]:
+        workers = 0 if len(paths) > FILES_PER_PROCESS else 1
+        return parallel_map(partial(_header_digests, folder=folder, names=names), paths, workers=workers)
+
+    facts = set(remembered.facts(films, find))
+    facts.update(_digest(text, names) for text in _long_enough(patient_ids_in_sheets(folder)))
+    each = {digest for fact in facts if fact for digest in fact.split()}
+    lengths = sorted({int(digest.split(":")[0]) for digest in each}, reverse=True)
+    return _Hidden(frozenset(digest.split(":")[1] for digest in each), tuple(lengths))
 
 
-def _header_identifiers(file: Path) -> Iterator[str]:
+def _header_digests(path: str, folder: Path, names: Pseudonymiser) -> str:
+    """Return the digests of the identifiers in one header, with spaces between; empty when it is no DICOM file."""
+    return " ".join(sorted({_digest(text, names) for text in _long_enough(_header_identifiers(folder, path))}))
+
+
+def _digest(text: str, names: Pseudonymiser) -> str:
+    return f"{len(text)}:{names.patient(text.casefold())}"
+
+
+def _long_enough(texts: Iterable[str]) -> Iterator[str]:
+    for text in texts:
+        plain = unicodedata.normalize("NFC", text.strip())
+        if len(plain) >= (SHORTEST_IDENTIFIER if plain.isascii() else SHORTEST_JAPANESE_IDENTIFIER):
+            yield plain
+
+
+def _header_identifiers(folder: Path, path: str) -> Iterator[str]:
     try:
-        header = dcmread(file, stop_before_pixels=True, specific_tags=list(IDENTIFYING_TAGS))
+        with open_landed(folder, path) as handle:
+            header = dcmread(handle, stop_before_pixels=True, specific_tags=list(IDENTIFYING_TAGS))
         yield from _texts(header)
-    except (InvalidDicomError, EOFError, struct.error, ValueError, KeyError, AttributeError, TypeError):
+    except (
+        InvalidDicomError, UnusableArchiveError, EOFError, struct.error, OSError, ValueError, KeyError, AttributeError,
+        TypeError, RuntimeError, OverflowError,
+    ):  # fmt: skip
         return
 
 
@@ -80,40 +134,61 @@ def _texts(header: Dataset) -> Iterator[str]:
         text = str(header.get(keyword) or "").strip()
         if keyword == "PatientName":
             yield from re.split(r"[\^= ,]+", text)
+            yield from (re.sub(r"[\^ ,]+", "", group) for group in text.split("="))
         yield text
 
 
-def _names_without(paths: list[str], hidden: set[str], names: Pseudonymiser) -> PathNames:
-    # Longest first, so that "12345" inside "123456" does not leave a 6 behind.
-    ordered = sorted(hidden, key=lambda text: (-len(text), text))
-    pattern = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE) if ordered else None
+def _names_without(paths: list[str], hidden: _Hidden, names: Pseudonymiser) -> PathNames:
     shown_by_real: dict[str, str] = {}
     taken: set[str] = set()
+    safe_parts: dict[str, str] = {}
     for path in paths:
-        shown = _hide(path, pattern, names)
+        shown = _hide(path, hidden, names, safe_parts)
         if shown in taken:
             folder, _, name = shown.rpartition("/")
             shown = f"{folder}/{names.film(path)[:9]}-{name}".lstrip("/")
         taken.add(shown)
         shown_by_real[path] = shown
-    return PathNames(shown_by_real, {shown: real for real, shown in shown_by_real.items()})
+    return PathNames(shown_by_real, {shown: real for real, shown in shown_by_real.items()}, synthetic=False)
 
 
-def _hide(path: str, pattern: re.Pattern[str] | None, names: Pseudonymiser) -> str:
+def _hide(path: str, hidden: _Hidden, names: Pseudonymiser, safe_parts: dict[str, str]) -> str:
     """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/*.txt) stay."""
-
-    def replaced(match: re.Match[str]) -> str:
-        return "x" + names.patient(match.group().casefold())[1:9].translate(_DIGITS_TO_LETTERS)
-
     if path in SHEET_FILES or path == BOX_CLASSES_FILE:
         return path
     top, slash, rest = path.partition("/")
     head, rest = (top + slash, rest) if top in (FILMS_FOLDER, BOXES_FOLDER) and slash else ("", path)
     tail = ".txt" if is_sheet(path) else ""
-    rest = rest.removesuffix(tail)
-    rest = pattern.sub(replaced, rest) if pattern else rest
-    return head + LONG_NUMBER.sub(replaced, rest) + tail
+    parts = rest.removesuffix(tail).split("/")
+    for part in parts:
+        if part not in safe_parts:
+            safe_parts[part] = _hide_numbers(_hide_identifiers(part, hidden, names), names)
+    return head + "/".join(safe_parts[part] for part in parts) + tail
 
 
-# Pseudonyms within paths are spelled with letters only, so that the rule for long numbers leaves them alone.
+def _hide_identifiers(text: str, hidden: _Hidden, names: Pseudonymiser) -> str:
+    """Return the text with every known identifier replaced, longest first.
+
+    Longest first, so that "12345" inside "123456" does not leave a 6 behind.
+    """
+    text = unicodedata.normalize("NFC", text)
+    for length in hidden.lengths:
+        for start in range(len(text) - length + 1):
+            digest = names.patient(text[start : start + length].casefold())
+            if digest in hidden.digests:
+                before, after = text[:start], text[start + length :]
+                before, after = (_hide_identifiers(each, hidden, names) for each in (before, after))
+                return before + _word(digest) + after
+    return text
+
+
+def _hide_numbers(text: str, names: Pseudonymiser) -> str:
+    return LONG_NUMBER.sub(lambda match: _word(names.patient(match.group().casefold())), text)
+
+
+def _word(digest: str) -> str:
+    """Return a digest as the word shown in a path: letters only, so that the rule for long numbers leaves it alone."""
+    return "x" + digest[1:9].translate(_DIGITS_TO_LETTERS)
+
+
 _DIGITS_TO_LETTERS = str.maketrans("0123456789", "ghijklmnop")

@@ -1,105 +1,232 @@
-"""How a film was taken, as far as its header says: lateral or not, spine or not, neutral or bent.
+"""How a film was taken, as far as its header says: projection, body part, bending.
 
-What lives here: the reading of view, orientation and body-part attributes, in English and Japanese wording. What does
-not: whether the file is a usable image (`headers`), or looking at pixels (nothing here looks at pixels).
+What lives here: the reading of view, orientation and body-part attributes, in English and Japanese wording, and what
+follows when they agree, disagree or are silent. What does not: whether the file is a usable image (`header_reading`),
+looking at pixels (`picture_views`).
 """
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydicom import Dataset
 
 from olvf_assets.foundation.vocabulary import View
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, code, readings, text
+
+BodyPart = Literal["lumbar", "thoracic", "spine"]  # spine: the header says no more than that
+Bending = Literal["neutral", "flexion", "extension", "unknown"]
+FilmView = View | Literal["unknown"]  # unknown: lateral, but nothing tells a neutral from a bent spine
 
 LATERAL_VIEW_POSITIONS = frozenset({"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LTLAT", "RTLAT"})
+EMPTY_VIEW_POSITIONS = frozenset({"UNK", "UNKNOWN", "OTHER", "NONE", "UNDEFINED"})
 # SNOMED CT codes of PS3.16 CID 4010 "DX View": lateral, left lateral, right lateral projection.
 LATERAL_VIEW_CODES = frozenset({"399067008", "399173006", "399198007", "R-10236", "R-1023B", "R-10238"})
-
-_WORD = r"(?<![A-Z])(?:{})(?![A-Z])"
-FRONTAL_TEXT = re.compile(_WORD.format(r"AP|A-P|PA|P-A|FRONTAL|FRONT|OBL|OBLIQUE") + "|正面|斜位")
-LATERAL_TEXT = re.compile(_WORD.format(r"LAT|LATERAL|LL|RL|FLEX\w*|EXT|EXTEN\w*") + "|側面|前屈|後屈")
-FLEXION_TEXT = re.compile(_WORD.format(r"FLEX|FLEXION|ANTEFLEXION|HYPERFLEXION") + "|前屈")
-EXTENSION_TEXT = re.compile(_WORD.format(r"EXT|EXTENSION|RETROFLEXION|HYPEREXTENSION") + "|後屈")
-THORACIC_TEXT = re.compile(_WORD.format(r"THORACIC|T[ -]?SPINE|TH[ -]?SPINE|DORSAL SPINE|THORAX SPINE") + "|胸椎")
+# Codes of PS3.16 CID 4009 "DX Anatomy Imaged".
+REGION_CODES: dict[str, BodyPart] = {
+    "122496007": "lumbar", "T-11503": "lumbar", "122495006": "thoracic", "T-11502": "thoracic",
+    "421060004": "spine", "T-11500": "spine",
+}  # fmt: skip
+LUMBAR_BODY_PARTS = frozenset(
+    {"LSPINE", "LSSPINE", "LUMBAR", "LUMBARSPINE", "LUMBOSACRALSPINE", "LUMBARVERTEBRAE"}
+)  # fmt: skip
 THORACIC_BODY_PARTS = frozenset({"TSPINE", "THORACICSPINE"})
 
+_WORD = r"(?<![A-Z])(?:{})(?![A-Z])"
+FRONTAL_TEXT = re.compile(_WORD.format(r"AP|A-P|PA|P-A|FRONTAL|FRONT|OBL|OBLIQUE") + "|正面|斜位|ショウメン|シャイ")
+LATERAL_TEXT = re.compile(_WORD.format(r"LAT|LATERAL|LL|RL|FLEX\w*|EXT|EXTEN\w*") + "|側面|前屈|後屈|ソクメン")
+FLEXION_TEXT = re.compile(_WORD.format(r"FLEX|FLEXION|ANTEFLEXION|HYPERFLEXION") + "|前屈|ゼンクツ")
+EXTENSION_TEXT = re.compile(_WORD.format(r"EXT|EXTENSION|RETROFLEXION|HYPEREXTENSION") + "|後屈|コウクツ")
+THORACIC_TEXT = re.compile(
+    _WORD.format(r"THORACIC|T[ -]?SPINE|TH[ -]?SPINE|DORSAL SPINE|THORAX SPINE") + "|胸椎|キョウツイ"
+)
+LUMBAR_TEXT = re.compile(
+    _WORD.format(r"LUMBAR|L[ -]?SPINE|LS[ -]?SPINE|LUMBOSACRAL") + "|(?<!胸)腰椎|腰仙椎|(?<!キョウ)ヨウツイ"
+)
+DESCRIPTIONS = (
+    "SeriesDescription",
+    "ProtocolName",
+    "AcquisitionDeviceProcessingDescription",
+    "AcquisitionProtocolName",
+    "PerformedProcedureStepDescription",
+    "ImageComments",
+)
 
-class Judgement(NamedTuple):
-    """A refusal (reason code, detail for the technologist), or none."""
 
-    reason: str | None
-    detail: str | None
+class HeaderView(NamedTuple):
+    """What a header says of how the film was taken.
 
-
-ACCEPTED = Judgement(None, None)
-
-
-def judge_projection(header: Dataset) -> Judgement:
-    """Refuse a film that its header does not call lateral (`not_lateral`).
-
-    Order of trust: ViewPosition (0018,5101), View Code Sequence (0054,0220), Patient Orientation (0020,0020; the rows
-    of a lateral film run anterior-posterior), then the words of the descriptions.
+    Attributes:
+        lateral: True; None when the header is silent or contradicts itself, so that the picture must tell.
+        body_part: None likewise.
+        bending: `unknown` when the header is silent about the projection too, or names both directions.
+        evidence, body_part_evidence: which attributes said so.
+        judgement: the refusal of a film that its header calls something else without contradiction.
     """
-    said = _view_position(header) or _view_code(header) or _orientation(header) or _words(header)
-    return said or Judgement(
-        "not_lateral", "nothing in the header says lateral; fill in ViewPosition (LL or RL) at the modality or PACS"
+
+    lateral: Literal[True] | None
+    body_part: BodyPart | None
+    bending: Bending
+    evidence: str
+    body_part_evidence: str
+    judgement: Judgement = ACCEPTED
+
+
+class _Said(NamedTuple):
+    """What one attribute says: the value, the attribute with its value, and the detail of a refusal."""
+
+    value: str
+    evidence: str
+    refusal: str = ""
+
+
+def header_view(header: Dataset, body_parts: tuple[str, ...]) -> HeaderView:
+    """Return what the header says of projection, body part and bending.
+
+    Projection: View Position (0018,5101), View Code Sequence (0054,0220) and the words of the descriptions count alike;
+    Patient Orientation (0020,0020), which many consoles write without knowing it, counts where those are silent.
+    Body part: Body Part Examined (0018,0015), Anatomic Region Sequence (0008,2218) and the words.
+
+    Args:
+        header: the film's attributes.
+        body_parts: what Body Part Examined may say, in capital letters.
+
+    Returns:
+        Refusals are `not_lateral` and `not_spine`.
+    """
+    words = descriptions(header)
+    projection = [said for said in (_view_position(header), _view_code(header), _words(words)) if said]
+    projection = projection or [said for said in (_orientation(header),) if said]
+    parts = [said for said in (_body_part(header, body_parts), _region(header), _part_words(words)) if said]
+    projections, part_values = {said.value for said in projection}, {said.value for said in parts}
+    judgement = ACCEPTED
+    if projections == {"other"}:
+        judgement = Judgement("not_lateral", projection[0].refusal)
+    elif part_values == {"other"}:
+        judgement = Judgement("not_spine", parts[0].refusal)
+    part = _agreed_part(part_values)
+    return HeaderView(
+        lateral=True if projections == {"lateral"} else None,
+        body_part=part,
+        bending=_bending(words, described=bool(projection)),
+        evidence=_evidence(projection, "nothing in the header says how the film was taken"),
+        body_part_evidence=_evidence(parts, "nothing in the header names a body part"),
+        judgement=judgement,
     )
 
 
-def _view_position(header: Dataset) -> Judgement | None:
-    position = _text(header, "ViewPosition").upper()
-    if not position or re.sub(r"[^A-Z]", "", position) in LATERAL_VIEW_POSITIONS:
-        return ACCEPTED if position else None
-    return Judgement("not_lateral", f"ViewPosition is {_code(position)}; a lateral film says LL or RL")
-
-
-def _view_code(header: Dataset) -> Judgement | None:
-    codes = {_text(item, "CodeValue") for item in header.get("ViewCodeSequence") or []} - {""}
-    if not codes or codes & LATERAL_VIEW_CODES:
-        return ACCEPTED if codes else None
-    return Judgement("not_lateral", f"View Code Sequence is {_code(min(codes))}, not a lateral projection")
-
-
-def _orientation(header: Dataset) -> Judgement | None:
-    direction = _row_direction(header)
-    if not direction or direction in "AP":
-        return ACCEPTED if direction else None
-    return Judgement("not_lateral", f"Patient Orientation runs {_code(direction)} along the rows, not A or P")
-
-
-def _words(header: Dataset) -> Judgement | None:
-    words = descriptions(header)
-    if FRONTAL_TEXT.search(words):
-        return Judgement("not_lateral", "the series or protocol description reads as AP, PA or oblique")
-    return ACCEPTED if LATERAL_TEXT.search(words) else None
-
-
-def judge_body_part(header: Dataset, body_parts: tuple[str, ...]) -> Judgement:
-    """Refuse a film whose Body Part Examined (0018,0015) is filled in and is not one of `body_parts` (`not_spine`)."""
-    body_part = body_part_letters(header)
-    if not body_part or body_part in body_parts or "腰椎" in _text(header, "BodyPartExamined"):
-        return ACCEPTED
-    return Judgement("not_spine", f"BodyPartExamined is {_code(body_part)}; expected LSPINE, TSPINE or SPINE")
-
-
-def view_of(header: Dataset) -> View:
-    """Return the view of a lateral film; `neutral` unless the header speaks of bending or the thoracic spine."""
-    words = descriptions(header)
-    if FLEXION_TEXT.search(words):
+def view_of(body_part: str | None, bending: str) -> FilmView:
+    """Return the view of a lateral film."""
+    if bending == "flexion":
         return "flexion"
-    if EXTENSION_TEXT.search(words):
+    if bending == "extension":
         return "extension"
-    if body_part_letters(header) in THORACIC_BODY_PARTS or (
-        not body_part_letters(header) and THORACIC_TEXT.search(words)
-    ):
+    if body_part == "thoracic":
         return "thoracic"
-    return "neutral"
+    return "unknown" if bending == "unknown" else "neutral"
 
 
-def body_part_letters(header: Dataset) -> str:
-    """Return Body Part Examined as its capital letters only: "L SPINE" and "L-Spine" are both LSPINE."""
-    return re.sub(r"[^A-Z]", "", _text(header, "BodyPartExamined").upper())
+def _evidence(said: list[_Said], silent: str) -> str:
+    if not said:
+        return silent
+    agree = len({each.value for each in said} - {"spine"}) <= 1
+    return ("" if agree else "contradiction: ") + ", ".join(each.evidence for each in said)
+
+
+def _agreed_part(values: set[str]) -> BodyPart | None:
+    specific = values - {"spine"}
+    if specific == {"lumbar"}:
+        return "lumbar"
+    if specific == {"thoracic"}:
+        return "thoracic"
+    return "spine" if values == {"spine"} else None
+
+
+def _bending(words: str, *, described: bool) -> Bending:
+    flexion, extension = bool(FLEXION_TEXT.search(words)), bool(EXTENSION_TEXT.search(words))
+    if (flexion and extension) or not described:
+        return "unknown"
+    if flexion:
+        return "flexion"
+    return "extension" if extension else "neutral"
+
+
+def _view_position(header: Dataset) -> _Said | None:
+    position = " ".join(readings(header, "ViewPosition")).upper()
+    bare = re.sub(r"[^A-Z]", "", text(header, "ViewPosition").upper())
+    if not position or bare in EMPTY_VIEW_POSITIONS:
+        return None
+    if bare in LATERAL_VIEW_POSITIONS or (LATERAL_TEXT.search(position) and not FRONTAL_TEXT.search(position)):
+        return _Said("lateral", f"ViewPosition {code(position)}" if bare else "ViewPosition (Japanese)")
+    return _Said(
+        "other", f"ViewPosition {code(position)}", f"ViewPosition is {code(position)}; a lateral film says LL or RL"
+    )
+
+
+def _view_code(header: Dataset) -> _Said | None:
+    codes = {text(item, "CodeValue") for item in header.get("ViewCodeSequence") or []} - {""}
+    if not codes:
+        return None
+    if codes & LATERAL_VIEW_CODES:
+        return _Said("lateral", f"View Code {code(min(codes & LATERAL_VIEW_CODES))}")
+    shown = code(min(codes))
+    return _Said("other", f"View Code {shown}", f"View Code Sequence is {shown}, not a lateral projection")
+
+
+def _orientation(header: Dataset) -> _Said | None:
+    value = header.get("PatientOrientation")
+    direction = "" if not value or isinstance(value, str) else str(value[0])[:1].upper()
+    if not direction:
+        return None
+    if direction in "AP":
+        return _Said("lateral", f"Patient Orientation {direction} along the rows")
+    shown = code(direction)
+    return _Said(
+        "other", f"Patient Orientation {shown}", f"Patient Orientation runs {shown} along the rows, not A or P"
+    )
+
+
+def _words(words: str) -> _Said | None:
+    """Return what the descriptions say; a study named after both films ("AP + LAT") says nothing."""
+    frontal, lateral = bool(FRONTAL_TEXT.search(words)), bool(LATERAL_TEXT.search(words))
+    if frontal == lateral:
+        return None
+    if lateral:
+        return _Said("lateral", "description reads as lateral")
+    detail = "the series or protocol description reads as AP, PA or oblique"
+    return _Said("other", "description reads as AP, PA or oblique", detail)
+
+
+def _body_part(header: Dataset, body_parts: tuple[str, ...]) -> _Said | None:
+    said = " ".join(readings(header, "BodyPartExamined")).upper()
+    if not said.strip():
+        return None
+    for part, pattern in (("lumbar", LUMBAR_TEXT), ("thoracic", THORACIC_TEXT)):
+        if not said.isascii() and pattern.search(said):
+            return _Said(part, f"BodyPartExamined ({part}, Japanese)")
+    bare = re.sub(r"[^A-Z]", "", text(header, "BodyPartExamined").upper())
+    if bare in body_parts:
+        part = "lumbar" if bare in LUMBAR_BODY_PARTS else "thoracic" if bare in THORACIC_BODY_PARTS else "spine"
+        return _Said(part, f"BodyPartExamined {bare}")
+    shown = code(bare)
+    detail = f"BodyPartExamined is {shown}; expected LSPINE, TSPINE or SPINE"
+    return _Said("other", f"BodyPartExamined {shown}", detail)
+
+
+def _region(header: Dataset) -> _Said | None:
+    for item in header.get("AnatomicRegionSequence") or []:
+        value = text(item, "CodeValue")
+        if value in REGION_CODES:
+            return _Said(REGION_CODES[value], f"Anatomic Region {code(value)}")
+    return None
+
+
+def _part_words(words: str) -> _Said | None:
+    lumbar, thoracic = bool(LUMBAR_TEXT.search(words)), bool(THORACIC_TEXT.search(words))
+    if lumbar == thoracic:
+        return None
+    part = "lumbar" if lumbar else "thoracic"
+    return _Said(part, f"description reads as {part} spine")
 
 
 def descriptions(header: Dataset) -> str:
@@ -108,35 +235,11 @@ def descriptions(header: Dataset) -> str:
 
 
 def _description_parts(header: Dataset) -> Iterator[str]:
-    for keyword in (
-        "SeriesDescription",
-        "ProtocolName",
-        "AcquisitionDeviceProcessingDescription",
-        "AcquisitionProtocolName",
-        "PerformedProcedureStepDescription",
-        "ImageComments",
-    ):
-        yield _text(header, keyword)
+    for keyword in DESCRIPTIONS:
+        if keyword in header:
+            yield from readings(header, keyword)
     for sequence in ("ViewCodeSequence", "ViewModifierCodeSequence"):
-        items = list(header.get(sequence) or [])
-        for item in items:
-            yield _text(item, "CodeMeaning")
+        for item in header.get(sequence) or []:
+            yield text(item, "CodeMeaning")
             for modifier in item.get("ViewModifierCodeSequence") or []:
-                yield _text(modifier, "CodeMeaning")
-
-
-def _row_direction(header: Dataset) -> str:
-    value = header.get("PatientOrientation")
-    if not value or isinstance(value, str):
-        return ""
-    return str(value[0])[:1].upper()
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    value = header.get(keyword)
-    return "" if value is None else str(value).strip()
-
-
-def _code(text: str) -> str:
-    """Return a coded value fit for a table: capitals, digits and - only, at most 16 (CS), so that no name slips out."""
-    return re.sub(r"[^A-Z0-9-]", "", text.upper())[:16] or "unreadable"
+                yield text(modifier, "CodeMeaning")

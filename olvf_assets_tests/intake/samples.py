@@ -1,6 +1,8 @@
 """A small hospital to hand over: DICOM films of 40 x 30 pixels and the three sheets."""
 
+import zipfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.landing import landing_manifest
 from olvf_assets.intake.boxes import DrawnBoxes, drawn_boxes
 from olvf_assets.intake.headers import dicom_headers
+from olvf_assets.intake.known_headers import KnownHeaders
 from olvf_assets.intake.pixels import film_pixels
 from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.safe_paths import path_names
@@ -114,10 +117,31 @@ def manifest(folder: Path, names: Pseudonymiser = NAMES) -> pl.DataFrame:
     return landing_manifest(folder, names.institution, 1, show=path_names(folder, names).shown)
 
 
-def headers(folder: Path, names: Pseudonymiser = NAMES, settings: IntakeSettings = SETTINGS) -> pl.DataFrame:
+def headers(
+    folder: Path,
+    names: Pseudonymiser = NAMES,
+    settings: IntakeSettings = SETTINGS,
+    known: KnownHeaders | None = None,
+) -> pl.DataFrame:
     """Return table `dicom_headers` of a folder whose subjects are A-1 and A-2."""
-    known = {names.patient("A-1"), names.patient("A-2")}
-    return dicom_headers(folder, manifest(folder, names), known, names, settings)
+    patients = {names.patient("A-1"), names.patient("A-2")}
+    return dicom_headers(folder, manifest(folder, names), patients, names, settings, known=known)
+
+
+def packed(members: dict[str, Dataset | bytes]) -> bytes:
+    """Return a ZIP archive of films and other files."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content if isinstance(content, bytes) else content_of(content))
+    return buffer.getvalue()
+
+
+def content_of(dataset: Dataset) -> bytes:
+    """Return a data set as the bytes of a DICOM file."""
+    buffer = BytesIO()
+    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 def pixels(

@@ -1,20 +1,27 @@
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from olvf_assets.intake.headers import read_header
-from olvf_assets_tests.intake.samples import NAMES, SETTINGS, film, headers, hospital, write
-
-
-def content_of(dataset: Dataset) -> bytes:
-    buffer = BytesIO()
-    pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.intake import header_reading
+from olvf_assets.intake.header_reading import read_header
+from olvf_assets.intake.known_headers import KnownHeaders
+from olvf_assets.intake.pseudonyms import Pseudonymiser
+from olvf_assets_tests.intake.samples import (
+    NAMES,
+    SETTINGS,
+    content_of,
+    film,
+    headers,
+    hospital,
+    packed,
+    write,
+)
 
 
 def refusal_of(tmp_path: Path, dataset: Dataset) -> tuple[Any, Any]:
@@ -47,7 +54,6 @@ def test_nothing_that_names_the_patient_is_in_the_table(tmp_path: Path) -> None:
         ({"ViewPosition": None, "PatientOrientation": ["L", "F"]}, "not_lateral"),
         ({"ViewPosition": None, "SeriesDescription": "L-SPINE AP"}, "not_lateral"),
         ({"ViewPosition": None, "SeriesDescription": "腰椎 正面", "SpecificCharacterSet": "ISO_IR 192"}, "not_lateral"),
-        ({"ViewPosition": None}, "not_lateral"),
         ({"BodyPartExamined": "CHEST"}, "not_spine"),
         ({"BodyPartExamined": "CSPINE"}, "not_spine"),
         ({"NumberOfFrames": 2}, "multi_frame"),
@@ -59,6 +65,11 @@ def test_nothing_that_names_the_patient_is_in_the_table(tmp_path: Path) -> None:
         ({"ImagerPixelSpacing": [0.15, 0.2]}, "non_square_pixels"),
         ({"PatientID": ""}, "missing_patient_id"),
         ({"BitsStored": None}, "bad_header"),
+        ({"BitsAllocated": 32}, "bad_header"),
+        ({"BitsAllocated": 8}, "bad_header"),
+        ({"HighBit": 15}, "bad_header"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "for_processing"),
+        ({"ImagerPixelSpacing": [0.15, 0.15], "PixelSpacing": [0.3, 0.3]}, "contradictory_spacing"),
         ({"Rows": None}, "bad_header"),
         ({"BurnedInAnnotation": "YES"}, "burned_in_annotation"),
         ({"SOPInstanceUID": None}, "no_instance_uid"),
@@ -185,3 +196,108 @@ def test_a_refused_file_does_not_make_a_good_one_a_duplicate(tmp_path: Path) -> 
 def test_implausible_exposure_values_become_null_instead_of_stopping_the_film(tmp_path: Path) -> None:
     row = read_header(write(film(KVP=0, DistanceSourceToDetector=None), tmp_path / "a.dcm"), NAMES, SETTINGS)
     assert (row["refusal"], row["kvp"], row["sid_mm"]) == (None, None, None)
+
+
+def test_a_header_that_is_silent_about_the_view_leaves_it_to_the_picture(tmp_path: Path) -> None:
+    row = read_header(write(film(ViewPosition=None, BodyPartExamined=None), tmp_path / "a.dcm"), NAMES, SETTINGS)
+    assert (row["refusal"], row["view"], row["view_source"], row["body_part"], row["bending"]) == (
+        None, None, None, None, "unknown",
+    )  # fmt: skip
+
+
+def test_the_view_comes_with_its_source_and_evidence(tmp_path: Path) -> None:
+    row = read_header(write(film(SeriesDescription="L-SPINE LAT FLEXION"), tmp_path / "a.dcm"), NAMES, SETTINGS)
+    assert (row["view"], row["view_source"], row["body_part"], row["body_part_source"]) == (
+        "flexion", "header", "lumbar", "header",
+    )  # fmt: skip
+    assert row["view_evidence"] == "ViewPosition LL, description reads as lateral"
+    assert row["body_part_evidence"] == "BodyPartExamined LSPINE, description reads as lumbar spine"
+
+
+def test_films_in_an_archive_are_taken_in_as_if_unpacked(tmp_path: Path) -> None:
+    archive = packed(
+        {"0001/IM0001": film("one"), "0002/IM0001": film("two", "A-2"), "DICOMDIR": b"no", "a.zip": packed({})}
+    )
+    folder = hospital(tmp_path, {"export.zip": archive, "same.dcm": film("one")})
+    before = sorted(path.name for path in folder.rglob("*"))
+    table = headers(folder)
+    assert dict(table.select("path", "refusal").iter_rows()) == {
+        "films/export.zip/0001/IM0001": None, "films/export.zip/0002/IM0001": None,
+        "films/export.zip/DICOMDIR": "not_dicom", "films/export.zip/a.zip": "archive_not_opened",
+        "films/same.dcm": "duplicate",
+    }  # fmt: skip
+    assert table["sha256"][0] == table["sha256"][4]
+    assert sorted(path.name for path in folder.rglob("*")) == before
+
+
+def test_an_archive_that_cannot_be_used_is_refused_as_one_file(tmp_path: Path) -> None:
+    whole = packed({"one": film("one"), "two": film("two", "A-2")})
+    damaged = whole[:400] + bytes(each ^ 255 for each in whole[400:420]) + whole[420:]
+    bad = {"a.zip": whole[:-40], "b.zip": packed({"../one": b"1"}), "c.zip": b"", "d.zip": packed({}), "e.zip": damaged,
+           "f": packed({"one": b"1"})}  # fmt: skip
+    table = headers(hospital(tmp_path, {**bad, "good.dcm": film()}))
+    assert dict(table.select(pl.col("path").str.strip_prefix("films/"), "refusal").iter_rows()) == {
+        "a.zip": "broken_archive", "b.zip": "unsafe_archive", "c.zip": "broken_archive", "d.zip": "archive_not_opened",
+        "e.zip": "broken_archive", "f": "archive_not_opened", "good.dcm": None,
+    }  # fmt: skip
+
+
+def test_a_dicomdir_and_a_data_set_without_file_header_are_named_for_what_they_are(tmp_path: Path) -> None:
+    listing = pydicom.data.get_testdata_file("DICOMDIR", download=False)
+    assert isinstance(listing, str)
+    bare = content_of(film())
+    bare = bare[bare.index(b"\x08\x00\x16\x00UI") :]
+    folder = hospital(tmp_path, {"DICOMDIR": Path(listing).read_bytes(), "bare": bare, "IM0001": film()})
+    assert headers(folder)["refusal"].to_list() == ["dicomdir", None, "no_file_header"]
+
+
+class Reader:
+    """Counts the headers that are parsed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.read = 0, pydicom.dcmread
+        monkeypatch.setattr(header_reading, "dcmread", self)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Dataset:
+        self.count += 1
+        return self.read(*arguments, **options)
+
+    def since_last_asked(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+def test_ten_new_films_cost_ten_headers_and_none_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hospital(tmp_path, {f"{number}.dcm": film(str(number)) for number in range(5)} | {"text": b"no"})
+    known = KnownHeaders(ArtifactStore(tmp_path / "lake"), NAMES, SETTINGS)
+    reader = Reader(monkeypatch)
+    first = headers(folder, known=known)
+    assert reader.since_last_asked() == 6
+    assert headers(folder, known=known).equals(first)
+    assert reader.since_last_asked() == 0
+    for number in range(10, 20):
+        write(film(str(number)), folder / "films" / f"{number}.dcm")
+    (folder / "films" / "0.dcm").rename(folder / "films" / "moved.dcm")
+    again = headers(folder, known=known)
+    assert reader.since_last_asked() == 10
+    assert again.equals(headers(folder))
+
+
+def test_other_settings_another_key_and_refusals_of_the_moment_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsupported = film("x")
+    unsupported.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML
+    unsupported.PixelData = pydicom.encaps.encapsulate([b"1234"])
+    unsupported["PixelData"].is_undefined_length = True
+    folder = hospital(tmp_path, {"one.dcm": film("one"), "x.dcm": unsupported})
+    store = ArtifactStore(tmp_path / "lake")
+    headers(folder, known=KnownHeaders(store, NAMES, SETTINGS))
+    reader = Reader(monkeypatch)
+    headers(folder, known=KnownHeaders(store, NAMES, SETTINGS))
+    assert reader.since_last_asked() == 1
+    wider = SETTINGS.model_copy(update={"kvp_range": (1.0, 2.0)})
+    assert headers(folder, settings=wider, known=KnownHeaders(store, NAMES, wider))["kvp"].to_list() == [None, None]
+    other = Pseudonymiser("institution_1", b"another key of some length", synthetic=True)
+    assert headers(folder, other, known=KnownHeaders(store, other, SETTINGS))["patient_id"][0] == other.patient("A-1")
+    assert reader.since_last_asked() == 4

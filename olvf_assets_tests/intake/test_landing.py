@@ -1,16 +1,20 @@
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from olvf_assets.foundation import landing
 from olvf_assets.foundation.landing import (
     EmptyLandingError,
     InstitutionFileError,
     landing_manifest,
     read_institution,
 )
-from olvf_assets_tests.intake.samples import hospital, manifest
+from olvf_assets.foundation.remembered import RememberedFacts
+from olvf_assets_tests.intake.samples import hospital, manifest, packed
 
 
 def written(folder: Path, text: str) -> Path:
@@ -83,6 +87,49 @@ def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
     assert "films/one.dcm" in listed["path"].to_list()
     assert "films/two.dcm" not in listed["path"].to_list()
     assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
+
+
+def aged(folder: Path) -> None:
+    """Make every file old enough for its hash to be kept."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.utime(path, ns=(10**18, 10**18))
+
+
+def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = packed({"in/one": b"1", "in/two": b"2"})
+    folder = hospital(tmp_path, {"one.dcm": b"1", "two.dcm": b"2", "all.zip": archive})
+    aged(folder)
+    hashed: list[str] = []
+    really = landing._hash
+    monkeypatch.setattr(
+        landing, "_hash", lambda folder, path, *rest: hashed.append(path) or really(folder, path, *rest)
+    )
+
+    def listed() -> pl.DataFrame:
+        hashed.clear()
+        return landing_manifest(folder, "institution_1", 1, hashes=RememberedFacts(tmp_path / "h.parquet", str))
+
+    first = listed()
+    assert len(hashed) == 8
+    assert listed().equals(first)
+    assert hashed == []
+    (folder / "films" / "two.dcm").write_bytes(b"3")
+    (folder / "films" / "three.dcm").write_bytes(b"3")
+    again = listed()
+    assert hashed == ["films/three.dcm", "films/two.dcm"]
+    assert again.equals(landing_manifest(folder, "institution_1", 1))
+
+
+def test_members_of_an_archive_are_listed_by_themselves_with_their_own_hash(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, {"all.zip": packed({"in/one": b"12345", ".hidden": b"x"}), "one": b"12345"})
+    listed = {row["path"]: row for row in manifest(folder).iter_rows(named=True)}
+    assert {"films/all.zip/in/one", "films/one"} <= set(listed)
+    assert "films/all.zip" not in listed
+    for path in ("films/all.zip/in/one", "films/one"):
+        assert (listed[path]["size_bytes"], listed[path]["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
 
 
 def test_an_empty_landing_folder_and_one_with_sheets_only_are_named_errors(tmp_path: Path) -> None:

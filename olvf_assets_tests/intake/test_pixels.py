@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.intake.decoders import decode
 from olvf_assets.intake.headers import dicom_headers
 from olvf_assets.intake.pixels import film_pixels
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, film, headers, hospital, manifest, pixels, write
@@ -42,15 +43,18 @@ def test_refused_headers_are_left_out(tmp_path: Path) -> None:
     assert pixels(folder, tmp_path)["path"].to_list() == ["films/good.dcm"]
 
 
-def test_a_constant_image_and_a_window_that_shows_nothing_are_refused(tmp_path: Path) -> None:
+def test_a_constant_image_is_refused(tmp_path: Path) -> None:
     blank = film("blank", PixelData=np.full((40, 30), 7, np.uint16).tobytes())
+    row = pixels(hospital(tmp_path, {"blank.dcm": blank}), tmp_path).row(0, named=True)
+    assert (row["refusal"], row["refusal_detail"]) == ("constant_image", "every pixel has the same value")
+    assert (row["image_path"], row["view"]) == (None, "neutral")
+
+
+def test_a_window_that_shows_nothing_is_set_aside_and_said(tmp_path: Path) -> None:
     dark = film("dark", WindowCenter=60000, WindowWidth=10)
-    table = pixels(hospital(tmp_path, {"blank.dcm": blank, "dark.dcm": dark}), tmp_path)
-    assert table["refusal"].to_list() == ["constant_image", "constant_image"]
-    assert table["refusal_detail"].to_list() == [
-        "every pixel has the same value", "the window of the header shows every pixel alike; correct it",
-    ]  # fmt: skip
-    assert table["image_path"].null_count() == 2
+    row = pixels(hospital(tmp_path, {"dark.dcm": dark}), tmp_path).row(0, named=True)
+    assert (row["refusal"], row["voi"]) == (None, "percentile")
+    assert row["voi_detail"] == "window 60000 / 10 shows every pixel alike"
 
 
 def test_corrupt_compressed_pixels_are_refused_and_the_others_go_on(tmp_path: Path) -> None:
@@ -68,16 +72,47 @@ def test_the_same_exposure_under_another_instance_is_a_duplicate(tmp_path: Path)
     assert table["image_path"].null_count() == 1
 
 
-def test_films_done_before_are_not_decoded_again(tmp_path: Path) -> None:
-    folder = hospital(tmp_path)
-    first = pixels(folder, tmp_path)
-    work = sorted((tmp_path / "lake" / "work").rglob("result.json"))
-    times = [path.stat().st_mtime_ns for path in work]
+class Decoder:
+    """Counts the films that are decoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count, self.decode = 0, decode
+        monkeypatch.setattr("olvf_assets.intake.pixels.decode", self)
+
+    def __call__(self, header: Dataset) -> np.ndarray:
+        self.count += 1
+        return self.decode(header)
+
+    def since_last_asked(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+def test_ten_new_films_cost_ten_decodings_and_none_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = film("broken", PixelData=np.full((40, 30), 7, np.uint16).tobytes())
+    folder = hospital(tmp_path, {"one.dcm": film("one"), "two.dcm": film("two", "A-2"), "broken.dcm": broken})
+    decoder = Decoder(monkeypatch)
     lines: list[str] = []
-    again = pixels(folder, tmp_path, lines.append)
-    assert again.equals(first)
-    assert [path.stat().st_mtime_ns for path in work] == times
-    assert lines == ["2 films of institution_1 were decoded before"]
+    first = pixels(folder, tmp_path, lines.append)
+    assert decoder.since_last_asked() == 3
+    assert pixels(folder, tmp_path, lines.append).equals(first)
+    assert decoder.since_last_asked() == 0  # not even the refused one
+    assert lines[-1] == "3 films of institution_1 were decoded before"
+    for number in range(10):
+        write(film(f"new {number}"), folder / "films" / f"{number}.dcm")
+    assert pixels(folder, tmp_path).height == 13
+    assert decoder.since_last_asked() == 10
+
+
+def test_a_refused_film_is_tried_again_with_other_decoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = hospital(tmp_path, {"x.dcm": film("x", PixelData=np.full((40, 30), 7, np.uint16).tobytes())})
+    pixels(folder, tmp_path)
+    decoder = Decoder(monkeypatch)
+    monkeypatch.setattr("olvf_assets.intake.pixels.installed_decoders", lambda: "a later release")
+    pixels(folder, tmp_path)
+    assert decoder.since_last_asked() == 1
 
 
 def test_a_film_whose_picture_was_lost_is_decoded_again(tmp_path: Path) -> None:

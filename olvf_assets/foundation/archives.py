@@ -1,0 +1,170 @@
+"""ZIP archives in a landing folder, read where they lie.
+
+What lives here: listing and reading the members of a hospital's ZIP files, and refusing archives that are broken,
+locked or dangerous. Nothing is ever unpacked to a disk, so no member can land outside the folder. What does not: what a
+member is (room `intake`).
+
+The path of a member is the archive's path, a slash, and its name inside: `films/export.zip/0001/IM0001`.
+"""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from olvf_assets.foundation.errors import OlvfError
+
+ARCHIVE_SUFFIX = ".zip"
+ARCHIVE_LETTERS = b"PK\x03\x04"
+# A film of 10,000 x 10,000 pixels of 16 bit is 0.2 GB. Deflate reaches 1000 : 1, films 2 : 1, blank films 100 : 1.
+LARGEST_MEMBER_BYTES = 1 << 30
+LARGEST_RATIO, SMALL_BYTES = 200, 1 << 30
+# Names in archives without the UTF-8 flag are in the code page of the machine that packed: macOS or Japanese Windows.
+OLD_NAME_ENCODINGS = ("utf-8", "cp932")
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+
+
+class UnusableArchiveError(OlvfError):
+    """A ZIP archive that is not opened (internal; becomes a refusal of the archive). `reason` is the code."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def is_archive(path: str) -> bool:
+    """Return whether a file's name says that it is a ZIP archive."""
+    return path.lower().endswith(ARCHIVE_SUFFIX)
+
+
+def archive_members(archive: Path) -> dict[str, int]:
+    """Return {name inside: size in bytes} of the files in a ZIP archive, from its directory alone.
+
+    Folders, dot-files and what macOS adds are left out.
+
+    Raises:
+        UnusableArchiveError: `broken_archive`, `encrypted_archive`, `archive_too_large` (a zip bomb among them),
+            `unsafe_archive` (a member that points out of the archive, or two of one name).
+    """
+    return {name: info.file_size for name, info in _members(archive).items()}
+
+
+def verify_archive(archive: Path) -> None:
+    """Read every member once.
+
+    Raises:
+        UnusableArchiveError: as `archive_members`, and `broken_archive` when a member is damaged.
+    """
+    for name in _members(archive):
+        read_member(archive, name)
+
+
+def read_member(archive: Path, name: str) -> bytes:
+    """Return the content of one member.
+
+    Raises:
+        UnusableArchiveError: the archive cannot be used, or this member is damaged.
+    """
+    members = _members(archive)
+    if name not in members:
+        raise UnusableArchiveError("broken_archive", "a file is not in the archive any more; take the folder in again")
+    try:
+        with _opened(archive).open(members[name]) as handle:
+            return handle.read()
+    except _READ_ERRORS as error:
+        number = list(members).index(name) + 1
+        raise UnusableArchiveError(
+            "broken_archive", f"file {number} of {len(members)} in the archive is damaged; copy or pack it again"
+        ) from error
+
+
+def archive_of(folder: Path, path: str) -> tuple[Path, str] | None:
+    """Return (archive, name inside) when a relative posix path leads into a ZIP file, None for an ordinary file."""
+    if ARCHIVE_SUFFIX + "/" not in path.lower():
+        return None
+    for parent in reversed(PurePosixPath(path).parents):
+        if is_archive(parent.name) and (folder / parent).is_file():
+            return folder / parent, path[len(str(parent)) + 1 :]
+    return None
+
+
+def open_landed(folder: Path, path: str) -> BinaryIO:
+    """Open a file of a landing folder, in an archive or not, for reading and seeking.
+
+    Raises:
+        UnusableArchiveError: see `read_member`.
+        OSError: the file cannot be opened.
+    """
+    inside = archive_of(folder, path)
+    return (folder / path).open("rb") if inside is None else BytesIO(read_member(*inside))
+
+
+def _opened(archive: Path) -> zipfile.ZipFile:
+    status = archive.stat()
+    return _directory(archive, (status.st_size, status.st_mtime_ns, status.st_ino))[0]
+
+
+def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
+    try:
+        status = archive.stat()
+        return _directory(archive, (status.st_size, status.st_mtime_ns, status.st_ino))[1]
+    except PermissionError as error:
+        raise UnusableArchiveError("unreadable", "the archive may not be read by this user") from error
+    except _READ_ERRORS as error:
+        raise UnusableArchiveError("broken_archive", "the ZIP archive cannot be read; copy or pack it again") from error
+
+
+@lru_cache(maxsize=4)
+def _directory(archive: Path, stamp: tuple[int, int, int]) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """Return an archive opened, and its members by name; `stamp` makes a changed file another one."""
+    opened = zipfile.ZipFile(archive)
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in opened.infolist():
+        if info.is_dir():
+            continue
+        name = _name(info)
+        parts = PurePosixPath(name).parts
+        if ".." in parts or name.startswith("/") or (parts and parts[0].endswith(":")) or _is_link(info):
+            raise UnusableArchiveError("unsafe_archive", "a member points out of the archive; pack the films again")
+        if info.flag_bits & 0x1:
+            raise UnusableArchiveError("encrypted_archive", "the ZIP archive has a password; pack it without one")
+        if not parts or parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts):
+            continue
+        if name in members:
+            raise UnusableArchiveError("unsafe_archive", "two members have one name; pack the films again")
+        members[name] = info
+    _judge_sizes([info.file_size for info in members.values()], stamp[0])
+    return opened, members
+
+
+def _judge_sizes(sizes: list[int], archive_bytes: int) -> None:
+    limit = max(SMALL_BYTES, LARGEST_RATIO * archive_bytes)
+    if max(sizes, default=0) > LARGEST_MEMBER_BYTES or sum(sizes) > limit:
+        raise UnusableArchiveError(
+            "archive_too_large",
+            f"{archive_bytes} bytes would unpack to {sum(sizes)}: no archive of films; unpack it by hand if it is one",
+        )
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return the name of a member with forward slashes, in the encoding it was written in."""
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        name = next(_decoded(name.encode("cp437", errors="replace")), name)
+    return name.replace("\\", "/")
+
+
+def _decoded(name: bytes) -> Iterator[str]:
+    for encoding in OLD_NAME_ENCODINGS:
+        try:
+            yield name.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+
+
+def _is_link(info: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(info.external_attr >> 16)

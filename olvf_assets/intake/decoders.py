@@ -1,0 +1,82 @@
+"""Which library decodes which transfer syntax.
+
+What lives here: the choice, with its measurement. What does not: what is done with the pixels (`pixels`).
+"""
+
+from functools import cache
+from importlib import metadata
+from typing import Final
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+# The plug-ins of pydicom to ask, in this order; the first is the fastest, the others help where it fails on a film.
+PLUGINS: Final[dict[UID, tuple[str, ...]]] = {
+    RLELossless: ("pylibjpeg", "pydicom"),
+    JPEGBaseline8Bit: ("pillow", "gdcm"),
+    JPEGExtended12Bit: ("pillow", "gdcm"),
+    JPEGLossless: ("gdcm",),
+    JPEGLosslessSV1: ("gdcm",),
+    JPEGLSLossless: ("pyjpegls", "gdcm"),
+    JPEGLSNearLossless: ("pyjpegls", "gdcm"),
+    JPEG2000Lossless: ("pylibjpeg", "gdcm", "pillow"),
+    JPEG2000: ("pylibjpeg", "gdcm", "pillow"),
+    HTJ2KLossless: ("pylibjpeg",),
+    HTJ2KLosslessRPCL: ("pylibjpeg",),
+    HTJ2K: ("pylibjpeg",),
+}
+
+
+def can_decode(syntax: UID, bits_stored: int) -> bool:
+    """Return whether a film of this transfer syntax and depth can be decoded with what is installed."""
+    if syntax == JPEGExtended12Bit and bits_stored > 8:
+        return False  # only pylibjpeg-libjpeg decodes 12 bit JPEG; it is GPL-3.0 and not installed
+    try:
+        return bool(get_decoder(syntax).is_available)
+    except (ValueError, RuntimeError):
+        return False
+
+
+def decode(header: Dataset) -> np.ndarray:
+    """Return the stored values of a film, integers, shape (height_px, width_px), perhaps read-only.
+
+    Bits above Bits Stored are left as they are; `grey_levels` leaves them out.
+
+    Raises:
+        Exception: whatever the last of the plug-ins raises for pixels that cannot be decoded.
+    """
+    syntax = UID(str(header.file_meta.TransferSyntaxUID))
+    decoder = get_decoder(syntax)
+    options = {"raw": True, "correct_unused_bits": False, "allow_excess_frames": False}
+    if not syntax.is_compressed:
+        return decoder.as_array(header, view_only=True, **options)[0]
+    *first, last = [name for name in PLUGINS[syntax] if name in decoder.available_plugins]
+    for plugin in first:
+        try:
+            return decoder.as_array(header, decoding_plugin=plugin, **options)[0]
+        except Exception:  # plug-ins raise what they like; the next one is asked
+            continue
+    return decoder.as_array(header, decoding_plugin=last, **options)[0]
+
+
+@cache
+def installed_decoders() -> str:
+    """Return names and versions of the decoding libraries: others may decode what these could not."""
+    libraries = ("pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pylibjpeg-rle", "pyjpegls", "python-gdcm", "pillow")
+    return " ".join(f"{name}={metadata.version(name)}" for name in libraries)
