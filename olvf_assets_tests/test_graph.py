@@ -71,4 +71,4 @@ def test_new_crops_never_start_a_training() -> None:
 def test_heavy_work_takes_the_gpu_pool() -> None:
     pools = {each.name for each in all_tables() if each.pool == "gpu"}
     trained = {f"{name}_checkpoints" for name in ("resnet50", "densenet161", "resnext50")}
-    assert {"detector_model", "fold_predictions", *trained} <= pools
+    assert {"detector_model", "fold_predictions", "validation_predictions", *trained} <= pools

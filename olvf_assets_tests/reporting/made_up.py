@@ -5,11 +5,11 @@ from itertools import product
 import numpy as np
 import polars as pl
 
-from olvf_assets.evaluation import confusion, metrics, roc
+from olvf_assets.evaluation import calibration, confusion, decision, metric_tables, roc, temperature
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.reporting.settings import ReportingSettings
-from olvf_assets_tests.evaluation.samples import study_predictions
+from olvf_assets_tests.evaluation.samples import study_predictions, validation_predictions
 
 EVALUATION = EvaluationSettings(
     draws=50, confidence=0.95, min_defined_share=0.5, roc_points=50, probability_tolerance=1e-4
@@ -24,12 +24,16 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
     external, external_folds = study_predictions("external", "institution_2", patients, seed + 1, skill=1.0)
     ensemble, folds = pl.concat([test, external]), pl.concat([test_folds, external_folds])
     crops = ensemble.select("institution", "crop_id", "label").unique().sort("institution", "crop_id")
+    temperatures = temperature.calibration_temperatures(validation_predictions(patients, seed + 2))
     return {
         "ensemble_predictions": ensemble,
-        "test_metrics": metrics.internal_metrics(ensemble, folds, EVALUATION, seed),
-        "external_metrics": metrics.external_metrics(ensemble, folds, EVALUATION, seed),
+        "test_metrics": metric_tables.internal_metrics(ensemble, folds, EVALUATION, seed),
+        "external_metrics": metric_tables.external_metrics(ensemble, folds, EVALUATION, seed),
         "confusion_matrices": confusion.confusion_matrices(ensemble),
         "roc_curves": roc.roc_curves(ensemble, EVALUATION),
+        "calibration": calibration.calibration(ensemble, temperatures, EVALUATION, seed),
+        "reliability_curves": calibration.reliability_curves(ensemble, temperatures, EVALUATION, seed),
+        "decision_curves": decision.decision_curves(ensemble, temperatures, EVALUATION, seed),
         "vertebra_crops": crops.with_columns(image_path=pl.lit("crop")),
         "reader_agreement": agreement_rows(),
         "participant_flow": flow_rows(),

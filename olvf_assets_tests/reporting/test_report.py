@@ -44,7 +44,7 @@ def test_page_holds_every_picture_byte_for_byte_and_asks_for_nothing_else(report
     pictures, html = report
     embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)]
     assert embedded == [picture.path.read_bytes() for picture in pictures]
-    assert len(embedded) == 5
+    assert len(embedded) == 7
     assert "<script" not in html
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
 
@@ -89,7 +89,7 @@ def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tabl
     pictures = draw_gallery(tmp_path, empty, load_made_up_image, REPORTING, seed=1)
     html = write_report(tmp_path, pictures, empty, "ci", synthetic=True).read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
-    assert html.count("<img") == 5
+    assert html.count("<img") == 7
 
 
 def test_same_tables_give_the_same_bytes_without_dates(report, tables, tmp_path):
@@ -106,7 +106,7 @@ def test_figure_table_names_each_file_with_its_hash(report):
     table = figure_table(pictures, pictures[0].path.parent)
     assert table.schema == REPORT_FIGURES
     assert table["path"].to_list() == sorted(f"{picture.name}.png" for picture in pictures)
-    assert table["sha256"].str.len_chars().to_list() == [64] * 5
+    assert table["sha256"].str.len_chars().to_list() == [64] * 7
 
 
 def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
