@@ -35,7 +35,7 @@ COLUMN_COMMENTS = {
     "section": "1 to 48: six rows of eight sections, row by row",
     "state": "used, excluded or quarantined, every unit in exactly one; in consensus_queue: open or settled",
     "rule": "the SQL model that excludes; one model a rule",
-    "reader": "whose judgement: 1 and 2 (both said so), consensus, not named (by the sheet); null: nobody's, computed",
+    "reader": "1, 2 or consensus; in exclusions also 1 and 2 (both), not named (by the sheet), null (computed)",
     "n_normal": "of n; vertebrae by their class, patients and films by the patient's group",
     "n_old": "of n; likewise",
     "n_fresh": "of n; likewise",

@@ -15,7 +15,7 @@ from matplotlib.patches import FancyBboxPatch
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.reporting import drawing
 
-ALL_NORMAL = "exclusion_all_normal"
+ALL_NORMAL, NO_FILM = "exclusion_all_normal", "exclusion_no_film"
 LINE, GAP = 0.21, 0.34  # inches: height of a line of text, distance between boxes
 MAIN_WIDTH, SIDE_WIDTH, BETWEEN, MARGIN = 3.3, 3.6, 0.45, 0.15
 STAGE_COLOURS = {"Patients": "#E8F1F8", "Films": "#EEF4EA", "Vertebra images": "#FBF1E0"}
@@ -67,7 +67,7 @@ def flow_boxes(flow: pl.DataFrame) -> list[Box]:
         Box(
             "Patients",
             ("Patients included", f"n = {_n(included)}  ({_by_group(included)})"),
-            _side("Exclusion reason 1", _n(unjudgeable), [_by_group(unjudgeable), *_reasons(unjudgeable)]),
+            _side(_heading(unjudgeable), _n(unjudgeable), [_by_group(unjudgeable), *_reasons(unjudgeable)]),
         ),
         Box(
             "Films",
@@ -168,6 +168,11 @@ def _title(flow: pl.DataFrame) -> str:
 
 def _side(heading: str, n: int, further: list[str]) -> tuple[str, ...]:
     return (f"{heading} (n = {n})", *further) if n else ()
+
+
+def _heading(excluded: pl.DataFrame) -> str:
+    """Return what excluded patients have in common; a patient without a film was not judged by reason 1."""
+    return "Exclusion reason 1" + (", or no usable film" if NO_FILM in excluded["rule"] else "")
 
 
 def _n(rows: pl.DataFrame, name: str | None = None) -> int:
