@@ -26,6 +26,7 @@ def report_figures(
     ensemble_predictions: pl.DataFrame,
     reader_agreement: pl.DataFrame,
     participant_flow: pl.DataFrame,
+    baseline_characteristics: pl.DataFrame,
     institutions: pl.DataFrame,
     gradcam_section_means: pl.DataFrame,
     gradcam_statistics: pl.DataFrame,
@@ -50,6 +51,7 @@ def report_figures(
         "ensemble_predictions": ensemble_predictions,
         "reader_agreement": reader_agreement,
         "participant_flow": participant_flow,
+        "baseline_characteristics": baseline_characteristics,
     }
     pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
     attention = Picture(
