@@ -27,6 +27,7 @@ def report_figures(
     reader_agreement: pl.DataFrame,
     participant_flow: pl.DataFrame,
     institutions: pl.DataFrame,
+    expectation_results: pl.DataFrame,
     gradcam_section_means: pl.DataFrame,
     gradcam_statistics: pl.DataFrame,
     gradcam_examples: pl.DataFrame,
@@ -50,6 +51,7 @@ def report_figures(
         "ensemble_predictions": ensemble_predictions,
         "reader_agreement": reader_agreement,
         "participant_flow": participant_flow,
+        "expectation_results": expectation_results,
     }
     pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
     attention = Picture(
