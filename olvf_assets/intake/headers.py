@@ -21,6 +21,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from olvf_assets.foundation.landing import is_sheet
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.intake.header_privacy import detector_name, film_date
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import path_names
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
@@ -31,7 +32,6 @@ from olvf_assets.intake.view_rules import ACCEPTED, Judgement, judge_body_part, 
 HEADERS_PER_PROCESS = 1500
 PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 SQUARE_PIXEL_TOLERANCE = 0.01
-DETECTOR_ATTRIBUTES = ("DetectorManufacturerModelName", "ManufacturerModelName", "DetectorDescription")
 
 
 def dicom_headers(
@@ -158,6 +158,7 @@ def _facts(header: Dataset, names: Pseudonymiser, settings: IntakeSettings) -> d
         "sop_instance_uid": names.uid(uid),
         "film_id": names.film(uid),
         "patient_id": names.patient(patient_id) if patient_id else None,
+        "film_date": film_date(header, names),
         "rows": _integer(header.get("Rows")),
         "columns": _integer(header.get("Columns")),
         "pixel_mm": _pixel_mm(header),
@@ -165,7 +166,7 @@ def _facts(header: Dataset, names: Pseudonymiser, settings: IntakeSettings) -> d
         "photometric": _letters(header.get("PhotometricInterpretation")),
         "kvp": _within(_number(header.get("KVP")), settings.kvp_range),
         "sid_mm": _within(sid_mm, settings.sid_mm_range),
-        "detector": _detector(header),
+        "detector": detector_name(header, settings.detector_words),
     }
 
 
@@ -269,14 +270,6 @@ def _pixel_mm(header: Dataset) -> float | None:
     """Return the spacing at the detector in mm, rounded to 0.1 um; null when absent or not positive."""
     spacing = _spacing(header)
     return round(spacing[0], 4) if spacing is not None and min(spacing) > 0 else None
-
-
-def _detector(header: Dataset) -> str | None:
-    """Return the detector's model name, never a serial number."""
-    for keyword in DETECTOR_ATTRIBUTES:
-        if text := str(header.get(keyword) or "").strip():
-            return text[:64]
-    return None
 
 
 def _letters(value: Any) -> str:

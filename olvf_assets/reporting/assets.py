@@ -28,6 +28,7 @@ def report_figures(
     participant_flow: pl.DataFrame,
     baseline_characteristics: pl.DataFrame,
     institutions: pl.DataFrame,
+    expectation_results: pl.DataFrame,
     gradcam_section_means: pl.DataFrame,
     gradcam_statistics: pl.DataFrame,
     gradcam_examples: pl.DataFrame,
@@ -52,6 +53,7 @@ def report_figures(
         "reader_agreement": reader_agreement,
         "participant_flow": participant_flow,
         "baseline_characteristics": baseline_characteristics,
+        "expectation_results": expectation_results,
     }
     pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
     attention = Picture(

@@ -38,11 +38,13 @@ def write_report(
 ) -> Path:
     """Write `index.html` into `folder` and return its path: no scripts, no other files, nothing from the network.
 
+    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it.
+
     Args:
         folder: made if missing.
         pictures: in the order of the page; their files are copied into it.
         tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow,
-            baseline_characteristics.
+            baseline_characteristics, expectation_results.
         profile_name: of the run.
         synthetic: whether the data come from the phantom; the page then says so at its top.
     """
@@ -64,6 +66,7 @@ def write_report(
         detector=_detector_rows(tables["detector_metrics"]),
         agreement=tables["reader_agreement"].sort("institution", "comparison", "weighting", "level").to_dicts(),
         flow=_flow_rows(tables["participant_flow"]),
+        expectations_met=tables["expectation_results"]["success"].to_list(),
         baseline=baseline_tables(tables["baseline_characteristics"]),
         flow_pictures=[_embedded(each) for each in pictures if each.name.startswith(STARD_FLOW)],
         pictures=[_embedded(each) for each in pictures if not each.name.startswith(STARD_FLOW)],

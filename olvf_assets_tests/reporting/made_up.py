@@ -35,6 +35,7 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "reader_agreement": agreement_rows(),
         "participant_flow": flow_rows(),
         "baseline_characteristics": baseline_rows(),
+        "expectation_results": pl.DataFrame({"success": [True] * 81 + [False]}),
         "detector_metrics": detector_rows(),
         **film_tables(),
     }

@@ -46,7 +46,12 @@ def test_page_holds_every_picture_byte_for_byte_and_asks_for_nothing_else(report
     assert embedded == [picture.path.read_bytes() for picture in pictures]
     assert len(embedded) == 7
     assert "<script" not in html
-    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", html))
+    assert leads_to == {"data_docs/index.html"}
+
+
+def test_page_links_the_data_docs_with_what_they_say(report):
+    assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report[1].split())
 
 
 def test_page_is_well_formed(report):
