@@ -22,7 +22,9 @@ NAME = "山田花子"
 DAY, TIME, UID_ROOT = "19070319", "134917.271828", "1.2.826.0.1.3680043.999.777777"
 PATIENT_IDS = ("8870001", "8870002", "8870003")
 IDENTIFIER = re.compile(
-    rf"zq\d{{5}}x|{re.escape(UID_ROOT)}|1907-?0?3-?19|134917|88700\d\d|山田|花子".encode(), re.IGNORECASE
+    # The last two as JSON writes the name.
+    rf"zq\d{{5}}x|{re.escape(UID_ROOT)}|1907-?0?3-?19|134917|88700\d\d|山田|花子|\\u5c71\\u7530|\\u82b1\\u5b50".encode(),
+    re.IGNORECASE,
 )
 # What decides whether a film is a lateral lumbar one and how it is shown stays as it is.
 DECIDES = {
@@ -30,6 +32,8 @@ DECIDES = {
     "PhotometricInterpretation", "PresentationLUTShape", "VOILUTFunction", "BurnedInAnnotation", "PatientID",
     "PresentationIntentType",
 }  # fmt: skip
+# Each of these alone makes a film one that is refused.
+FAULTS = ("Modality", "PhotometricInterpretation", "ViewPosition", "BodyPartExamined")
 _numbers = itertools.count()
 
 
@@ -77,7 +81,7 @@ def plant(dataset: Dataset, patient_id: str) -> None:
 
 
 def write_planted_hospital(landing: Path) -> list[str]:
-    """Write `landing/clinic` with three films, one that is refused, sheets and boxes; return the films' real dates."""
+    """Write `landing/clinic` with three good films, four faulty ones, sheets and boxes; return the real dates."""
     folder = landing / "clinic"
     site = SyntheticInstitution(
         role="external", patients_normal=0, patients_fresh=2, patients_old=1, excluded_fresh={}, excluded_old={},
@@ -99,7 +103,7 @@ def write_planted_hospital(landing: Path) -> list[str]:
 
 
 def _plant_film(path: Path, patient_id: str) -> str:
-    """Plant a film's header and name; the first patient's is there once more as a frontal film. Return its stem."""
+    """Plant a film's header and name; the first patient's is there with another fault in each copy. Return its stem."""
     dataset = pydicom.dcmread(path)
     plant(dataset, patient_id)
     stem = f"{patient_id}_{token()}_{NAME}_{DAY}"
@@ -107,9 +111,11 @@ def _plant_film(path: Path, patient_id: str) -> str:
     target.parent.mkdir()
     dataset.save_as(target)
     if patient_id == PATIENT_IDS[0]:
-        dataset.ViewPosition, dataset.SOPInstanceUID = "AP", f"{UID_ROOT}.2"
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        dataset.save_as(target.with_name(f"{token()}.dcm"))
+        for keyword in FAULTS:
+            faulty = pydicom.dcmread(target)
+            setattr(faulty, keyword, token())
+            faulty.SOPInstanceUID = faulty.file_meta.MediaStorageSOPInstanceUID = f"{UID_ROOT}.{next(_numbers)}"
+            faulty.save_as(target.with_name(f"{token()}.dcm"))
     path.unlink()
     path.parent.rmdir()
     return stem

@@ -87,7 +87,7 @@ def test_films_sheets_and_boxes_came_through(intake: Intake) -> None:
     assert set(intake.table("reader_labels")["institution"]) == {"clinic"}
     assert set(intake.table("reader_boxes").filter(**of_clinic)["box_format"]) == {"yolo", "voc", "coco"}
     assert sorted(intake.table("quarantine").filter(**of_clinic)["reason"]) == [
-        "box_without_film", "not_dicom", "not_lateral",
+        "box_without_film", "colour", "not_dicom", "not_lateral", "not_radiograph", "not_spine",
     ]  # fmt: skip
 
 

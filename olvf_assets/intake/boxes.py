@@ -96,9 +96,10 @@ def drawn_boxes(
             film = _film_of(films, picture.name or file.name, names)
             if isinstance(film, _NoFilm):
                 missing[film] = missing.get(film, 0) + 1
-            elif drawn_in.setdefault(film.film_id, name) != name:
+            elif picture.boxes and film.film_id in drawn_in:
                 problems.lines.append(f"{name}: draws the film of {drawn_in[film.film_id]} again; keep one of the two")
-            else:
+            elif picture.boxes:
+                drawn_in[film.film_id] = name
                 found, faults = _boxes_of(picture, film, settings.box_margin_px)
                 boxes += [{"film_id": film.film_id, "box_format": box_format} | box for box in found]
                 problems.lines += [f"{name}, {fault}" for fault in faults]
@@ -137,7 +138,7 @@ def _stem(name: str) -> str:
 
 def _film_of(films: dict[str, list[_Film]], name: str, names: Pseudonymiser) -> _Film | _NoFilm:
     """Return the film that a picture shows, or why there is none."""
-    stem = PurePosixPath(name).stem
+    stem = _stem(name)
     candidates = films.get(stem) or films.get(names.film(stem)) or []
     accepted = [film for film in candidates if film.refusal is None]
     if len(accepted) == 1:
@@ -156,7 +157,7 @@ def _levels_by_class(folder: Path, landing: Path) -> Sequence[str]:
     while folder != landing:
         path = folder / BOX_CLASSES_FILE
         if path.is_file():
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
             levels = [word("level", line.strip()) for line in lines if line.strip()]
             missing = [level for level in LEVELS if levels.count(level) != 1]
             if missing:

@@ -8,7 +8,6 @@ import html
 import json
 import re
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,8 @@ def build_data_docs(tables: Mapping[str, pl.DataFrame], folder: Path, settings: 
         One row per expectation, in the order of the tables and of each suite. The same tables give the same rows.
     """
     context = quiet_context()
-    unfinished = folder.with_name(f".{folder.name}-partial-{uuid.uuid4().hex}")
+    unfinished = folder.with_name(f".{folder.name}-partial")
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed run
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(unfinished)}
     site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": store}
     try:
@@ -128,7 +128,8 @@ def _index(folder: Path, results: pl.DataFrame) -> str:
 
 def _put_in_place(unfinished: Path, folder: Path) -> None:
     """Replace the folder by the new one."""
-    old = unfinished.with_name(unfinished.name + "-old")
+    old = folder.with_name(f".{folder.name}-old")
+    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
     unfinished.rename(folder)

@@ -1,6 +1,7 @@
 """A cohort of six patients and a few bad files, whose every number is known."""
 
 from collections.abc import Callable
+from datetime import date
 
 import polars as pl
 import pytest
@@ -87,7 +88,7 @@ def frames() -> dict[str, pl.DataFrame]:
         (HOSPITAL, "P_fresh", "L5", None, "crop", "poor_positioning", None),
         (HOSPITAL, "P_fresh", "L4", "flexion", "crop", "foreign_substance", None),
     ]
-    subjects = [(HOSPITAL, patient, "F", 80, 3, 4) for patient in PATIENTS]
+    subjects = [(HOSPITAL, patient, "F", 80, date(2019, 4, 3), 3, 4) for patient in PATIENTS]
     unmatched = [(HOSPITAL, "boxes/nobody.txt", "0" * 64, "box_without_film", "no film has this file name")]
     return {
         "institutions": pl.DataFrame([(HOSPITAL, "One", "development")], schema=INSTITUTIONS, orient="row"),

@@ -133,6 +133,10 @@ def test_a_picture_scaled_to_whole_pixels_still_fits(tmp_path: Path) -> None:
             "all.json, the file is no COCO object detection (annotations.0.bbox.3: Field required)",
         ),
         (
+            {"all_json": coco(images=[{"id": i, "file_name": "one.png", "width": 30, "height": 40} for i in (7, 9)])},
+            "all.json: draws the film of all.json again; keep one of the two",
+        ),
+        (
             {"one_txt": YOLO, "one_xml": voc(("L2", 4, 9, 11, 24))},
             "one.xml: draws the film of one.txt again; keep one of the two",
         ),
@@ -170,6 +174,11 @@ def test_pictures_of_a_coco_file_without_a_usable_film_are_counted_in_quarantine
     assert found.unmatched_boxes.select("path", "reason", "detail").rows() == [
         ("boxes/all.json", "box_of_refused_film", "1 of 2 pictures: its film was refused: not_lateral"),
     ]
+
+
+def test_a_film_may_have_an_empty_file_beside_the_one_that_draws_it(tmp_path: Path) -> None:
+    found = boxes(drawn(tmp_path, one_txt="", one_xml=voc(("L2", 4, 9, 11, 24))), tmp_path)
+    assert found.reader_boxes["box_format"].to_list() == ["voc"]
 
 
 def test_the_nearest_class_list_counts(tmp_path: Path) -> None:

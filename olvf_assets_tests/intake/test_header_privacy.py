@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 from pydicom import Dataset
 
-from olvf_assets.intake.header_privacy import detector_name, film_date
+from olvf_assets.intake.header_privacy import detector_name, film_date, shown_code
 from olvf_assets.intake.settings import DETECTOR_WORDS
 from olvf_assets_tests.intake.samples import NAMES, film
 
@@ -49,3 +49,18 @@ def test_a_detector_is_named_by_words_of_detectors_only(model: str, shown: str) 
 
 def test_a_header_without_a_model_names_no_detector() -> None:
     assert detector_name(Dataset(), DETECTOR_WORDS) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("CT", "CT"),
+        ("PALETTE COLOR", "PALETTECOLOR"),
+        ("c-spine", "CSPINE"),
+        ("YAMADA", "a term that DICOM does not define"),
+        ("小林", "a term that DICOM does not define"),
+        ("", "empty"),
+    ],
+)
+def test_coded_values_are_shown_only_when_dicom_defines_them(code: str, shown: str) -> None:
+    assert shown_code(code) == shown
