@@ -2,39 +2,40 @@
 
 Writes films of both institutions of the profile `thesis` with all cores, as a run does, and beside them the floor: as
 many random normals as each film has pixels, and a DICOM file of as many bytes. Rates are those of busy workers; what
-comes before (process start, imports, plan, sheets) is `start_s`. `--quick` writes fewer films, once.
+comes before (process start, imports, plan, sheets) is `start_s`; `…_core_s` are a film's processor seconds on one core,
+which other programs disturb less. `--quick` writes fewer films, once.
 """
 
 import argparse
-import cProfile
 import json
-import pstats
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pydicom
 
 from olvf_assets.foundation.parallel import available_cores, limit_threads, parallel_map
+from olvf_assets.phantom import film
 from olvf_assets.phantom.dicom import make_dataset, write_film
-from olvf_assets.phantom.film import noise_source, render_film
 from olvf_assets.phantom.hospital import write_hospital
 from olvf_assets.phantom.plan import plan_hospital
 from olvf_assets.phantom.settings import PhantomSettings
 from olvf_assets.profiles import load_profile
 
 FILMS = {"institution_1": 716, "institution_2": 137}  # used films of the thesis: 10 × 12 and 14 × 17 inch
-STAGES = {  # functions whose time, with all they call, belongs to a stage
+STAGES = {  # functions of `film.py` whose time, with all they call, belongs to a stage
     "skeleton": ("patient_skeleton", "frame_film"),
     "bone": ("body_cloud", "arch_cloud", "ribs", "pelvis", "implants", "aortic_chalk"),
     "projection": ("path_length",),
     "tissue": ("soft_tissue", "lungs", "bowel_gas", "clutter"),
     "exposure": ("expose", "noise_deviation", "develop", "collimate", "trabeculae"),
     "noise_and_storing": ("_store",),
-    "dicom": ("make_dataset", "write_film"),
 }
 
 
@@ -72,18 +73,17 @@ def measure(patients: int, repeats: int) -> dict[str, float]:
     figures["film_over_floor"] = round(_mix(film_s) / _mix(floor_s), 1)
     figures["start_s"] = round(min(start_s), 1)
     for stage in stage_s["institution_1"]:
-        figures[f"{stage}_core_s"] = round(_mix({key: stages[stage] for key, stages in stage_s.items()}), 3)
+        figures[f"{stage}_core_s"] = round(_mix({key: spent[stage] for key, spent in stage_s.items()}), 3)
     return figures
 
 
 def _write_both(settings: PhantomSettings, key: str, seed: int) -> tuple[float, float, float]:
     """Write a landing folder and then the floor's files; return seconds per film, per floor's file and of the start."""
-    site = settings.institutions[key]
-    width, height = (round(each / site.pixel_mm) for each in site.plate_mm)
     with tempfile.TemporaryDirectory() as folder:
         landing = Path(folder) / key
         film_s, start_s = _pace(lambda report: write_hospital(landing, key, settings, seed, report=report))
-        jobs = [(Path(folder) / f"{number}.dcm", height, width) for number in range(len(list(landing.rglob("*.dcm"))))]
+        films = len(list(landing.rglob("*.dcm")))
+        jobs = [(Path(folder) / f"{number}.dcm", *_size(settings, key)) for number in range(films)]
         floor_s, _ = _pace(lambda report: parallel_map(write_floor, jobs, report=report))
     return film_s, floor_s, start_s
 
@@ -91,7 +91,7 @@ def _write_both(settings: PhantomSettings, key: str, seed: int) -> tuple[float, 
 def write_floor(job: tuple[Path, int, int]) -> None:
     """Make a normal number per pixel and write a DICOM file of that many 16-bit values."""
     path, height, width = job
-    grain = noise_source(1).standard_normal((height, width), dtype=np.float32)
+    grain = film.noise_source(1).standard_normal((height, width), dtype=np.float32)
     ds = pydicom.Dataset()
     ds.SOPClassUID, ds.SOPInstanceUID = pydicom.uid.ComputedRadiographyImageStorage, "2.25.1"
     ds.Rows, ds.Columns = height, width
@@ -125,24 +125,40 @@ def _pace(work: Callable[[Callable[[str], None]], object]) -> tuple[float, float
 
 
 def _stages(settings: PhantomSettings, key: str, seed: int) -> dict[str, float]:
-    """Return core-seconds per film of each stage, from some films made in this process on one thread."""
+    """Return processor seconds of each stage of a film, of the whole and of the floor: twelve films on one core."""
     limit_threads(1)
+    site = settings.institutions[key]
     patients = plan_hospital(key, settings, seed)
-    jobs = [(patient, plan) for patient in patients for plan in patient.films][:8]
-    watch = cProfile.Profile()
-    with tempfile.TemporaryDirectory() as folder:
-        for number, (patient, plan) in enumerate([jobs[0], *jobs]):
-            if number == 1:  # the first one fills caches
-                watch.enable()
-            film = render_film(patient, plan, settings.institutions[key])
-            write_film(Path(folder) / "film.dcm", make_dataset(film, patient, plan, settings.institutions[key]))
-        watch.disable()
-    stats = pstats.Stats(watch).get_stats_profile()
-    seconds = {
-        stage: sum(stats.func_profiles[name].cumtime for name in names if name in stats.func_profiles) / len(jobs)
-        for stage, names in STAGES.items()
-    }
-    return {**seconds, "rest": stats.total_tt / len(jobs) - sum(seconds.values())}
+    jobs = [(patient, plan) for patient in patients for plan in patient.films][:12]
+    spent: dict[str, float] = dict.fromkeys([*STAGES, "dicom", "film", "floor"], 0.0)
+
+    def timed(stage: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        began = time.process_time()
+        result = function(*arguments)
+        spent[stage] += (time.process_time() - began) / len(jobs)
+        return result
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as patches:
+        path = Path(folder) / "film.dcm"
+        film.render_film(*jobs[0], site)  # fills caches
+        for stage, names in STAGES.items():
+            for name in names:
+                patches.enter_context(patch.object(film, name, partial(timed, stage, getattr(film, name))))
+        for patient, plan in jobs:
+            made = timed("film", film.render_film, patient, plan, site)
+            dataset = timed("dicom", make_dataset, made, patient, plan, site)
+            timed("dicom", write_film, path, dataset)
+            timed("floor", write_floor, (path, *_size(settings, key)))
+    spent["blurs_and_sums"] = spent["film"] - sum(spent[stage] for stage in STAGES)
+    spent["film"] += spent["dicom"]
+    return spent
+
+
+def _size(settings: PhantomSettings, key: str) -> tuple[int, int]:
+    """Return a film's height and width in px."""
+    site = settings.institutions[key]
+    width, height = (round(each / site.pixel_mm) for each in site.plate_mm)
+    return height, width
 
 
 def _mix(per_film: dict[str, float]) -> float:

@@ -163,14 +163,14 @@ def body_cloud(body: Body, density: float) -> list[tuple[np.ndarray, np.ndarray]
         clouds.append(_band(body, rng))
     q = shifted(SPONGIOSA_POINTS, 3, rng)
     points, tall = _solid(body, q[0] * np.float32(2 * np.pi), q[2] * 2 - 1, np.sqrt(q[1]))
-    packed = np.sqrt(body.height * tall.clip(1))  # times 1 / tall: impacted spongiosa is denser
+    packed = np.sqrt(body.height * tall.clip(1))  # height times density: impacted spongiosa is denser
     share = SPONGIOSA * density * (1 + 0.35 * signs.sclerosis) * area / SPONGIOSA_POINTS
     clouds.append((points, packed * share))
     return clouds
 
 
 def scattered(rng: np.random.Generator, deviation: float, *shape: int) -> np.ndarray:
-    """Return float32 steps at random, mean 0."""
+    """Return float32 array of normal steps, mean 0, that blur a quasi-random pattern."""
     return rng.normal(0, deviation, shape).astype(np.float32)
 
 
@@ -195,7 +195,7 @@ def _band(body: Body, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
 
 @lru_cache(maxsize=1)
 def _lump() -> tuple[np.ndarray, int]:
-    """Return points (3, n) of a ball that is a little of a box, and how many of them, the first ones, lie on it."""
+    """Return points (3, n) of a ball that is a little of a box, and how many of them, the first, are its surface."""
     sphere = quasi_random(ARCH_POINTS, 3)
     polar, turn = 1 - 2 * sphere[0], sphere[1] * np.float32(2 * np.pi)
     ring = np.sqrt(1 - polar * polar)
