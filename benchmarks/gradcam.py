@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer pictures and repetitions; under a minute")
     parser.add_argument("--json", action="store_true", help="print one flat object as the last line")
     asked = parser.parse_args()
-    figures = measure(pictures=4 if asked.quick else 16, repetitions=2 if asked.quick else 5)
+    figures = measure(pictures=2 if asked.quick else 16, repetitions=2 if asked.quick else 5)
     for name, value in figures.items():
         print(f"{name:<36}{value:>12.4g}")
     if asked.json:
@@ -53,34 +54,33 @@ def measure(pictures: int, repetitions: int) -> dict[str, float]:
         settings = NetworkSettings(model=timm_name, learning_rate=0.01)
         model = build(architecture, settings, seed=1).eval()
         pixels = np.random.default_rng(1).integers(0, 256, (pictures, HEIGHT, WIDTH)).astype(np.uint8)
-        ours, theirs = class_maps(model, pixels).maps, grad_cam_maps(model, last_layer, pixels)
-        differences.append(np.abs(ours - theirs).max() / theirs.max())
-        own_s, other_s = best_seconds(
+        (own_s, ours), (other_s, theirs) = in_turns(
             repetitions,
-            lambda model=model, pixels=pixels: class_maps(model, pixels),
+            lambda model=model, pixels=pixels: class_maps(model, pixels).maps,
             lambda model=model, layer=last_layer, pixels=pixels: grad_cam_maps(model, layer, pixels),
         )
+        differences.append(np.abs(ours - theirs).max() / theirs.max())
         figures[f"cam_over_grad_cam_{architecture}"] = round(other_s / own_s, 2)
         figures[f"cam_images_per_s_{architecture}"] = round(pictures / own_s, 2)
     figures["largest_difference"] = float(max(differences))
     grids = made_up_grids()
     groups = groups_by_section(grids)
-    own_s, other_s = best_seconds(repetitions, lambda: gradcam_statistics(grids), lambda: posthocs(groups))
+    (own_s, own), (other_s, other) = in_turns(repetitions, lambda: gradcam_statistics(grids), lambda: posthocs(groups))
     figures["statistics_over_posthocs"] = round(own_s / other_s, 3)
     figures["statistics_s"] = round(own_s, 3)
-    figures["largest_p_difference"] = largest_p_difference(gradcam_statistics(grids), posthocs(groups))
+    figures["largest_p_difference"] = largest_p_difference(own, other)
     return figures
 
 
-def best_seconds(repetitions: int, *functions: Callable[[], object]) -> list[float]:
-    """Return the shortest time of each function, called in turns."""
-    times: list[list[float]] = [[] for _ in functions]
+def in_turns(repetitions: int, *functions: Callable[[], Any]) -> list[tuple[float, Any]]:
+    """Return the shortest time in seconds and the result of each function, called in turns."""
+    best: list[tuple[float, Any]] = [(float("inf"), None) for _ in functions]
     for _ in range(repetitions):
-        for own, function in zip(times, functions, strict=True):
+        for number, function in enumerate(functions):
             start = time.perf_counter()
-            function()
-            own.append(time.perf_counter() - start)
-    return [min(each) for each in times]
+            result = function()
+            best[number] = (min(best[number][0], time.perf_counter() - start), result)
+    return best
 
 
 def grad_cam_maps(model: FractureClassifier, last_layer: str, pixels: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def film_picture(crops: pl.DataFrame, store: ArtifactStore, path: Path, *, count
     """
     shown = some_films(crops, count, seed)
     rows = max(1, -(-len(shown) // FILMS_IN_A_ROW))
-    figure = new_figure(13, 0.6 + 5.4 * rows, title)
+    figure = new_figure(13, 0.6 + 3.0 * rows, title)
     axes = figure.subplots(rows, 2 * FILMS_IN_A_ROW, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -83,7 +83,7 @@ def _draw_film(plain: Any, covered: Any, crops: pl.DataFrame, store: ArtifactSto
     plain.imshow(np.stack([small] * 3, axis=-1), extent=extent)
     covered.imshow(overlaid(small, small_map), extent=extent)
     plain.set_title(f"{crops['view'][0]}, {len(crops)} levels", fontsize=9, loc="left")
-    covered.set_title("level: predicted (actual, if another)", fontsize=9, loc="left")
+    covered.set_title("predicted (actual)", fontsize=9, loc="left")
     for row in crops.iter_rows(named=True):
         corner = (row["x0_px"], row["y0_px"])
         across, down = row["x1_px"] - row["x0_px"], row["y1_px"] - row["y0_px"]

@@ -128,7 +128,8 @@ def _draw_profiles(figure: Any, section_means: pl.DataFrame) -> None:
         axis.set_title(f"row {row}" + {1: ", top", ROWS: ", bottom"}.get(row, ""), fontsize=10)
     for axis in axes[-1]:
         axis.set_xlabel("column", fontsize=8)
-    axes[0][0].legend(frameon=False, fontsize=8)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=len(names), frameon=False, fontsize=9)
 
 
 def _draw_differences(
@@ -159,11 +160,11 @@ def _draw_effects(axis: Any, rows: pl.DataFrame, significance: float) -> None:
         grid[row, column] = effect
         if np.isfinite(effect):
             bold = "bold" if p_value < significance else "normal"
-            ink = "white" if effect > 0.25 else "black"
+            ink = "white" if effect > 0.5 else "black"
             text = f"{effect:.2f}".lstrip("0")
             axis.text(column, row, text, ha="center", va="center", fontsize=7, fontweight=bold, color=ink)
-    axis.imshow(grid, cmap="Greys", vmin=0, vmax=0.5, aspect=SECTION_ASPECT)
-    _frame(axis, "all three: $\\epsilon^2$")
+    axis.imshow(grid, cmap="Greys", vmin=0, vmax=1, aspect=SECTION_ASPECT)
+    _frame(axis, f"all three: $\\epsilon^2$ (bold: p < {significance:g})")
 
 
 def _cell(axis: Any, row: dict[str, Any], significance: float) -> tuple[int, int]:

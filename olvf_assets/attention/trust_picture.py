@@ -32,7 +32,7 @@ def trust_picture(agreement: pl.DataFrame, sanity: pl.DataFrame, path: Path, *, 
 
 
 def _draw_agreement(figure: Any, rows: pl.DataFrame) -> None:
-    subtitle(figure, "Rank correlation of section means between each two networks (raw maps for the actual class)")
+    subtitle(figure, "Rank correlation of the maps of each two networks (raw, for the label)")
     pairs = rows.select("architecture_1", "fold_1", "architecture_2", "fold_2").rows()
     networks = sorted({network for pair in pairs for network in (pair[:2], pair[2:])})
     place = {network: number for number, network in enumerate(networks)}
@@ -60,7 +60,7 @@ def _draw_agreement(figure: Any, rows: pl.DataFrame) -> None:
 
 
 def _draw_sanity(figure: Any, rows: pl.DataFrame) -> None:
-    subtitle(figure, "The same while parts of the network are randomised, from its head downwards")
+    subtitle(figure, "The same with one network randomised, from its head downwards")
     axis = figure.subplots()
     parts = rows.sort("step")["randomised_down_to"].unique(maintain_order=True).to_list()
     for source, (colour, label) in SOURCE_LINES.items():

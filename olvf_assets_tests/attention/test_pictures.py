@@ -37,8 +37,6 @@ def test_the_picture_shows_a_class_that_was_never_predicted_as_empty(tmp_path: P
     assert picture.shape[0] > 1000
     means = picture[: picture.shape[0] // 6].reshape(-1, 3)
     assert len(np.unique(means, axis=0)) > 50  # two heat maps were drawn
-    attention_picture(*(each.clear() for each in tables), store, tmp_path / "empty.png")
-    assert (tmp_path / "empty.png").stat().st_size > 0
 
 
 def test_the_trust_picture_is_drawn_with_and_without_rows(tmp_path: Path) -> None:
