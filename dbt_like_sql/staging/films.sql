@@ -5,6 +5,7 @@ select
     header.institution,
     header.film_id,
     header.patient_id,
+    header.film_date,
     header.view,
     pixel.image_path,
     pixel.pixel_sha256,

@@ -23,7 +23,8 @@ def calibration(
 
     Per class, one against the rest: the calibration error is the mean over equal bins of |mean probability - observed
     share|, weighted by the crops in the bin; the Brier score the mean squared distance from 0 or 1. `all` is the mean
-    of the three (Brier's own sum over the classes is three times that).
+    of the three (Brier's own sum over the classes is three times that). A resample puts noise into every bin, so the
+    calibration error's interval lies high, in small groups above the value itself.
 
     Args:
         ensemble_predictions: table of that name.

@@ -21,6 +21,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from olvf_assets.foundation.landing import is_sheet
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.intake.header_privacy import detector_name, film_date, shown_code
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import path_names
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
@@ -31,7 +32,6 @@ from olvf_assets.intake.view_rules import ACCEPTED, Judgement, judge_body_part, 
 HEADERS_PER_PROCESS = 1500
 PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 SQUARE_PIXEL_TOLERANCE = 0.01
-DETECTOR_ATTRIBUTES = ("DetectorManufacturerModelName", "ManufacturerModelName", "DetectorDescription")
 
 
 def dicom_headers(
@@ -133,7 +133,7 @@ def _judge_file(header: Dataset, handle: BufferedReader, modalities: tuple[str, 
     """Refuse what is no image of a radiograph or ends too early; `handle` stands where the pixel data begin."""
     modality = _letters(header.get("Modality"))
     if modality and modality not in modalities and "Rows" not in header:
-        return Judgement("not_radiograph", f"Modality is {modality}: no image")
+        return Judgement("not_radiograph", f"Modality is {shown_code(modality)}: no image")
     syntax = UID(str(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
     if syntax == DeflatedExplicitVRLittleEndian:
         return ACCEPTED
@@ -158,14 +158,15 @@ def _facts(header: Dataset, names: Pseudonymiser, settings: IntakeSettings) -> d
         "sop_instance_uid": names.uid(uid),
         "film_id": names.film(uid),
         "patient_id": names.patient(patient_id) if patient_id else None,
+        "film_date": film_date(header, names),
         "rows": _integer(header.get("Rows")),
         "columns": _integer(header.get("Columns")),
         "pixel_mm": _pixel_mm(header),
         "bits_stored": _integer(header.get("BitsStored")),
-        "photometric": _letters(header.get("PhotometricInterpretation")),
+        "photometric": shown_code(str(header.get("PhotometricInterpretation") or "")),
         "kvp": _within(_number(header.get("KVP")), settings.kvp_range),
         "sid_mm": _within(sid_mm, settings.sid_mm_range),
-        "detector": _detector(header),
+        "detector": detector_name(header, settings.detector_words),
     }
 
 
@@ -191,11 +192,11 @@ def _judge_film(header: Dataset, row: dict[str, Any], settings: IntakeSettings) 
 def _judge_image_kind(header: Dataset, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
     modality = _letters(header.get("Modality"))
     if modality not in settings.modalities:
-        return Judgement("not_radiograph", f"Modality is {modality or 'empty'}; expected CR or DX")
+        return Judgement("not_radiograph", f"Modality is {shown_code(modality)}; expected CR or DX")
     if (_integer(header.get("NumberOfFrames")) or 1) > 1:
         return Judgement("multi_frame", f"{header.NumberOfFrames} frames; a radiograph has one")
     if (row["photometric"] or "") not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
-        return Judgement("colour", f"Photometric Interpretation is {row['photometric'] or 'empty'}, not MONOCHROME1/2")
+        return Judgement("colour", f"Photometric Interpretation is {row['photometric']}, not MONOCHROME1/2")
     if not all(1 <= (row[side] or 0) <= LARGEST_SIDE_PX for side in ("rows", "columns")):
         return Judgement("bad_header", f"Rows or Columns is missing or not within 1 to {LARGEST_SIDE_PX}")
     if not 8 <= (row["bits_stored"] or 0) <= 16:
@@ -269,14 +270,6 @@ def _pixel_mm(header: Dataset) -> float | None:
     """Return the spacing at the detector in mm, rounded to 0.1 um; null when absent or not positive."""
     spacing = _spacing(header)
     return round(spacing[0], 4) if spacing is not None and min(spacing) > 0 else None
-
-
-def _detector(header: Dataset) -> str | None:
-    """Return the detector's model name, never a serial number."""
-    for keyword in DETECTOR_ATTRIBUTES:
-        if text := str(header.get(keyword) or "").strip():
-            return text[:64]
-    return None
 
 
 def _letters(value: Any) -> str:

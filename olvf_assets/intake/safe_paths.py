@@ -1,18 +1,19 @@
 """File names without identifiers.
 
 What lives here: finding patient ids, names and dates in the file names that a hospital chose, and the names shown
-instead. What does not: pseudonyms themselves (`pseudonyms`).
+instead. What does not: pseudonyms themselves (`pseudonyms`), the words that may stay (`harmless_words`).
 
 Hospitals name exports after record numbers, patients and dates ("12345_YAMADA_20210304.dcm"), and the path is a column
 of several tables. For a real institution each such piece of a path is replaced before the path is written anywhere;
-films of synthetic hospitals keep their names.
+films of synthetic hospitals keep their names. A header may have lost the name that the file still carries, so of other
+words only harmless ones stay.
 """
 
 import re
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
@@ -21,10 +22,12 @@ from olvf_assets.foundation.landing import (
     BOX_CLASSES_FILE,
     BOXES_FOLDER,
     FILMS_FOLDER,
-    SHEET_FILES,
+    INSTITUTION_FILE,
+    SHEET_FILE,
     is_sheet,
     landing_files,
 )
+from olvf_assets.intake.harmless_words import WORD, is_harmless
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
 
@@ -100,19 +103,21 @@ def _names_without(paths: list[str], hidden: set[str], names: Pseudonymiser) -> 
 
 
 def _hide(path: str, pattern: re.Pattern[str] | None, names: Pseudonymiser) -> str:
-    """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/*.txt) stay."""
+    """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/, box endings) stay."""
 
     def replaced(match: re.Match[str]) -> str:
         return "x" + names.patient(match.group().casefold())[1:9].translate(_DIGITS_TO_LETTERS)
 
-    if path in SHEET_FILES or path == BOX_CLASSES_FILE:
+    if path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path):
         return path
     top, slash, rest = path.partition("/")
     head, rest = (top + slash, rest) if top in (FILMS_FOLDER, BOXES_FOLDER) and slash else ("", path)
-    tail = ".txt" if is_sheet(path) else ""
+    name = PurePosixPath(path)
+    tail = "" if not is_sheet(path) else BOX_CLASSES_FILE if name.name == BOX_CLASSES_FILE else name.suffix
     rest = rest.removesuffix(tail)
     rest = pattern.sub(replaced, rest) if pattern else rest
-    return head + LONG_NUMBER.sub(replaced, rest) + tail
+    rest = LONG_NUMBER.sub(replaced, rest)
+    return head + WORD.sub(lambda match: match.group() if is_harmless(match.group()) else replaced(match), rest) + tail
 
 
 # Pseudonyms within paths are spelled with letters only, so that the rule for long numbers leaves them alone.

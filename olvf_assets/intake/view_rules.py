@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydicom import Dataset
 
 from olvf_assets.foundation.vocabulary import View
+from olvf_assets.intake.header_privacy import shown_code
 
 LATERAL_VIEW_POSITIONS = frozenset({"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LTLAT", "RTLAT"})
 # SNOMED CT codes of PS3.16 CID 4010 "DX View": lateral, left lateral, right lateral projection.
@@ -51,21 +52,21 @@ def _view_position(header: Dataset) -> Judgement | None:
     position = _text(header, "ViewPosition").upper()
     if not position or re.sub(r"[^A-Z]", "", position) in LATERAL_VIEW_POSITIONS:
         return ACCEPTED if position else None
-    return Judgement("not_lateral", f"ViewPosition is {_code(position)}; a lateral film says LL or RL")
+    return Judgement("not_lateral", f"ViewPosition is {shown_code(position)}; a lateral film says LL or RL")
 
 
 def _view_code(header: Dataset) -> Judgement | None:
     codes = {_text(item, "CodeValue") for item in header.get("ViewCodeSequence") or []} - {""}
     if not codes or codes & LATERAL_VIEW_CODES:
         return ACCEPTED if codes else None
-    return Judgement("not_lateral", f"View Code Sequence is {_code(min(codes))}, not a lateral projection")
+    return Judgement("not_lateral", "View Code Sequence names another projection than a lateral one")
 
 
 def _orientation(header: Dataset) -> Judgement | None:
     direction = _row_direction(header)
     if not direction or direction in "AP":
         return ACCEPTED if direction else None
-    return Judgement("not_lateral", f"Patient Orientation runs {_code(direction)} along the rows, not A or P")
+    return Judgement("not_lateral", f"Patient Orientation runs {shown_code(direction)} along the rows, not A or P")
 
 
 def _words(header: Dataset) -> Judgement | None:
@@ -80,7 +81,7 @@ def judge_body_part(header: Dataset, body_parts: tuple[str, ...]) -> Judgement:
     body_part = body_part_letters(header)
     if not body_part or body_part in body_parts or "腰椎" in _text(header, "BodyPartExamined"):
         return ACCEPTED
-    return Judgement("not_spine", f"BodyPartExamined is {_code(body_part)}; expected LSPINE, TSPINE or SPINE")
+    return Judgement("not_spine", f"BodyPartExamined is {shown_code(body_part)}; expected LSPINE, TSPINE or SPINE")
 
 
 def view_of(header: Dataset) -> View:
@@ -135,8 +136,3 @@ def _row_direction(header: Dataset) -> str:
 def _text(header: Dataset, keyword: str) -> str:
     value = header.get(keyword)
     return "" if value is None else str(value).strip()
-
-
-def _code(text: str) -> str:
-    """Return a coded value fit for a table: capitals, digits and - only, at most 16 (CS), so that no name slips out."""
-    return re.sub(r"[^A-Z0-9-]", "", text.upper())[:16] or "unreadable"

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.reporting import drawing
 from olvf_assets.reporting.figures import draw_confusion_matrices, draw_readers_and_flow, draw_roc_curves
 from olvf_assets.reporting.probability_figures import draw_calibration, draw_decision_curves
 from olvf_assets.reporting.settings import ReportingSettings
 from olvf_assets.reporting.sheets import LoadImage, draw_crop_sheet, draw_film_sheet
+from olvf_assets.reporting.stard import draw_stard_flow
 from olvf_assets.reporting.tables import REPORT_FIGURES
+
+STARD_FLOW = "stard_flow"
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Picture:
         title: heading above it.
         caption: what is to be seen, in a sentence or two.
         path: the PNG file.
+        vector: the same as SVG, if there is one.
     """
 
     name: str
     title: str
     caption: str
     path: Path
+    vector: Path | None = None
 
 
 def draw_gallery(
@@ -67,22 +73,25 @@ def draw_gallery(
         tables["films"], tables["reader_boxes"], tables["detections"], load_image, films.path, settings, seed
     )
     draw_crop_sheet(tables["vertebra_crops"], tables["ensemble_predictions"], load_image, crops.path, settings, seed)
-    return [roc, confusion, reliability, decision, readers, films, crops]
+    flows = [_flow_picture(folder, part, dpi) for part in _by_institution(tables["participant_flow"])]
+    return [*flows, roc, confusion, reliability, decision, readers, films, crops]
 
 
 def figure_table(pictures: list[Picture], folder: Path) -> pl.DataFrame:
-    """Return the table `report_figures`: what was drawn, paths relative to `folder`, and each file's hash."""
+    """Return the table `report_figures`: each file drawn (PNG, SVG), its path relative to `folder` and its hash."""
     rows = [
         {
             "figure": each.name,
             "title": each.title,
             "caption": each.caption,
-            "path": each.path.relative_to(folder).as_posix(),
-            "sha256": hashlib.sha256(each.path.read_bytes()).hexdigest(),
+            "path": path.relative_to(folder).as_posix(),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         }
         for each in pictures
+        for path in (each.path, each.vector)
+        if path is not None
     ]
-    return pl.DataFrame(rows, schema=REPORT_FIGURES).sort("figure")
+    return pl.DataFrame(rows, schema=REPORT_FIGURES).sort("figure", "path")
 
 
 CAPTIONS = {
@@ -122,6 +131,24 @@ CAPTIONS = {
         "The number is the probability that the fifteen networks together give.",
     ),
 }
+
+
+def _by_institution(flow: pl.DataFrame) -> list[pl.DataFrame]:
+    return flow.sort("institution").partition_by("institution", maintain_order=True)
+
+
+def _flow_picture(folder: Path, flow: pl.DataFrame, dots_per_inch: int) -> Picture:
+    institution = flow["institution"][0]
+    name = f"{STARD_FLOW}_{institution}"
+    vector = draw_stard_flow(flow, folder / f"{name}.png", dots_per_inch)
+    return Picture(
+        name,
+        f"Flow of participants, {drawing.readable(institution)}",
+        "After the diagram of STARD 2015; every number is a sum over the table participant_flow. Groups are the "
+        "patient's: fresh with any fresh fracture, else old, else normal.",
+        folder / f"{name}.png",
+        vector,
+    )
 
 
 def _picture(folder: Path, name: str) -> Picture:
