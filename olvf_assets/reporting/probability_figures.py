@@ -30,7 +30,7 @@ def draw_calibration(curves: pl.DataFrame, figures: pl.DataFrame, path: Path, do
         dots_per_inch: its resolution.
     """
     groups = groups_of(curves.filter(pl.col("model") == "ensemble"))
-    figure, axes = drawing.panels(len(PROBABILITIES), max(len(groups), 1), 4.2, 5.1)
+    figure, axes = drawing.panels(len(PROBABILITIES), max(len(groups), 1), 4.2, 5.6)
     with drawing.styled():
         for column, (protocol, dataset, institution, rows) in enumerate(groups):
             for each, (name, title) in zip(axes[:, column], PROBABILITIES.items(), strict=True):
@@ -65,7 +65,7 @@ def draw_calibration(curves: pl.DataFrame, figures: pl.DataFrame, path: Path, do
                 each.set_xlabel("mean predicted probability")
                 each.set_ylabel("share that was of the class")
                 each.legend(
-                    loc="upper center", bbox_to_anchor=(0.5, -0.16), title="calibration error", title_fontsize=8
+                    loc="upper center", bbox_to_anchor=(0.5, -0.13), title="calibration error", title_fontsize=8
                 )
         if not groups:
             for each in axes.ravel():
