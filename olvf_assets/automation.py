@@ -43,7 +43,7 @@ train_fold = define_asset_job(
 )
 evaluate = define_asset_job(
     "evaluate",
-    selection=AssetSelection.assets("ensemble_predictions").downstream() & AssetSelection.assets(*tables_by(None)),
+    selection=AssetSelection.assets(*tables_by("fold")).downstream() & AssetSelection.assets(*tables_by(None)),
     description="Ensemble, metrics, attention, pictures and the warehouse.",
 )
 UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]

@@ -49,8 +49,14 @@ def tables_by(dimension: Dimension | None) -> list[str]:
 
 
 def tables_scored_again() -> list[str]:
-    """Return the names of the tables that new crops change without any training."""
-    return ["fold_predictions", *descendants("fold_predictions", all_reads(all_tables(), all_checks()))]
+    """Return the names of the tables that are made again without any training.
+
+    That is what a new hospital changes, and what follows from new validation predictions, which only a training makes:
+    else predictions of new networks would be held against temperatures and thresholds of the old ones.
+    """
+    reads = all_reads(all_tables(), all_checks())
+    of_crops, of_training = descendants("fold_predictions", reads), descendants("validation_predictions", reads)
+    return sorted({"expectation_results", "fold_predictions", *of_crops, *of_training})
 
 
 def all_checks() -> list[Check]:

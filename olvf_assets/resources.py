@@ -4,14 +4,20 @@ What lives here: which profile is in force, where the data folder is, which inst
 number of the study (profiles) and any reading of what a hospital sent (intake).
 """
 
+import tempfile
 from pathlib import Path
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, InitResourceContext
 from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.profiles import Profile, load_profile
+
+
+class DataFolderError(OlvfError):
+    """The data folder cannot be written to."""
 
 
 class StudyResource(ConfigurableResource):
@@ -27,6 +33,21 @@ class StudyResource(ConfigurableResource):
 
     _profile: Profile | None = PrivateAttr(default=None)
     _stopped: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Refuse a data folder that cannot be written to, before any work is done in it.
+
+        Raises:
+            DataFolderError: names the folder and the way out.
+        """
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.data).close()
+        except OSError as error:
+            raise DataFolderError(
+                f"{self.data}: the data folder cannot be written to ({error.strerror}); give this user the right to "
+                "write there, or set OLVF_DATA to a folder that can be written to"
+            ) from None  # what the system said is in the message, and Dagster shows the innermost error last
 
     @property
     def profile(self) -> Profile:

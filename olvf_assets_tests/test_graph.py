@@ -65,10 +65,19 @@ def test_every_blocking_rule_stands_on_a_table_that_exists() -> None:
 def test_new_crops_never_start_a_training() -> None:
     again = tables_scored_again()
     assert {"fold_predictions", "external_metrics", "warehouse"} <= set(again)
+    assert again == sorted(set(again))
     assert not [name for name in again if name.endswith("_checkpoints") or name == "detector_model"]
+    assert not {"splits", "balanced_training_set", "validation_predictions"} & set(again)
+
+
+def test_temperatures_and_thresholds_follow_a_training_and_what_they_serve_follows_new_crops() -> None:
+    again = set(tables_scored_again())
+    assert {"calibration_temperatures", "operating_points"} <= again
+    assert {"calibration", "reliability_curves", "decision_curves", "operating_point_metrics", "mri_avoided"} <= again
+    assert {"subgroup_metrics", "human_ceiling", "review_list"} <= again
 
 
 def test_heavy_work_takes_the_gpu_pool() -> None:
     pools = {each.name for each in all_tables() if each.pool == "gpu"}
     trained = {f"{name}_checkpoints" for name in ("resnet50", "densenet161", "resnext50")}
-    assert {"detector_model", "fold_predictions", *trained} <= pools
+    assert {"detector_model", "fold_predictions", "validation_predictions", *trained} <= pools

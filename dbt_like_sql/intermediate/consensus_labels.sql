@@ -30,7 +30,7 @@ select
     coalesce(reading.pathological_by_consensus, reading.pathological_by_either, false) as pathological,
     reading.reader_1,
     reading.reader_2,
-    reading.reader_1 is distinct from reading.reader_2 as consensus_needed
+    reading.reader_1 is distinct from reading.reader_2 or reading.reader_1 is null as consensus_needed
 from vertebrae as vertebra
 left join readings as reading
     on

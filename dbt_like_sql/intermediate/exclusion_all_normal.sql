@@ -9,7 +9,8 @@ select
     cast(null as varchar) as level,
     'all_normal' as reason,
     'exclusion_all_normal' as rule,
-    'L1 to L5 normal by consensus' as evidence
+    'L1 to L5 normal' as evidence,
+    case when bool_or(consensus_needed) then 'consensus' else '1 and 2' end as reader
 from consensus_labels
 group by institution, patient_id
 having count(*) filter (where label = 'normal' and not pathological) = 5

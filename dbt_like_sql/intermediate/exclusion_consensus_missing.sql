@@ -10,7 +10,8 @@ select
     'consensus_missing' as reason,
     'exclusion_consensus_missing' as rule,
     'reader 1 ' || coalesce(consensus.reader_1, 'silent')
-    || ', reader 2 ' || coalesce(consensus.reader_2, 'silent') as evidence
+    || ', reader 2 ' || coalesce(consensus.reader_2, 'silent') as evidence,
+    '1 and 2' as reader
 from consensus_labels as consensus
 inner join films as film
     on consensus.institution = film.institution and consensus.patient_id = film.patient_id

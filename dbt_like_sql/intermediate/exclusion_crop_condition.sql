@@ -9,7 +9,8 @@ select
     condition.level,
     condition.condition as reason,
     'exclusion_crop_condition' as rule,
-    max(coalesce(condition.view || ' view', 'all views')) as evidence
+    max(coalesce(condition.view || ' view', 'all views')) as evidence,
+    'not named' as reader
 from film_conditions as condition
 inner join films as film
     on

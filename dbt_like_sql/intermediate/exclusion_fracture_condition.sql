@@ -1,16 +1,6 @@
--- description: Exclusion reason 1: patients whose fractured vertebra cannot be judged on the film.
+-- description: Exclusion reason 1: patients whose fractured vertebra cannot be judged on the film, severe crush aside.
 -- partitioned by: institution
 -- group: cohort
-with findings as (
-    select
-        institution,
-        patient_id,
-        condition,
-        level || coalesce(' at ' || cast(height_ratio as varchar) || ' of its height', '') as finding
-    from film_conditions
-    where scope = 'fracture'
-)
-
 select
     institution,
     'patient' as unit,
@@ -19,7 +9,9 @@ select
     cast(null as varchar) as level,
     condition as reason,
     'exclusion_fracture_condition' as rule,
-    string_agg(distinct finding, ', ' order by finding) as evidence
-from findings
+    string_agg(distinct level, ', ' order by level) as evidence,
+    'not named' as reader
+from film_conditions
+where scope = 'fracture' and condition <> 'severe_crush'
 group by institution, patient_id, condition
 order by institution, patient_id, reason

@@ -9,7 +9,8 @@ select
     cast(null as varchar) as level,
     'no_usable_film' as reason,
     'exclusion_no_film' as rule,
-    cast(count(header.path) as varchar) || ' films of the patient refused' as evidence
+    cast(count(header.path) as varchar) || ' films of the patient refused' as evidence,
+    cast(null as varchar) as reader
 from subjects as subject
 left join films as film
     on subject.institution = film.institution and subject.patient_id = film.patient_id

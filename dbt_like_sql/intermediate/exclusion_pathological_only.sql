@@ -9,7 +9,8 @@ select
     cast(null as varchar) as level,
     'pathological_fracture_only' as reason,
     'exclusion_pathological_only' as rule,
-    string_agg(level, ', ' order by level) filter (where pathological) || ' pathological, no other fracture' as evidence
+    string_agg(level, ', ' order by level) filter (where pathological) || ' pathological, no other fracture' as evidence,
+    case when bool_or(consensus_needed and pathological) then 'consensus' else '1 and 2' end as reader
 from consensus_labels
 group by institution, patient_id
 having

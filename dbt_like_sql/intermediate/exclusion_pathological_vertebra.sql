@@ -9,7 +9,8 @@ select
     consensus.level,
     'pathological_fracture' as reason,
     'exclusion_pathological_vertebra' as rule,
-    coalesce('labelled ' || consensus.label, 'no label') as evidence
+    coalesce('labelled ' || consensus.label, 'no label') as evidence,
+    case when consensus.consensus_needed then 'consensus' else '1 and 2' end as reader
 from consensus_labels as consensus
 inner join films as film
     on consensus.institution = film.institution and consensus.patient_id = film.patient_id

@@ -1,10 +1,12 @@
--- description: Every reason to leave a patient or a vertebra image out. One unit may fall under several rules.
+-- description: Every reason to leave a patient or a vertebra image out. Patients under several rules stand here several times.
 -- partitioned by: institution
 -- group: cohort
 with rules as (
     select * from exclusion_all_normal
     union all
     select * from exclusion_pathological_only
+    union all
+    select * from exclusion_severe_crush
     union all
     select * from exclusion_fracture_condition
     union all
@@ -17,6 +19,6 @@ with rules as (
     select * from exclusion_pathological_vertebra
 )
 
-select institution, unit, patient_id, film_id, level, reason, rule, evidence
+select institution, unit, patient_id, film_id, level, reason, rule, evidence, reader
 from rules
 order by institution, unit, patient_id, film_id, level, rule, reason

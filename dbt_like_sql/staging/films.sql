@@ -5,6 +5,7 @@ select
     header.institution,
     header.film_id,
     header.patient_id,
+    header.film_date,
     coalesce(pixel.view, header.view) as view,
     pixel.view_source,
     pixel.view_evidence,

@@ -1,35 +1,31 @@
 """Grad-CAM of one network over the test set.
 
-What lives here: choosing the network, raw maps, their JET picture, tables `gradcam_grids` and `gradcam_examples`.
-What does not: the grid (`grid.py`), tests (`statistics.py`), pictures for people (`picture.py`).
-Raw maps are kept as the network gives them; only the JET picture is normalised, each by its own maximum, as the
-thesis's pictures are. That makes pictures alike, so the raw map is analysed beside it.
+What lives here: choosing the network, its maps at crop size, tables `gradcam_grids`, `gradcam_maps` and
+`gradcam_examples`. What does not: how a map is made (`class_maps.py`), the grid (`grid.py`), tests (`statistics.py`),
+pictures for people (`picture.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 import polars as pl
-import torch
 
+from olvf_assets.attention.class_maps import kept_class_maps
+from olvf_assets.attention.colours import as_8_bit, red_channel
 from olvf_assets.attention.grid import SECTIONS, section_means
 from olvf_assets.attention.settings import AttentionSettings
-from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS
-from olvf_assets.classification.networks import FractureClassifier, one_thread
+from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS, GRADCAM_MAPS
 from olvf_assets.classification.pixels import packed_pixels
-from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
-CODE_VERSION = 1
-BATCH = 32
-JET_RED = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_JET)[0, :, 2]
+PICTURES_OF: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cam": np.asarray, "red": red_channel}
 
 Report = Callable[[str], None]
 
@@ -99,7 +95,7 @@ def attention_maps(
         report: a line on the network chosen.
 
     Raises:
-        NoSuchNetworkError, StaleCheckpointError: see there.
+        NoSuchNetworkError, StaleCheckpointError, NoFeatureMapError: see there.
     """
     row = choose_network(checkpoints, settings)
     if report is not None:
@@ -107,123 +103,79 @@ def attention_maps(
     samples = test_set.sort("sample_id")
     if not settings.replicas:
         samples = samples.filter(pl.col("replica") == 0)
-    maps, predicted = _maps_of(row, samples, training_set, store, classification, seed)
-    height, width = packed_pixels(samples, store, 1).shape[1:]
-    cams = np.stack([cv2.resize(each, (width, height)) for each in maps]) if len(maps) else np.zeros((0, height, width))
-    named = pl.Series("predicted", [CLASSES[index] for index in predicted], pl.String)
+    found = kept_class_maps(row, samples, training_set, store, classification, seed)
+    named = pl.Series("predicted", [CLASSES[index] for index in found.predicted], pl.String)
+    cams = at_crop_size(found.of(found.predicted), crop_shape(samples, store))
     return AttentionMaps(row["architecture"], row["fold"], samples.with_columns(named), cams)
 
 
-def _maps_of(
-    row: dict[str, Any],
-    samples: pl.DataFrame,
-    training_set: pl.DataFrame,
-    store: ArtifactStore,
-    classification: ClassificationSettings,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return `raw_cams` of a checkpoint, made now or by an earlier asset or run with the same weights and pictures."""
-    model = load_checkpoint(row, training_set, store, classification, seed)
-    description = {"code": CODE_VERSION, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
-    kept = store.work_folder("gradcam", description) / "maps.npz"
-    if not kept.exists():
-        with one_thread():
-            maps, predicted = raw_cams(model, packed_pixels(samples, store, classification.input_divisor))
-        write_atomically(kept, lambda temporary: np.savez(temporary, maps=maps, predicted=predicted))
-    with np.load(kept) as found:
-        return found["maps"], found["predicted"]
+def crop_shape(samples: pl.DataFrame, store: ArtifactStore) -> tuple[int, int]:
+    """Return (height_px, width_px) of the samples' pictures; (1, 1) if there are none."""
+    height, width = packed_pixels(samples, store, 1).shape[1:]
+    return height, width
 
 
-def raw_cams(model: FractureClassifier, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Grad-CAM maps of the last feature map before pooling, and the predicted classes.
-
-    Selvaraju et al. 2017, equations 1 and 2: the gradient of the predicted class's logit, averaged over places, weights
-    the channels; their weighted sum is cut off below 0.
-
-    Args:
-        model: in evaluation mode.
-        pixels: uint8, shape (n, height_px, width_px).
-
-    Returns:
-        Maps, float32, shape (n, rows, columns) of the feature map, not normalised; classes, int64, shape (n,).
-    """
-    device = next(model.parameters()).device
-    maps, predicted = [], []
-    for start in range(0, len(pixels), BATCH):
-        batch = torch.from_numpy(np.array(pixels[start : start + BATCH])[:, None]).to(device)
-        with torch.no_grad():
-            features = model.features(batch.float())
-        features.requires_grad_()
-        logits = model.head(features)
-        classes = logits.argmax(dim=1)
-        (gradients,) = torch.autograd.grad(logits.gather(1, classes[:, None]).sum(), features)
-        weights = gradients.mean(dim=(2, 3), keepdim=True)
-        maps.append(torch.relu((weights * features.detach()).sum(dim=1)).cpu().numpy())
-        predicted.append(classes.cpu().numpy())
-    if not maps:
-        return np.zeros((0, 1, 1), np.float32), np.zeros(0, np.int64)
-    return np.concatenate(maps), np.concatenate(predicted)
+def at_crop_size(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return maps (n, rows, columns) enlarged bilinearly to (n, height_px, width_px), float32."""
+    enlarged = np.zeros((len(maps), *shape), np.float32)
+    for number, each in enumerate(maps):
+        enlarged[number] = cv2.resize(each, shape[::-1])
+    return enlarged
 
 
-def normalised(cam: np.ndarray) -> np.ndarray:
-    """Return a map divided by its own maximum: 0-1, same shape; a map of zeros stays zeros."""
-    highest = cam.max()
-    return cam / highest if highest > 0 else np.zeros_like(cam)
-
-
-def jet_picture(cam: np.ndarray) -> np.ndarray:
-    """Return the JET picture of a raw map: uint8, shape (height_px, width_px, 3), channels red, green, blue."""
-    levels = np.rint(normalised(cam) * 255).astype(np.uint8)
-    return cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
-
-
-def red_channel(cam: np.ndarray) -> np.ndarray:
-    """Return the red channel of `jet_picture`: uint8, shape (height_px, width_px).
-
-    Red is not monotone: it stays 0 up to about a third of the maximum, is 255 from about 0.62 to 0.87 and falls to 128
-    where the map is highest.
-    """
-    return JET_RED[np.rint(normalised(cam) * 255).astype(np.uint8)]
+def grid_values(cams: np.ndarray, source: str) -> np.ndarray:
+    """Return the section means of maps (n, height_px, width_px) as `cam` or `red`: float64, shape (n, 48)."""
+    values = [section_means(PICTURES_OF[source](cam)).ravel() for cam in cams]
+    return np.array(values, np.float64).reshape(-1, SECTIONS)
 
 
 def gradcam_grids(maps: AttentionMaps) -> pl.DataFrame:
     """Return table `gradcam_grids`: per sample and section the mean of the red channel and of the raw map."""
     count = len(maps.samples)
-    sections = np.arange(1, SECTIONS + 1)
-    about = {
-        name: maps.samples[name].gather(np.repeat(np.arange(count), SECTIONS))
-        for name in ("protocol", "sample_id", "crop_id", "label", "predicted")
-    }
-    tables = [pl.DataFrame(schema=GRADCAM_GRIDS)]
-    for source, picture_of in (("cam", np.asarray), ("red", red_channel)):
-        values = [section_means(picture_of(cam)).ravel() for cam in maps.cams]
-        table = pl.DataFrame(about).with_columns(
-            pl.lit(maps.architecture).alias("architecture"),
-            pl.lit(maps.fold, pl.Int64).alias("fold"),
-            pl.Series("section", np.tile(sections, count), pl.Int64),
-            pl.lit(source).alias("source"),
-            pl.Series("value", np.concatenate([np.zeros(0), *values]), pl.Float64),
+    about = maps.samples.select("protocol", "sample_id", "crop_id", "patient_id", "label", "predicted").with_columns(
+        architecture=pl.lit(maps.architecture), fold=pl.lit(maps.fold, pl.Int64)
+    )
+    each_section = about[np.repeat(np.arange(count), SECTIONS)].with_columns(
+        pl.Series("section", np.tile(np.arange(1, SECTIONS + 1), count), pl.Int64)
+    )
+    tables = [
+        each_section.with_columns(
+            pl.lit(source).alias("source"), pl.Series("value", grid_values(maps.cams, source).ravel(), pl.Float64)
         )
-        tables.append(table.select(list(GRADCAM_GRIDS)))
-    return pl.concat(tables).sort("protocol", "sample_id", "source", "section")
+        for source in PICTURES_OF
+    ]
+    return pl.concat(tables).select(list(GRADCAM_GRIDS)).sort("protocol", "sample_id", "source", "section")
 
 
-def gradcam_examples(maps: AttentionMaps, store: ArtifactStore, settings: AttentionSettings, seed: int) -> pl.DataFrame:
+def gradcam_maps(maps: AttentionMaps, store: ArtifactStore) -> pl.DataFrame:
+    """Return table `gradcam_maps`: the map of every unaltered crop, kept as an 8-bit picture of crop size."""
+    rows = [
+        {
+            **sample,
+            "architecture": maps.architecture,
+            "fold": maps.fold,
+            "map_path": store.save_image(as_8_bit(maps.cams[sample["number"]]))[0],
+            "map_maximum": float(maps.cams[sample["number"]].max()),
+        }
+        for sample in maps.samples.with_row_index("number").filter(pl.col("replica") == 0).iter_rows(named=True)
+    ]
+    table = pl.DataFrame([{name: row[name] for name in GRADCAM_MAPS} for row in rows], schema=GRADCAM_MAPS)
+    return table.sort("protocol", "crop_id")
+
+
+def gradcam_examples(maps: pl.DataFrame, settings: AttentionSettings, seed: int) -> pl.DataFrame:
     """Return table `gradcam_examples`: for each predicted class some unaltered crops, drawn at random, not picked.
 
     Args:
-        maps: the attention maps.
-        store: where each normalised map is kept as an 8-bit picture of crop size (255 = its maximum).
+        maps: table `gradcam_maps`.
         settings: how many.
         seed: the profile's seed.
     """
-    rows = []
-    numbered = maps.samples.with_row_index("number").filter(pl.col("replica") == 0)
-    for predicted in CLASSES:
-        found = numbered.filter(pl.col("predicted") == predicted)
-        chosen = found.sample(min(settings.examples, len(found)), seed=derive_seed(seed, "examples", predicted))
-        for sample in chosen.sort("sample_id").iter_rows(named=True):
-            levels = np.rint(normalised(maps.cams[sample["number"]]) * 255).astype(np.uint8)
-            rows.append({**sample, "map_path": store.save_image(levels)[0]})
-    table = pl.DataFrame([{name: row[name] for name in GRADCAM_EXAMPLES} for row in rows], schema=GRADCAM_EXAMPLES)
-    return table.sort("protocol", "predicted", "sample_id")
+    chosen: Sequence[pl.DataFrame] = [
+        part.sort("sample_id").sample(
+            min(settings.examples, len(part)), seed=derive_seed(seed, "examples", part["predicted"][0])
+        )
+        for part in maps.partition_by("protocol", "predicted")
+    ]
+    drawn = pl.concat([maps.clear(), *chosen])
+    return drawn.select(list(GRADCAM_EXAMPLES)).sort("protocol", "predicted", "sample_id")

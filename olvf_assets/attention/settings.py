@@ -18,9 +18,12 @@ class AttentionSettings(Settings):
         architecture: the network; None takes, of all trained networks, the one with the highest validation accuracy
             (the thesis: DenseNet-161 of fold 5, chosen as the most accurate of the fifteen).
         fold: its fold; None takes the fold with the highest validation accuracy.
-        replicas: whether altered replicas of the test set count as images of their own, as in the thesis.
+        replicas: whether altered replicas of the test set count as images of their own, as in the thesis; off, each
+            crop counts once.
         significance: the level of the section-wise tests.
         examples: pictures with overlay shown per predicted class.
+        films: films shown with the maps of all their levels.
+        sanity_images: unaltered crops, drawn at random, whose maps are compared while the network is randomised.
     """
 
     architecture: Architecture | None = "densenet161"
@@ -28,3 +31,5 @@ class AttentionSettings(Settings):
     replicas: bool = True
     significance: Annotated[float, Field(gt=0, lt=1)] = 0.05
     examples: Annotated[int, Field(ge=1)] = 4
+    films: Annotated[int, Field(ge=1)] = 6
+    sanity_images: Annotated[int, Field(ge=1)] = 100

@@ -13,6 +13,7 @@ from olvf_assets.classification.tables import (
     ENSEMBLE_PREDICTIONS,
     FOLD_PREDICTIONS,
     SPLITS,
+    VALIDATION_PREDICTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, table
 
@@ -102,6 +103,23 @@ def fold_predictions(
         for dataset, samples in (("test", balanced_test_set), ("external", pl.concat(external)))
     ]
     return pl.concat(parts)
+
+
+@table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu")
+def validation_predictions(
+    run: TableRun,
+    resnet50_checkpoints: pl.DataFrame,
+    densenet161_checkpoints: pl.DataFrame,
+    resnext50_checkpoints: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+) -> pl.DataFrame:
+    """Class probabilities of every network for the crops of the fold that it was not trained on, each crop once."""
+    from olvf_assets.classification.predictions import predict_validation
+
+    checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
+    return predict_validation(
+        checkpoints, balanced_training_set, run.store, run.profile.classification, run.seed, run.report
+    )
 
 
 @table(schema=ENSEMBLE_PREDICTIONS)

@@ -76,6 +76,26 @@ def predict(
     return pl.concat(tables).sort(keys)
 
 
+def predict_validation(
+    checkpoints: pl.DataFrame,
+    training_set: pl.DataFrame,
+    store: ArtifactStore,
+    settings: ClassificationSettings,
+    seed: int,
+    report: Report | None = None,
+) -> pl.DataFrame:
+    """Return table `validation_predictions`: each checkpoint on the crops of its own fold, replicas left out.
+
+    Arguments and errors as `predict`; any protocols.
+    """
+    tables = [pl.DataFrame(schema=FOLD_PREDICTIONS)]
+    for own in checkpoints.sort("protocol", "fold", "architecture").partition_by("protocol", "fold"):
+        protocol, fold = own.select("protocol", "fold").row(0)
+        crops = training_set.filter(protocol=protocol, fold=fold, replica=0)
+        tables.append(predict(own, crops, "validation", training_set, store, settings, seed, report))
+    return pl.concat(tables)
+
+
 def load_checkpoint(
     row: dict[str, Any],
     training_set: pl.DataFrame,

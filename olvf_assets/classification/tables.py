@@ -63,7 +63,7 @@ _SAMPLE: dict[str, DataTypeClass] = {
     **_PROBABILITIES,
 }
 
-# dataset is `test` (internal, balanced) or `external`
+# dataset is `test` (internal, balanced) or `external`, in VALIDATION_PREDICTIONS `validation`
 FOLD_PREDICTIONS = pl.Schema(
     {
         "protocol": pl.String,
@@ -74,6 +74,8 @@ FOLD_PREDICTIONS = pl.Schema(
         **_SAMPLE,
     }
 )
+
+VALIDATION_PREDICTIONS = FOLD_PREDICTIONS
 
 # fold is "1".."5" for model `ensemble` and "mean" for `ensemble_of_15`
 ENSEMBLE_PREDICTIONS = pl.Schema(

@@ -1,7 +1,7 @@
-"""How well two readers agree with each other and with themselves (table `reader_agreement`).
+"""How well two readers agree with each other and with themselves (tables `reader_agreement`, `reader_confusion`).
 
-What lives here: weighted kappa, its patient-level bootstrap interval and the Landis-Koch band. What does not: the
-reference standard (SQL model `consensus_labels`).
+What lives here: weighted kappa, its patient-level bootstrap interval and the Landis-Koch band, and the counts behind
+them. What does not: the reference standard (SQL model `consensus_labels`), what is still open (`consensus_queue`).
 
 Weighted kappa after Cohen 1968 (doi 10.1037/h0026256), as R's `irr::kappa2`: with observed shares p and the shares e
 expected from the margins, kappa = 1 - sum(w p) / sum(w e), w the disagreement weight of a pair of classes i, j of k:
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.cohort.settings import CohortSettings
-from olvf_assets.cohort.tables import READER_AGREEMENT
+from olvf_assets.cohort.tables import READER_AGREEMENT, READER_CONFUSION
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 
@@ -66,6 +66,31 @@ def reader_agreement(reader_labels: pl.DataFrame, settings: CohortSettings, seed
                 for figures in _figures(counts, settings, rng)
             ]
     return pl.DataFrame(rows, schema=READER_AGREEMENT)
+
+
+def reader_confusion(reader_labels: pl.DataFrame) -> pl.DataFrame:
+    """Return how often one reading said one class and the other another, per institution, comparison and level.
+
+    Args:
+        reader_labels: table `reader_labels`. Consensus rows are not used.
+
+    Returns:
+        Table `reader_confusion`: all nine pairs of classes of every comparison and level, those that never occur too.
+        `first_label` is reader 1's (`inter`) or the first reading's, `second_label` reader 2's or the second reading's.
+    """
+    rows = []
+    for institution in sorted(reader_labels["institution"].unique()):
+        of_institution = reader_labels.filter(pl.col("institution") == institution)
+        for comparison, (left, right) in COMPARISONS.items():
+            tables = _with_all_levels(patient_confusions(of_institution, left, right))
+            vertebrae, patients = tables.sum(axis=0), (tables > 0).sum(axis=0)
+            rows += [
+                (institution, comparison, level, first, second, vertebrae[k, i, j], patients[k, i, j])
+                for k, level in enumerate(ALL_LEVELS)
+                for i, first in enumerate(CLASSES)
+                for j, second in enumerate(CLASSES)
+            ]
+    return pl.DataFrame(rows, schema=READER_CONFUSION, orient="row")
 
 
 def patient_confusions(labels: pl.DataFrame, left: tuple[str, int], right: tuple[str, int]) -> np.ndarray:

@@ -19,3 +19,30 @@ def every_development_patient_has_one_side(
     missing = wanted.join(patient_splits, on=patient, how="anti")
     strangers = patient_splits.select(patient).join(wanted, on=patient, how="anti")
     return pl.concat([repeated, missing, strangers])
+
+
+@check(table="exclusions")
+def exclusions_are_as_many_as_expected(run: TableRun, exclusions: pl.DataFrame) -> pl.DataFrame:
+    """In a hospital that the profile makes up each rule touches as many rows as the committed counts say.
+
+    After a change that is meant: `python -m olvf_assets.cohort`. Other hospitals are not held against the counts.
+    """
+    from olvf_assets.cohort.expected import expected_exclusions, unexpected_exclusions
+
+    expected = expected_exclusions().filter(pl.col("institution").is_in(list(run.profile.phantom.institutions)))
+    return unexpected_exclusions(exclusions, run.profile.name, run.institution, expected)
+
+
+@check(table="participant_states")
+def every_file_has_one_state(
+    run: TableRun, participant_states: pl.DataFrame, landing_manifest: pl.DataFrame
+) -> pl.DataFrame:
+    """Each file of the landing folder that is no sheet is one film, used, excluded or quarantined, and no other is."""
+    from olvf_assets.foundation.landing import is_sheet
+
+    arrived = [path for path in landing_manifest["path"] if not is_sheet(path)]
+    files = pl.DataFrame({"path": arrived}, schema={"path": pl.String})
+    counted = participant_states.filter(pl.col("unit") == "film").group_by("path").len("n_states")
+    both = files.join(counted, on="path", how="full", coalesce=True)
+    strangers = counted.join(files, on="path", how="anti")
+    return pl.concat([both.filter(pl.col("n_states").fill_null(0) != 1), strangers])

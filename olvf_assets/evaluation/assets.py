@@ -1,20 +1,35 @@
-"""Assets of the evaluation: metric tables, confusion matrices, ROC curves.
+"""Assets of the evaluation: metric tables and curves, calibration, operating points, the readers as yardstick.
 
 What lives here: names, dependencies. What does not: how anything is computed.
 """
 
 import polars as pl
 
-from olvf_assets.evaluation.tables import CONFUSION_MATRICES, EXTERNAL_METRICS, ROC_CURVES, TEST_METRICS
+from olvf_assets.evaluation.tables import (
+    CALIBRATION,
+    CALIBRATION_TEMPERATURES,
+    CONFUSION_MATRICES,
+    DECISION_CURVES,
+    EXTERNAL_METRICS,
+    HUMAN_CEILING,
+    MRI_AVOIDED,
+    OPERATING_POINT_METRICS,
+    OPERATING_POINTS,
+    RELIABILITY_CURVES,
+    REVIEW_LIST,
+    ROC_CURVES,
+    SUBGROUP_METRICS,
+    TEST_METRICS,
+)
 from olvf_assets.foundation.tables import TableRun, table
 
 
 @table(schema=TEST_METRICS)
 def test_metrics(run: TableRun, ensemble_predictions: pl.DataFrame, fold_predictions: pl.DataFrame) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on the held-out test set of the development institutions."""
-    from olvf_assets.evaluation import metrics
+    from olvf_assets.evaluation import metric_tables
 
-    found = metrics.internal_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
+    found = metric_tables.internal_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
     return found
 
@@ -22,11 +37,26 @@ def test_metrics(run: TableRun, ensemble_predictions: pl.DataFrame, fold_predict
 @table(schema=EXTERNAL_METRICS)
 def external_metrics(run: TableRun, ensemble_predictions: pl.DataFrame, fold_predictions: pl.DataFrame) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on each external hospital."""
-    from olvf_assets.evaluation import metrics
+    from olvf_assets.evaluation import metric_tables
 
-    found = metrics.external_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
+    found = metric_tables.external_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
     return found
+
+
+@table(schema=SUBGROUP_METRICS)
+def subgroup_metrics(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    films: pl.DataFrame,
+    subjects: pl.DataFrame,
+) -> pl.DataFrame:
+    """The ensembles' metrics by level, view, device, sex and age band."""
+    from olvf_assets.evaluation import subgroups
+
+    settings = run.profile.evaluation
+    return subgroups.subgroup_metrics(ensemble_predictions, vertebra_crops, films, subjects, settings, run.seed)
 
 
 @table(schema=CONFUSION_MATRICES)
@@ -43,6 +73,94 @@ def roc_curves(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFram
     from olvf_assets.evaluation import roc
 
     return roc.roc_curves(ensemble_predictions, run.profile.evaluation)
+
+
+@table(schema=CALIBRATION_TEMPERATURES)
+def calibration_temperatures(run: TableRun, validation_predictions: pl.DataFrame) -> pl.DataFrame:
+    """The temperature of each fold's ensemble, fitted on its validation crops."""
+    from olvf_assets.evaluation import temperature
+
+    return temperature.calibration_temperatures(validation_predictions)
+
+
+@table(schema=CALIBRATION)
+def calibration(
+    run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
+) -> pl.DataFrame:
+    """Calibration error and Brier score of the ensembles, as they are and temperature-scaled."""
+    from olvf_assets.evaluation import calibration
+
+    return calibration.calibration(ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed)
+
+
+@table(schema=RELIABILITY_CURVES)
+def reliability_curves(
+    run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
+) -> pl.DataFrame:
+    """Predicted probability against observed share, per class, as it is and temperature-scaled."""
+    from olvf_assets.evaluation import calibration
+
+    return calibration.reliability_curves(
+        ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed
+    )
+
+
+@table(schema=DECISION_CURVES)
+def decision_curves(
+    run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
+) -> pl.DataFrame:
+    """Net benefit of acting on the probability of a fresh fracture, against acting on all or none."""
+    from olvf_assets.evaluation import decision
+
+    return decision.decision_curves(ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed)
+
+
+@table(schema=OPERATING_POINTS)
+def operating_points(run: TableRun, validation_predictions: pl.DataFrame) -> pl.DataFrame:
+    """From which probability on a vertebra or patient is called fresh, chosen on validation crops alone."""
+    from olvf_assets.evaluation import operating
+
+    return operating.operating_points(validation_predictions, run.profile.evaluation)
+
+
+@table(schema=OPERATING_POINT_METRICS)
+def operating_point_metrics(
+    run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame
+) -> pl.DataFrame:
+    """The rates of fresh on test and external films at the operating points chosen before."""
+    from olvf_assets.evaluation import operating
+
+    return operating.operating_point_metrics(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
+
+
+@table(schema=MRI_AVOIDED)
+def mri_avoided(run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame) -> pl.DataFrame:
+    """MRI examinations avoided per 100 patients of each hospital, and the fresh fractures missed for it."""
+    from olvf_assets.evaluation import mri
+
+    return mri.mri_avoided(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
+
+
+@table(schema=HUMAN_CEILING)
+def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_labels: pl.DataFrame) -> pl.DataFrame:
+    """Kappa of the ensembles with the consensus beside kappa between the readers, on the same vertebrae."""
+    from olvf_assets.evaluation import human
+
+    return human.human_ceiling(ensemble_predictions, consensus_labels, run.profile.evaluation, run.seed)
+
+
+@table(schema=REVIEW_LIST)
+def review_list(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    fold_predictions: pl.DataFrame,
+    consensus_labels: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+) -> pl.DataFrame:
+    """Crops on which both readers agree and every network disagrees with them."""
+    from olvf_assets.evaluation import human
+
+    return human.review_list(ensemble_predictions, fold_predictions, consensus_labels, vertebra_crops)
 
 
 def _note_accuracy(run: TableRun, metrics: pl.DataFrame) -> None:

@@ -24,17 +24,103 @@ def ensemble_probabilities_sum_to_one(run: TableRun, ensemble_predictions: pl.Da
     return probabilities_sum_to_one(ensemble_predictions, run.profile.evaluation.probability_tolerance)
 
 
+@check(table="validation_predictions")
+def validation_probabilities_sum_to_one(run: TableRun, validation_predictions: pl.DataFrame) -> pl.DataFrame:
+    """The three class probabilities of every network and validation crop are a distribution."""
+    from olvf_assets.evaluation.predictions import probabilities_sum_to_one
+
+    return probabilities_sum_to_one(validation_predictions, run.profile.evaluation.probability_tolerance)
+
+
 @check(table="test_metrics")
 def test_metrics_are_shares(run: TableRun, test_metrics: pl.DataFrame) -> pl.DataFrame:
-    """Values and intervals lie in 0 to 1 and the right way up."""
-    from olvf_assets.evaluation.metrics import metrics_out_of_range
-
-    return metrics_out_of_range(test_metrics)
+    """Values and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(test_metrics)
 
 
 @check(table="external_metrics")
 def external_metrics_are_shares(run: TableRun, external_metrics: pl.DataFrame) -> pl.DataFrame:
-    """Values and intervals lie in 0 to 1 and the right way up."""
-    from olvf_assets.evaluation.metrics import metrics_out_of_range
+    """Values and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(external_metrics)
 
-    return metrics_out_of_range(external_metrics)
+
+@check(table="subgroup_metrics")
+def subgroup_metrics_are_shares(run: TableRun, subgroup_metrics: pl.DataFrame) -> pl.DataFrame:
+    """Values and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(subgroup_metrics)
+
+
+@check(table="calibration")
+def calibration_figures_are_shares(run: TableRun, calibration: pl.DataFrame) -> pl.DataFrame:
+    """Values and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(calibration)
+
+
+@check(table="calibration")
+def no_scored_crop_fitted_its_temperature(
+    run: TableRun, ensemble_predictions: pl.DataFrame, validation_predictions: pl.DataFrame
+) -> pl.DataFrame:
+    """No crop whose calibration is measured was among those that the temperature was fitted on."""
+    return _in_both(ensemble_predictions, validation_predictions)
+
+
+@check(table="reliability_curves")
+def observed_shares_are_shares(run: TableRun, reliability_curves: pl.DataFrame) -> pl.DataFrame:
+    """Observed shares and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(reliability_curves, "observed_share")
+
+
+@check(table="decision_curves")
+def net_benefit_is_at_most_the_prevalence(run: TableRun, decision_curves: pl.DataFrame) -> pl.DataFrame:
+    """Nothing gains more than finding every fresh fracture and no other."""
+    prevalence = pl.col("n_positive") / (pl.col("n_positive") + pl.col("n_negative"))
+    return decision_curves.filter(pl.col("net_benefit") > prevalence + 1e-9)
+
+
+@check(table="operating_points")
+def thresholds_reach_their_target(run: TableRun, operating_points: pl.DataFrame) -> pl.DataFrame:
+    """Every threshold is a probability at which the validation crops have at least the target sensitivity."""
+    reached = pl.col("validation_sensitivity") >= pl.col("target_sensitivity") - 1e-9
+    proper = pl.col("threshold").is_between(0, 1) & reached
+    return operating_points.filter(~proper & pl.col("reason").is_null())
+
+
+@check(table="operating_point_metrics")
+def operating_point_metrics_are_shares(run: TableRun, operating_point_metrics: pl.DataFrame) -> pl.DataFrame:
+    """Values and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
+    return _improper(operating_point_metrics)
+
+
+@check(table="operating_point_metrics")
+def no_scored_crop_set_its_operating_point(
+    run: TableRun, ensemble_predictions: pl.DataFrame, validation_predictions: pl.DataFrame
+) -> pl.DataFrame:
+    """No crop that is scored at an operating point was among those that the threshold was chosen on."""
+    return _in_both(ensemble_predictions, validation_predictions)
+
+
+@check(table="mri_avoided")
+def avoided_and_missed_add_up(run: TableRun, mri_avoided: pl.DataFrame) -> pl.DataFrame:
+    """Of 100 patients at most 100 are spared, and no more are missed than are fresh or are spared."""
+    from olvf_assets.evaluation.mri import impossible_rows
+
+    return impossible_rows(mri_avoided)
+
+
+@check(table="human_ceiling")
+def kappas_are_kappas(run: TableRun, human_ceiling: pl.DataFrame) -> pl.DataFrame:
+    """Kappas lie in -1 to 1, intervals the right way up, and a missing one says why."""
+    from olvf_assets.evaluation.intervals import improper_rows
+
+    return improper_rows(human_ceiling, "kappa", -1, 1)
+
+
+def _improper(figures: pl.DataFrame, column: str = "value") -> pl.DataFrame:
+    from olvf_assets.evaluation.intervals import improper_rows
+
+    return improper_rows(figures, column, 0, 1)
+
+
+def _in_both(scored: pl.DataFrame, fitted_on: pl.DataFrame) -> pl.DataFrame:
+    key = ["protocol", "institution", "crop_id"]
+    return scored.select(key).unique().join(fitted_on, on=key, how="semi")

@@ -1,13 +1,13 @@
-"""Intervals: the thesis's normal approximation, Hanley and McNeil's for the AUC, and the bootstrap over patients.
+"""Intervals: the thesis's normal approximation, Hanley and McNeil's and DeLong's for the AUC, percentiles of draws.
 
-What lives here: arithmetic on arrays. What does not: tables, classes, models.
+What lives here: arithmetic on arrays, and the rule that every table of figures with intervals keeps. What does not:
+classes, models.
 """
 
 from typing import Any
 
 import numpy as np
-
-MOST_CELLS_AT_ONCE = 4_000_000
+import polars as pl
 
 
 def share(part: Any, whole: Any) -> Any:
@@ -40,54 +40,62 @@ def hanley_mcneil(
     return _symmetric(auc, np.sqrt(np.maximum(share(spread, n_positive * n_negative), 0)), confidence)
 
 
-def patient_weights(n_patients: int, draws: int, seed: int) -> np.ndarray:
-    """Return float64 (draws, patients): how often each patient is in each resample of as many patients."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=draws).astype(np.float64)
-
-
-def per_patient(values: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Return the sums of `values` (models, samples, ...) over each patient's samples: float64 (models, patients, ...).
-
-    Args:
-        values: numbers, second axis samples.
-        patients: int (samples,), 0-based and non-decreasing.
-    """
-    starts = np.flatnonzero(np.diff(patients, prepend=-1))
-    return np.add.reduceat(values.astype(np.float64), starts, axis=1)
-
-
-def resampled_auc(scores: np.ndarray, positive: np.ndarray, patients: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the AUC of every model in every resample of patients, ties counting half.
-
-    A sample counts as often as its patient was drawn; all sums are of whole and half numbers, so the result is exactly
-    that of copying the drawn patients' samples.
+def delong_components(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return DeLong's structural components, by mid-ranks (Sun and Xu, IEEE Signal Process. Lett. 2014;21:1389-1393).
 
     Args:
         scores: float (models, samples).
         positive: bool (samples,).
-        patients: int (samples,), 0-based.
-        weights: float64 (draws, patients).
 
     Returns:
-        float64 (models, draws), NaN in draws without a positive or without a negative.
+        float64 (models, positives): the share of negatives each positive wins against, ties counting half; and
+        float64 (models, negatives): the share of positives each negative loses against. NaN if there are none to
+        compare with.
     """
-    step = max(1, MOST_CELLS_AT_ONCE // max(1, positive.size))
-    found = np.empty((scores.shape[0], weights.shape[0]))
-    for start in range(0, weights.shape[0], step):
-        part = slice(start, start + step)
-        positives = weights[part][:, patients[positive]]
-        negatives = weights[part][:, patients[~positive]]
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        for m, score in enumerate(scores):
-            order = np.argsort(score[~positive], kind="stable")
-            below = np.concatenate([np.zeros((len(pairs), 1)), np.cumsum(negatives[:, order], axis=1)], axis=1)
-            ranked = score[~positive][order]
-            lost = np.searchsorted(ranked, score[positive], side="left")
-            not_won = np.searchsorted(ranked, score[positive], side="right")
-            wins = (positives * (below[:, lost] + below[:, not_won])).sum(axis=1) / 2
-            found[m, part] = share(wins, pairs)
-    return found
+    from scipy.stats import rankdata
+
+    above, below = scores[:, positive], scores[:, ~positive]
+    n_positive, n_negative = above.shape[1], below.shape[1]
+    ranks = rankdata(scores, axis=1)
+    beaten = ranks[:, positive] - rankdata(above, axis=1)
+    beating = n_positive - (ranks[:, ~positive] - rankdata(below, axis=1))
+    return share(beaten, np.full_like(beaten, n_negative)), share(beating, np.full_like(beating, n_positive))
+
+
+def delong(
+    of_positives: np.ndarray, of_negatives: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the AUC and low and high of its interval after DeLong et al. (Biometrics 1988;44:837-845), within 0 to 1.
+
+    Averaging components of several models first gives the averaged AUC with its own variance: components are linear in
+    the models, so the correlation between models is in it.
+
+    Args:
+        of_positives: float64 (rows, positives), see `delong_components`.
+        of_negatives: float64 (rows, negatives).
+        confidence: coverage.
+
+    Returns:
+        float64 (rows,) each; all NaN if there is no positive or no negative, the interval NaN if there are fewer than
+        two of either.
+    """
+    undefined = np.full(len(of_positives), np.nan)
+    n_positive, n_negative = of_positives.shape[1], of_negatives.shape[1]
+    if min(n_positive, n_negative) == 0:
+        return undefined, undefined, undefined
+    auc = of_positives.mean(axis=1)
+    if min(n_positive, n_negative) == 1:
+        return auc, undefined, undefined
+    variance = of_positives.var(axis=1, ddof=1) / n_positive + of_negatives.var(axis=1, ddof=1) / n_negative
+    return (auc, *_symmetric(auc, np.sqrt(variance), confidence))
+
+
+def patient_weights(n_patients: int, draws: int, seed: int) -> np.ndarray:
+    """Return float64 (draws, patients): how often each patient is in each resample of as many patients."""
+    if n_patients == 0:
+        return np.zeros((draws, 0))
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=draws).astype(np.float64)
 
 
 def percentile_interval(
@@ -112,6 +120,26 @@ def percentile_interval(
 
     tail = (1 - confidence) / 2
     return at(tail), at(1 - tail)
+
+
+def improper_rows(figures: pl.DataFrame, column: str, lowest: float, highest: float) -> pl.DataFrame:
+    """Return the rows that no table of figures may hold: out of range, upside down, null, or NaN without a `reason`.
+
+    Args:
+        figures: a table with `column`, ci_low, ci_high and reason.
+        column: the figure.
+        lowest: the least it may be, and an end of its interval.
+        highest: the most.
+    """
+    names = (column, "ci_low", "ci_high")
+    missing = pl.any_horizontal(*(pl.col(name).is_nan() for name in names))
+    null = pl.any_horizontal(*(pl.col(name).is_null() for name in names))
+    slack = 1e-9  # of sums of floating-point numbers
+    outside = pl.any_horizontal(
+        *(pl.col(name).is_not_nan() & ~pl.col(name).is_between(lowest - slack, highest + slack) for name in names)
+    )
+    upside_down = pl.all_horizontal(pl.col("ci_low", "ci_high").is_not_nan()) & (pl.col("ci_low") > pl.col("ci_high"))
+    return figures.filter(null | outside | upside_down | (missing & pl.col("reason").is_null()))
 
 
 def _symmetric(value: np.ndarray, error: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ def roc_curves(predictions: pl.DataFrame, settings: EvaluationSettings) -> pl.Da
     Raises:
         BrokenPredictionsError: see `scored_samples`.
     """
-    groups = scored_samples(predictions, originals_only=True)
+    groups = [samples.originals() for samples in scored_samples(predictions)]
     return pl.concat([ROC_CURVES.to_frame(), *(frame for group in groups for frame in _curves(group, settings))])
 
 
@@ -114,9 +114,8 @@ def _curves(samples: ScoredSamples, settings: EvaluationSettings) -> list[pl.Dat
         if positive.all() or not positive.any():
             continue
         curves = [curve_points(scores, positive) for scores in samples.probabilities[:, :, c]]
-        named = [(model, fold, curve) for (model, fold), curve in zip(samples.models, curves, strict=True)]
-        named += [(model, "mean", average_curve([curves[i] for i in at])) for model, at in samples.folds_of_models()]
-        for model, fold, curve in named:
+        for model, fold, at in samples.entries():
+            curve = curves[at[0]] if len(at) == 1 else average_curve([curves[i] for i in at])
             false, true, threshold = thinned(curve, settings.roc_points)
             ids = (samples.protocol, samples.dataset, samples.institution, model, fold, name)
             points = pl.DataFrame(

@@ -3,6 +3,8 @@
 What lives here: `EvaluationSettings`. What does not: the metrics' names, which are a contract (`tables.py`).
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from olvf_assets.foundation.settings import Settings
@@ -18,6 +20,11 @@ class EvaluationSettings(Settings):
             for its bootstrap interval to be given; below it the interval is NaN.
         roc_points: most points kept of one ROC curve.
         probability_tolerance: how far three class probabilities may be from the sum 1 (they are stored as float32).
+        age_band_edges_years: where a new age band begins; two edges make three bands.
+        calibration_bins: equal parts of 0 to 1 into which probabilities are sorted.
+        decision_threshold_step, highest_decision_threshold: probabilities at which the decision curve is computed: the
+            step, twice the step, ... up to the highest.
+        target_sensitivities: for each of them the operating point of class `fresh` is chosen on the validation folds.
     """
 
     draws: int = Field(ge=1)
@@ -25,3 +32,8 @@ class EvaluationSettings(Settings):
     min_defined_share: float = Field(ge=0, le=1)
     roc_points: int = Field(ge=3)
     probability_tolerance: float = Field(gt=0)
+    age_band_edges_years: tuple[int, ...] = (65, 75, 85)
+    calibration_bins: int = Field(default=10, ge=2)
+    decision_threshold_step: float = Field(default=0.01, gt=0, lt=1)
+    highest_decision_threshold: float = Field(default=0.6, gt=0, lt=1)
+    target_sensitivities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8, 0.9, 0.95)

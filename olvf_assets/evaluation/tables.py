@@ -4,40 +4,56 @@ What lives here: column names and types, and the fixed words in those columns. W
 """
 
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 from olvf_assets.foundation.vocabulary import CLASSES
 
 PROBABILITIES = tuple(f"p_{each}" for each in CLASSES)
 POSITIVE_CLASSES = (*CLASSES, "all")
-METRICS = ("accuracy", "sensitivity", "specificity", "false_discovery_rate", "false_omission_rate", "auc")
-CI_METHODS = ("wald", "patient_bootstrap")
-
-METRIC_TABLE = pl.Schema(
-    {
-        "protocol": pl.String,
-        "institution": pl.String,
-        "model": pl.String,
-        "fold": pl.String,
-        "positive_class": pl.String,
-        "metric": pl.String,
-        "value": pl.Float64,
-        "ci_low": pl.Float64,
-        "ci_high": pl.Float64,
-        "ci_method": pl.String,
-        "n_positive": pl.Int64,
-        "n_negative": pl.Int64,
-    }
+RATES = (
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "positive_predictive_value",
+    "negative_predictive_value",
+    "false_positive_rate",
+    "false_negative_rate",
+    "false_discovery_rate",
+    "false_omission_rate",
 )
+METRICS = (*RATES, "auc")
+# What Table 6 of the thesis prints over a quantity, where that is the name of another one.
+THESIS_LABELS = {"false_discovery_rate": "false positive rate", "false_omission_rate": "false negative rate"}
+
+_GROUP: dict[str, DataTypeClass] = {"protocol": pl.String, "dataset": pl.String, "institution": pl.String}
+_SCORER: dict[str, DataTypeClass] = {"model": pl.String, "fold": pl.String}
+_INTERVAL: dict[str, DataTypeClass] = {"ci_low": pl.Float64, "ci_high": pl.Float64}
+_COUNTS: dict[str, DataTypeClass] = {"n_positive": pl.Int64, "n_negative": pl.Int64, "n_patients": pl.Int64}
+
+_FIGURES: dict[str, DataTypeClass] = {
+    "protocol": pl.String,
+    "institution": pl.String,
+    **_SCORER,
+    "positive_class": pl.String,
+    "metric": pl.String,
+    "thesis_label": pl.String,
+    "value": pl.Float64,
+    **_INTERVAL,
+    "ci_method": pl.String,
+    **_COUNTS,
+    "reason": pl.String,
+}
+METRIC_TABLE = pl.Schema(_FIGURES)
 TEST_METRICS = METRIC_TABLE
 EXTERNAL_METRICS = METRIC_TABLE
 
+# subgroup is a kind: level, view, device, sex or age_band; subgroup_value one group of that kind
+SUBGROUP_METRICS = pl.Schema({**_GROUP, "subgroup": pl.String, "subgroup_value": pl.String, **_FIGURES})
+
 CONFUSION_MATRICES = pl.Schema(
     {
-        "protocol": pl.String,
-        "dataset": pl.String,
-        "institution": pl.String,
-        "model": pl.String,
-        "fold": pl.String,
+        **_GROUP,
+        **_SCORER,
         "actual": pl.String,
         "predicted": pl.String,
         "n": pl.Int64,
@@ -46,14 +62,157 @@ CONFUSION_MATRICES = pl.Schema(
 
 ROC_CURVES = pl.Schema(
     {
-        "protocol": pl.String,
-        "dataset": pl.String,
-        "institution": pl.String,
-        "model": pl.String,
-        "fold": pl.String,
+        **_GROUP,
+        **_SCORER,
         "positive_class": pl.String,
         "threshold": pl.Float64,
         "false_positive_rate": pl.Float64,
         "true_positive_rate": pl.Float64,
+    }
+)
+
+CALIBRATION_TEMPERATURES = pl.Schema(
+    {
+        "protocol": pl.String,
+        **_SCORER,
+        "temperature": pl.Float64,
+        "log_loss_raw": pl.Float64,
+        "log_loss_scaled": pl.Float64,
+        "n_samples": pl.Int64,
+        "n_patients": pl.Int64,
+    }
+)
+
+# probabilities are `raw` or `temperature_scaled`
+_PROBABILITY_SCORER: dict[str, DataTypeClass] = {**_GROUP, **_SCORER, "probabilities": pl.String}
+
+CALIBRATION_METRICS = ("expected_calibration_error", "brier_score")
+CALIBRATION = pl.Schema(
+    {
+        **_PROBABILITY_SCORER,
+        "positive_class": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+        **_INTERVAL,
+        "ci_method": pl.String,
+        **_COUNTS,
+        "reason": pl.String,
+    }
+)
+
+# fold is `pooled` for the folds' predictions taken together; n counts each fold's prediction of a crop
+RELIABILITY_CURVES = pl.Schema(
+    {
+        **_PROBABILITY_SCORER,
+        "positive_class": pl.String,
+        "bin_low": pl.Float64,
+        "bin_high": pl.Float64,
+        "n": pl.Int64,
+        "mean_probability": pl.Float64,
+        "observed_share": pl.Float64,
+        **_INTERVAL,
+        "ci_method": pl.String,
+        "reason": pl.String,
+    }
+)
+
+DECISION_CURVES = pl.Schema(
+    {
+        **_PROBABILITY_SCORER,
+        "positive_class": pl.String,
+        "threshold": pl.Float64,
+        "net_benefit": pl.Float64,
+        **_INTERVAL,
+        "ci_method": pl.String,
+        "net_benefit_treat_all": pl.Float64,
+        "net_benefit_treat_none": pl.Float64,
+        **_COUNTS,
+        "reason": pl.String,
+    }
+)
+
+# unit is `vertebra` (a crop) or `patient` (the highest probability of any vertebra)
+UNITS = ("vertebra", "patient")
+_OPERATING: dict[str, DataTypeClass] = {
+    "unit": pl.String,
+    "positive_class": pl.String,
+    "target_sensitivity": pl.Float64,
+    "threshold": pl.Float64,
+}
+OPERATING_POINTS = pl.Schema(
+    {
+        "protocol": pl.String,
+        **_SCORER,
+        **_OPERATING,
+        "validation_sensitivity": pl.Float64,
+        "validation_specificity": pl.Float64,
+        **_COUNTS,
+        "reason": pl.String,
+    }
+)
+OPERATING_POINT_METRICS = pl.Schema(
+    {
+        **_GROUP,
+        **_SCORER,
+        **_OPERATING,
+        "metric": pl.String,
+        "value": pl.Float64,
+        **_INTERVAL,
+        "ci_method": pl.String,
+        **_COUNTS,
+        "reason": pl.String,
+    }
+)
+
+MRI_AVOIDED = pl.Schema(
+    {
+        **_GROUP,
+        **_SCORER,
+        "target_sensitivity": pl.Float64,
+        "metric": pl.String,
+        "value": pl.Float64,
+        **_INTERVAL,
+        "ci_method": pl.String,
+        "prevalence": pl.Float64,
+        "n_fresh_patients": pl.Int64,
+        "n_patients": pl.Int64,
+        "reason": pl.String,
+    }
+)
+
+HUMAN_CEILING = pl.Schema(
+    {
+        **_GROUP,
+        **_SCORER,
+        "comparison": pl.String,
+        "weighting": pl.String,
+        "kappa": pl.Float64,
+        **_INTERVAL,
+        "band": pl.String,
+        "difference": pl.Float64,
+        "difference_low": pl.Float64,
+        "difference_high": pl.Float64,
+        "ci_method": pl.String,
+        "n_vertebrae": pl.Int64,
+        "n_patients": pl.Int64,
+        "reason": pl.String,
+    }
+)
+
+REVIEW_LIST = pl.Schema(
+    {
+        **_GROUP,
+        "patient_id": pl.String,
+        "level": pl.String,
+        "view": pl.String,
+        "film_id": pl.String,
+        "crop_id": pl.String,
+        "readers_label": pl.String,
+        "predicted": pl.String,
+        "n_networks": pl.Int64,
+        "n_networks_of_predicted": pl.Int64,
+        "p_readers_label": pl.Float64,
+        "p_predicted": pl.Float64,
+        "image_path": pl.String,
     }
 )

@@ -19,13 +19,13 @@ from typing import BinaryIO
 from olvf_assets.foundation.errors import OlvfError
 
 ARCHIVE_SUFFIX = ".zip"
-ARCHIVE_LETTERS = b"PK\x03\x04"
+ARCHIVE_LETTERS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
 # A film of 10,000 x 10,000 pixels of 16 bit is 0.2 GB. Deflate reaches 1000 : 1, films 2 : 1, blank films 100 : 1.
 LARGEST_MEMBER_BYTES = 1 << 30
 LARGEST_RATIO, SMALL_BYTES = 200, 1 << 30
 # Names in archives without the UTF-8 flag are in the code page of the machine that packed: macOS or Japanese Windows.
 OLD_NAME_ENCODINGS = ("utf-8", "cp932")
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 class UnusableArchiveError(OlvfError):

@@ -28,13 +28,21 @@ from olvf_assets.foundation.remembered import RememberedFacts, Stamp
 from olvf_assets.foundation.settings import Settings
 
 INSTITUTION_FILE = "institution.toml"
-SUBJECTS_FILE = "subjects.csv"
-READERS_FILE = "readers.csv"
-CONDITIONS_FILE = "conditions.csv"
 FILMS_FOLDER = "films"
 BOXES_FOLDER = "boxes"
-BOX_CLASSES_FILE = "boxes/classes.txt"
-SHEET_FILES = (INSTITUTION_FILE, SUBJECTS_FILE, READERS_FILE, CONDITIONS_FILE)
+BOX_CLASSES_FILE = "classes.txt"  # beside the YOLO files, in any folder of boxes/
+BOX_SUFFIXES = (".txt", ".xml", ".json")  # YOLO, Pascal VOC, COCO
+
+Sheet = Literal["subjects", "readers", "conditions"]
+SHEETS: tuple[Sheet, ...] = get_args(Sheet)
+SHEET_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xls")
+# readers.csv, or one file per reader: readers_1.xlsx, readers_2_reading_2.csv, readers_consensus.csv
+SHEET_FILE = re.compile(
+    r"(?P<sheet>subjects|conditions|readers)"
+    r"(?:(?<=readers)_(?P<reader>1|2|consensus)(?:_reading_(?P<reading>[12]))?)?"
+    rf"(?:{'|'.join(map(re.escape, SHEET_SUFFIXES))})",
+    re.IGNORECASE,
+)
 
 # A program that is still copying gives its file one of these endings; such a file is left for the next run.
 UNFINISHED_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download")
@@ -123,8 +131,8 @@ def _suggested_key(name: str) -> str:
 def is_sheet(path: str) -> bool:
     """Return whether a path (posix, relative to the landing folder) is a known sheet or box file, not a film."""
     parts = PurePosixPath(path)
-    is_box = parts.parts[0] == BOXES_FOLDER and parts.suffix == ".txt"
-    return path in SHEET_FILES or is_box
+    is_box = parts.parts[0] == BOXES_FOLDER and parts.suffix.lower() in BOX_SUFFIXES
+    return is_box or path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) is not None
 
 
 def landing_files(folder: Path) -> list[str]:

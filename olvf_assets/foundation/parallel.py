@@ -5,9 +5,11 @@ What lives here: one ordered parallel map. Processes are spawned, never forked: 
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
+from multiprocessing.connection import wait
 from typing import Any
 
 PROGRESS_STEPS = 10
@@ -27,6 +29,19 @@ def limit_threads(count: int = 1) -> None:
     except ImportError:
         return
     cv2.setNumThreads(count)
+
+
+def _start_worker() -> None:
+    """Keep a worker to one thread, and end it when the process that started it is killed: it would wait for ever."""
+    limit_threads()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 def parallel_map(
@@ -50,7 +65,7 @@ def parallel_map(
     count = min(workers or available_cores(), len(todo))
     if count <= 1:
         return list(_reported(map(function, todo), len(todo), what, report))
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=limit_threads)
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     with pool:
         return list(_reported(pool.map(function, todo, chunksize=1), len(todo), what, report))
 

@@ -243,10 +243,14 @@ def _institutions(context: AssetExecutionContext, study: "StudyResource") -> lis
 
 def _storage_metadata(view: View, spec: Table) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
+    # A release may add columns: a table written whole takes the new ones, one partition leaves the others' empty.
     if spec.by is not None and view == "operations":
         metadata["partition_by"] = spec.by
+        metadata["delta_write_options"] = {"schema_mode": "merge"}
     elif spec.by is not None:
-        metadata["delta_write_options"] = {"partition_by": [spec.by]}
+        metadata["delta_write_options"] = {"schema_mode": "overwrite", "partition_by": [spec.by]}
+    else:
+        metadata["delta_write_options"] = {"schema_mode": "overwrite"}
     if spec.column_sources:
         metadata["dagster/column_lineage"] = TableColumnLineage(
             {

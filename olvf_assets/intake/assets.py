@@ -12,6 +12,7 @@ import polars as pl
 from olvf_assets.foundation.tables import TableRun, table
 from olvf_assets.intake.tables import (
     DICOM_HEADERS,
+    EXPECTATION_RESULTS,
     FILM_CONDITIONS,
     FILM_PIXELS,
     INSTITUTIONS,
@@ -119,6 +120,29 @@ def unmatched_boxes(
 ) -> pl.DataFrame:
     """Box files whose film is not there; they go to `quarantine`."""
     return _drawn(run, landing_manifest, dicom_headers, film_pixels).unmatched_boxes
+
+
+@table(schema=EXPECTATION_RESULTS)
+def expectation_results(
+    run: TableRun,
+    dicom_headers: pl.DataFrame,
+    subjects: pl.DataFrame,
+    reader_labels: pl.DataFrame,
+    reader_boxes: pl.DataFrame,
+) -> pl.DataFrame:
+    """What the tables above must satisfy and whether they do; the same as pages in `reports/data_docs`."""
+    from olvf_assets.intake.data_docs import build_data_docs
+
+    tables = {
+        "dicom_headers": dicom_headers,
+        "subjects": subjects,
+        "reader_labels": reader_labels,
+        "reader_boxes": reader_boxes,
+    }
+    folder = run.data / "reports" / "data_docs"
+    found = build_data_docs(tables, folder, run.profile.intake)
+    run.notes["pages"] = str(folder / "index.html")
+    return found
 
 
 def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels: pl.DataFrame) -> "DrawnBoxes":

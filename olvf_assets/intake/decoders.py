@@ -5,7 +5,7 @@ What lives here: the choice, with its measurement. What does not: what is done w
 
 from functools import cache
 from importlib import metadata
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydicom import Dataset
@@ -63,9 +63,9 @@ def decode(header: Dataset) -> np.ndarray:
     """
     syntax = UID(str(header.file_meta.TransferSyntaxUID))
     decoder = get_decoder(syntax)
-    options = {"raw": True, "correct_unused_bits": False, "allow_excess_frames": False}
+    options: Any = {"raw": True, "correct_unused_bits": False, "allow_excess_frames": False}
     if not syntax.is_compressed:
-        return decoder.as_array(header, view_only=True, **options)[0]
+        return decoder.as_array(header, **(options | {"view_only": True}))[0]
     *first, last = [name for name in PLUGINS[syntax] if name in decoder.available_plugins]
     for plugin in first:
         try:

@@ -2,7 +2,8 @@
 
 What lives here: what every row of `dicom_headers` (accepted films), `subjects`, `reader_labels` and `reader_boxes` must
 satisfy, whoever made it, and running that. What does not: refusing single films or sheet rows, which happens earlier
-(`headers`, `sheets`); a failure here is a fault of this program or of a changed table, and blocks.
+(`headers`, `sheets`); a failure here is a fault of this program or of a changed table, and blocks. The pages that show
+the suites and their results are made by `data_docs`.
 Importing great_expectations takes about 3 s, so it is imported inside `validate`. Its context is ephemeral: no file is
 written, nothing is sent.
 """
@@ -15,7 +16,9 @@ import polars as pl
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS, VIEWS
+from olvf_assets.intake.box_formats import FORMATS
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
+from olvf_assets.intake.sheets import LONGEST_INTERVAL_DAYS, READERS, SEXES
 from olvf_assets.intake.tables import DICOM_HEADERS, READER_BOXES, READER_LABELS, SUBJECTS
 
 SHOWN_ROWS = 20
@@ -69,25 +72,44 @@ def validate(table_name: str, frame: pl.DataFrame, settings: IntakeSettings | No
     Raises:
         NoSuiteError: no suite for that name.
     """
-    if table_name not in ID_COLUMNS:
-        raise NoSuiteError(f"no suite for table {table_name!r}; there are {', '.join(ID_COLUMNS)}")
-    if table_name == "dicom_headers" and "refusal" in frame.columns:
-        frame = frame.filter(pl.col("refusal").is_null())
-    # Read by the library when it is imported; without them it reports usage and draws progress bars.
+    present = [name for name in ID_COLUMNS.get(table_name, []) if name in frame.columns]
+    result_format = {"result_format": "COMPLETE", "unexpected_index_column_names": present}
+    results = run_suite(quiet_context(), table_name, frame, settings or IntakeSettings(), result_format)
+    failures = [_failure(each, present) for each in results if not each.success]
+    return ValidationOutcome(not failures, len(results), failures)
+
+
+def quiet_context() -> Any:
+    """Return a Great Expectations context that keeps nothing on disk, reports no usage and draws no progress bars."""
+    # Read by the library when it is imported.
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}  # type: ignore[assignment]
-    suite = gx.ExpectationSuite(table_name, expectations=_suite(table_name, settings or IntakeSettings()))
-    asset = context.data_sources.add_pandas("memory").add_dataframe_asset(table_name)
-    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame.to_pandas()})
-    present = [name for name in ID_COLUMNS[table_name] if name in frame.columns]
-    result = batch.validate(
-        suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": present}
-    )
-    failures = [_failure(each, present) for each in result.results if not each.success]
-    return ValidationOutcome(not failures, len(result.results), failures)
+    return context
+
+
+def run_suite(
+    context: Any, table_name: str, frame: pl.DataFrame, settings: IntakeSettings, result_format: dict[str, Any]
+) -> list[Any]:
+    """Validate a table in a context, which keeps suite and result, and return the result of each expectation.
+
+    Raises:
+        NoSuiteError: no suite for that name.
+    """
+    import great_expectations as gx
+
+    if table_name not in ID_COLUMNS:
+        raise NoSuiteError(f"no suite for table {table_name!r}; there are {', '.join(ID_COLUMNS)}")
+    if table_name == "dicom_headers" and "refusal" in frame.columns:
+        frame = frame.filter(pl.col("refusal").is_null())
+    asset = context.data_sources.add_or_update_pandas(table_name).add_dataframe_asset(table_name)
+    batch = asset.add_batch_definition_whole_dataframe("whole table")
+    suite = context.suites.add(gx.ExpectationSuite(table_name, expectations=_suite(table_name, settings)))
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=table_name, data=batch, suite=suite))
+    result = definition.run(batch_parameters={"dataframe": frame.to_pandas()}, result_format=result_format)
+    return list(result.results)
 
 
 def _failure(outcome: Any, id_columns: list[str]) -> dict[str, Any]:
@@ -131,6 +153,7 @@ def _suite(table_name: str, settings: IntakeSettings) -> list[Any]:
 def _never_null(table_name: str) -> list[str]:
     may_be_null = {
         "dicom_headers": {
+            "film_date",
             "kvp",
             "sid_mm",
             "detector",
@@ -140,6 +163,7 @@ def _never_null(table_name: str) -> list[str]:
             *("view", "view_source", "body_part", "body_part_source"),  # null where the picture must tell
         },
         "subjects": {"onset_to_film_days", "mri_delay_days"},
+        "reader_boxes": {"film_px_per_picture_px"},
     }
     return [name for name in SCHEMAS[table_name].names() if name not in may_be_null.get(table_name, set())]
 
@@ -172,23 +196,29 @@ def _subjects(gxe: Any, settings: IntakeSettings) -> list[Any]:
     return [
         gxe.ExpectTableRowCountToBeBetween(min_value=1),
         gxe.ExpectColumnValuesToMatchRegex(column="patient_id", regex=PATIENT_ID),
-        gxe.ExpectColumnValuesToBeInSet(column="sex", value_set=["F", "M"]),
+        gxe.ExpectColumnValuesToBeInSet(column="sex", value_set=list(SEXES)),
         gxe.ExpectColumnValuesToBeBetween(
             column="age_years", min_value=settings.age_years_range[0], max_value=settings.age_cap_years
         ),
-        gxe.ExpectColumnValuesToBeBetween(column="onset_to_film_days", min_value=0, max_value=3653),
-        gxe.ExpectColumnValuesToBeBetween(column="mri_delay_days", min_value=-3653, max_value=3653),
+        gxe.ExpectColumnValuesToBeBetween(column="onset_to_film_days", min_value=0, max_value=LONGEST_INTERVAL_DAYS),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="mri_delay_days", min_value=-LONGEST_INTERVAL_DAYS, max_value=LONGEST_INTERVAL_DAYS
+        ),
     ]
 
 
 def _reader_labels(gxe: Any, settings: IntakeSettings) -> list[Any]:
+    from great_expectations.expectations.row_conditions import Column
+
     return [
         gxe.ExpectTableRowCountToBeBetween(min_value=1),
         gxe.ExpectColumnValuesToMatchRegex(column="patient_id", regex=PATIENT_ID),
         gxe.ExpectColumnValuesToBeInSet(column="level", value_set=list(LEVELS)),
-        gxe.ExpectColumnValuesToBeInSet(column="reader", value_set=["1", "2", "consensus"]),
+        gxe.ExpectColumnValuesToBeInSet(column="reader", value_set=list(READERS)),
         gxe.ExpectColumnValuesToBeInSet(column="reading", value_set=[1, 2]),
+        gxe.ExpectColumnValuesToBeInSet(column="reading", value_set=[1], row_condition=Column("reader") == "consensus"),
         gxe.ExpectColumnValuesToBeInSet(column="label", value_set=list(CLASSES)),
+        gxe.ExpectColumnValuesToBeInSet(column="pathological", value_set=[True, False]),
     ]
 
 
@@ -203,6 +233,8 @@ def _reader_boxes(gxe: Any, settings: IntakeSettings) -> list[Any]:
     return [
         gxe.ExpectColumnValuesToMatchRegex(column="film_id", regex=FILM_ID),
         gxe.ExpectColumnValuesToBeInSet(column="level", value_set=list(LEVELS)),
+        gxe.ExpectColumnValuesToBeInSet(column="box_format", value_set=list(FORMATS)),
+        gxe.ExpectColumnValuesToBeBetween(column="film_px_per_picture_px", min_value=0, strict_min=True),
         *ordered,
         *inside,
     ]

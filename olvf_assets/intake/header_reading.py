@@ -30,6 +30,7 @@ from olvf_assets.foundation.archives import (
     verify_archive,
 )
 from olvf_assets.intake.decoders import can_decode
+from olvf_assets.intake.header_privacy import detector_name, film_date, shown_code
 from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, within
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
@@ -40,7 +41,6 @@ from olvf_assets.intake.view_rules import header_view, view_of
 PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
 # The first element of a data set without file header: group 0002 or 0008, little or big endian.
 BARE_BEGINNINGS = (b"\x08\x00", b"\x00\x08", b"\x02\x00", b"\x00\x02")
-DETECTOR_ATTRIBUTES = ("DetectorManufacturerModelName", "ManufacturerModelName", "DetectorDescription")
 # What pydicom raises for values that break their value representation, or that it does not know
 # (RuntimeError); converting such values raises the same kinds.
 _HEADER_ERRORS = (ValueError, KeyError, AttributeError, TypeError, RuntimeError, OverflowError)
@@ -112,7 +112,7 @@ def _judge_other(file: Path, handle: BinaryIO) -> Judgement:
         except UnusableArchiveError as error:
             return Judgement(error.reason, error.detail)
         return Judgement("archive_not_opened", "no films are in this archive, or it lies in boxes/; unpack it")
-    if beginning == ARCHIVE_LETTERS:
+    if beginning in ARCHIVE_LETTERS:
         return Judgement("archive_not_opened", "a ZIP archive in another, or not named .zip; unpack it or rename it")
     if beginning[:2] in BARE_BEGINNINGS:
         return Judgement("no_file_header", "DICOM data without the file header; export it as a DICOM file (Part 10)")
@@ -139,7 +139,7 @@ def _judge_content(header: Dataset, modalities: tuple[str, ...]) -> Judgement:
         return Judgement("dicomdir", "a DICOMDIR lists films and holds none; the films beside it are taken in")
     modality = letters(header.get("Modality"))
     if modality and modality not in modalities and "Rows" not in header:
-        return Judgement("not_radiograph", f"Modality is {modality}: no image")
+        return Judgement("not_radiograph", f"Modality is {shown_code(modality)}: no image")
     if sop_class and "Rows" not in header and "Image" not in sop_class.name:
         return Judgement("no_image", "the file holds no picture (Rows and pixel data are missing)")
     return ACCEPTED
@@ -170,6 +170,7 @@ def _facts(header: Dataset, spacing: Spacing, names: Pseudonymiser, settings: In
         "sop_instance_uid": names.uid(uid),
         "film_id": names.film(uid),
         "patient_id": names.patient(patient_id) if patient_id else None,
+        "film_date": film_date(header, names),
         "transfer_syntax": _syntax(header).name or None,
         "rows": integer(header.get("Rows")),
         "columns": integer(header.get("Columns")),
@@ -177,10 +178,10 @@ def _facts(header: Dataset, spacing: Spacing, names: Pseudonymiser, settings: In
         "pixel_mm_source": spacing.source,
         "calibrated_pixel_mm": spacing.calibrated_pixel_mm,
         "bits_stored": integer(header.get("BitsStored")),
-        "photometric": letters(header.get("PhotometricInterpretation")),
+        "photometric": shown_code(str(header.get("PhotometricInterpretation") or "")),
         "kvp": within(number(header.get("KVP")), settings.kvp_range),
         "sid_mm": within(number(header.get("DistanceSourceToDetector")), settings.sid_mm_range),
-        "detector": _detector(header),
+        "detector": detector_name(header, settings.detector_words),
     }
 
 
@@ -204,11 +205,11 @@ def _judge_film(header: Dataset, spacing: Spacing, row: dict[str, Any], settings
 def _judge_image_kind(header: Dataset, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
     modality = letters(header.get("Modality"))
     if modality not in settings.modalities:
-        return Judgement("not_radiograph", f"Modality is {modality or 'empty'}; expected CR or DX")
+        return Judgement("not_radiograph", f"Modality is {shown_code(modality)}; expected CR or DX")
     if (integer(header.get("NumberOfFrames")) or 1) > 1:
         return Judgement("multi_frame", f"{header.NumberOfFrames} frames; a radiograph has one")
     if (row["photometric"] or "") not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
-        return Judgement("colour", f"Photometric Interpretation is {row['photometric'] or 'empty'}, not MONOCHROME1/2")
+        return Judgement("colour", f"Photometric Interpretation is {row['photometric']}, not MONOCHROME1/2")
     if letters(header.get("PresentationIntentType")) == "FORPROCESSING":
         return Judgement("for_processing", "raw detector values (FOR PROCESSING); export the image FOR PRESENTATION")
     if not all(1 <= (row[side] or 0) <= LARGEST_SIDE_PX for side in ("rows", "columns")):
@@ -270,11 +271,3 @@ def _judge_geometry(spacing: Spacing, row: dict[str, Any], settings: IntakeSetti
     if shortest_mm < settings.min_side_mm:
         return Judgement("too_small", f"the shorter side is {shortest_mm:.0f} mm; at least {settings.min_side_mm:.0f}")
     return ACCEPTED
-
-
-def _detector(header: Dataset) -> str | None:
-    """Return the detector's model name, never a serial number."""
-    for keyword in DETECTOR_ATTRIBUTES:
-        if name := text(header, keyword):
-            return name[:64]
-    return None

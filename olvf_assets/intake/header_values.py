@@ -14,7 +14,8 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 
 # What Japanese consoles write when the header declares another character set, or none (PS3.3 C.12.1.1.2 wants it said).
-UNDECLARED_ENCODINGS = ("utf-8", "cp932", "euc_jp", "iso2022_jp_2")
+UNDECLARED_ENCODINGS = ("utf-8", "cp932", "euc_jp")
+ESCAPED_ENCODINGS = ("iso2022_jp_2",)  # read as another, its escape sequences are ASCII that may look like LL or AP
 
 
 class Judgement(NamedTuple):
@@ -45,8 +46,9 @@ def readings(header: Dataset, keyword: str) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, about character sets that are not what they say
         yield unicodedata.normalize("NFKC", text(header, keyword))
-    if isinstance(raw, bytes) and (not raw.isascii() or b"\x1b" in raw):
-        for encoding in UNDECLARED_ENCODINGS:
+    escaped = isinstance(raw, bytes) and b"\x1b" in raw
+    if isinstance(raw, bytes) and (escaped or not raw.isascii()):
+        for encoding in ESCAPED_ENCODINGS if escaped else UNDECLARED_ENCODINGS:
             try:
                 yield unicodedata.normalize("NFKC", raw.decode(encoding)).strip()
             except UnicodeDecodeError:
@@ -56,11 +58,6 @@ def readings(header: Dataset, keyword: str) -> Iterator[str]:
 def letters(value: Any) -> str:
     """Return a code string as capitals, digits and _ only."""
     return re.sub(r"[^A-Z0-9_]", "", str(value or "").upper())
-
-
-def code(words: str) -> str:
-    """Return a coded value fit for a table: capitals, digits and - only, at most 16 (CS), so that no name slips out."""
-    return re.sub(r"[^A-Z0-9-]", "", words.upper())[:16] or "unreadable"
 
 
 def number(value: Any) -> float | None:

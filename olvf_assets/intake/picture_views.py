@@ -1,32 +1,54 @@
-"""What a picture itself tells of how it was taken, where its header does not.
+"""What a picture itself tells of how it was taken, where its header is silent or wrong.
 
-What lives here: measuring a picture (mirror symmetry of the trunk, lung above the spine) and the last word on view and
-body part. What does not: the header's words (`view_rules`), decoding (`pixels`).
+What lives here: measuring a picture (mirror symmetry of the trunk about its spine, height of the diaphragm) and the
+last word on view and body part. What does not: the header's words (`view_rules`), decoding (`pixels`).
 
-A frontal film of the trunk is its own mirror image about the spine; a lateral one is not: belly in front, back behind.
-That is coarse and needs no training. Whether a lateral spine is bent cannot be seen without a neutral film of the same
-patient, so a bent film is only ever known from its header. Limits were set on phantom films (benchmarks/intake.py shows
-the confusion) with an undecided band between; no film of a patient has been seen, so what falls between is refused.
+A frontal film of the trunk is its own mirror image about a bright spine; a lateral one is not: belly in front, back
+behind. On a lateral lumbar film the diaphragm is near the upper edge, on a thoracic one in the middle. That is coarse
+and needs no training. Whether a lateral spine is bent cannot be seen without a neutral film of the same patient, so a
+bent film is only ever known from its header. Limits were set on 56 phantom films (benchmarks/intake.py shows the
+confusion on others) with an undecided band between; no film of a patient has been seen, so what falls between is
+refused.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
 
+from olvf_assets.intake.view_rules import view_of
+
 GRID_MM = 4.0  # the spine is 10 of these wide, an arch or a rib is not seen
+BLACK = 8.0  # of 255; collimated margins are darker
+LEAST_BRIGHT = 0.10  # share of a row or column of the exposed field that is brighter than that, at least
+AXES = (0.42, 0.58)  # the spine of a frontal film stands there, in shares of the field's width
+INNER = (0.10, 0.90)  # where the brightest column of a row is looked for
+NEAR_AXIS = 0.08  # share of the width
+# Lateral films of the phantom reach 0.45, frontal ones start at 0.49; nine in ten are beyond these.
+SURELY_LATERAL, SURELY_FRONTAL = 0.35, 0.60
+CONTRADICTS_HEADER = 0.75
+# The diaphragm of thoracic films of the phantom is at 0.36 to 0.61; of lumbar ones above 0.21, or the pelvis below 0.62
+# is the steeper edge.
+SURELY_LUMBAR, SURELY_THORACIC = ((0.0, 0.25), (0.64, 1.0)), (0.34, 0.60)
 
 
 class PictureTraits(NamedTuple):
     """Measures of one picture.
 
     Attributes:
-        mirror: correlation, -1 to 1, of the picture with its mirror image about the best upright axis.
-        lung_share: share of the field's height, from above, that lung brightens in a lateral film, 0 to 1.
+        symmetry: correlation, -1 to 1, of the exposed field with its mirror image about the best upright axis.
+        spine_on_axis: share of the rows, 0 to 1, whose brightest place is on that axis.
+        edge_height: where the picture brightens most on the way down, 0 (top of the field) to 1: diaphragm or pelvis.
     """
 
-    mirror: float
-    lung_share: float
+    symmetry: float
+    spine_on_axis: float
+    edge_height: float
+
+    @property
+    def frontal_likeness(self) -> float:
+        """Return how much the film looks like a frontal one, -1 to 1."""
+        return self.symmetry * self.spine_on_axis
 
 
 def picture_traits(pixels: np.ndarray, pixel_mm: float) -> PictureTraits:
@@ -37,7 +59,61 @@ def picture_traits(pixels: np.ndarray, pixel_mm: float) -> PictureTraits:
         pixel_mm: spacing of its pixels.
     """
     field = exposed_field(_small(pixels, pixel_mm))
-    return PictureTraits(round(mirror_symmetry(field), 3), round(lung_share(field), 3))
+    symmetry, on_axis = mirror_symmetry(field)
+    return PictureTraits(round(symmetry, 3), round(on_axis, 3), round(edge_height(field), 3))
+
+
+def picture_projection(traits: PictureTraits) -> Literal["lateral", "frontal"] | None:
+    """Return the projection that a picture shows, None between the limits."""
+    if traits.frontal_likeness < SURELY_LATERAL:
+        return "lateral"
+    return "frontal" if traits.frontal_likeness > SURELY_FRONTAL else None
+
+
+def picture_body_part(traits: PictureTraits) -> Literal["lumbar", "thoracic"] | None:
+    """Return what a lateral picture of the spine shows, None between the limits."""
+    if any(low <= traits.edge_height <= high for low, high in SURELY_LUMBAR):
+        return "lumbar"
+    low, high = SURELY_THORACIC
+    return "thoracic" if low <= traits.edge_height <= high else None
+
+
+def decide_view(film: dict[str, Any], traits: PictureTraits) -> dict[str, Any]:
+    """Return view, body part, where each comes from (`header` or `image`) and on what evidence.
+
+    Args:
+        film: row of `dicom_headers`; `view_source` and `body_part_source` are null where the header does not decide.
+        traits: of its picture.
+
+    Returns:
+        The columns of `film_pixels`, with `refusal` and `refusal_detail`. Reasons: `not_lateral` (the picture is
+        frontal, against its header or where that is silent), `view_undecided`, `body_part_undecided`.
+    """
+    likeness = f"the picture's frontal likeness is {traits.frontal_likeness:.2f}"
+    if film["view_source"] == "header":
+        if traits.frontal_likeness > CONTRADICTS_HEADER:
+            return _refused("not_lateral", f"{film['view_evidence']}, but {likeness}; correct the header or the film")
+        view = {"view_source": "header", "view_evidence": film["view_evidence"]}
+    else:
+        evidence = f"{film['view_evidence']}; {likeness}"
+        projection = picture_projection(traits)
+        if projection == "frontal":
+            return _refused("not_lateral", evidence)
+        if projection is None:
+            return _refused("view_undecided", f"{evidence}; fill in ViewPosition (LL or RL) at the modality or PACS")
+        view = {"view_source": "image", "view_evidence": evidence}
+    part, source, evidence = film["body_part"], film["body_part_source"], film["body_part_evidence"]
+    if source != "header":
+        part, source = picture_body_part(traits), "image"
+        evidence = f"{evidence}; the diaphragm or pelvis is at {traits.edge_height:.2f} of the field's height"
+        if part is None:
+            return _refused("body_part_undecided", f"{evidence}; fill in Body Part Examined (LSPINE or TSPINE)")
+    part_columns = {"body_part": part, "body_part_source": source, "body_part_evidence": evidence}
+    return view | part_columns | {"view": view_of(part, film["bending"]), "refusal": None, "refusal_detail": None}
+
+
+def _refused(reason: str, detail: str) -> dict[str, Any]:
+    return {"refusal": reason, "refusal_detail": detail}
 
 
 def _small(pixels: np.ndarray, pixel_mm: float) -> np.ndarray:
@@ -56,21 +132,30 @@ def exposed_field(small: np.ndarray) -> np.ndarray:
     return small[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def mirror_symmetry(field: np.ndarray) -> float:
-    """Return the largest correlation of the field with its mirror image, over upright axes in its middle half.
+def mirror_symmetry(field: np.ndarray) -> tuple[float, float]:
+    """Return the largest correlation of the field with its mirror image, over upright axes near its middle.
 
-    Every row's mean is taken off first: brightness that changes from top to bottom is not symmetry.
+    And the share of its rows that are brightest on that axis. Every row's mean is taken off before: brightness that
+    changes from top to bottom is not symmetry.
     """
     smooth: Any = cv2.GaussianBlur(field, (0, 0), 1.5)
     width = smooth.shape[1]
-    best = -1.0
-    for doubled in range(width // 2, width + width // 2 + 1):  # twice the column of the axis
+    best, axis = -1.0, width / 2
+    for doubled in range(int(2 * AXES[0] * width), int(2 * AXES[1] * width) + 1):  # twice the column of the axis
         reach = min(doubled, 2 * width - doubled) // 2
         left = smooth[:, (doubled + 1) // 2 - reach : (doubled + 1) // 2]
         right = smooth[:, doubled // 2 : doubled // 2 + reach][:, ::-1]
         middle = (left.mean(axis=1, keepdims=True) + right.mean(axis=1, keepdims=True)) / 2
         left, right = left - middle, right - middle
         power = float(np.sqrt((left**2).sum() * (right**2).sum()))
-        if power > 0:
-            best = max(best, float((left * right).sum()) / power)
-    return best
+        if power > 0 and (found := float((left * right).sum()) / power) > best:
+            best, axis = found, doubled / 2
+    first, last = int(INNER[0] * width), int(INNER[1] * width)
+    brightest = smooth[:, first:last].argmax(axis=1) + first
+    return best, float(np.mean(np.abs(brightest - axis) <= NEAR_AXIS * width))
+
+
+def edge_height(field: np.ndarray) -> float:
+    """Return the height, 0 (top) to 1, at which the field brightens most on the way down: diaphragm or pelvis."""
+    profile: Any = cv2.GaussianBlur(np.percentile(field, 60, axis=1)[:, None].astype(np.float32), (0, 0), 2)
+    return int(np.argmax(np.gradient(profile.ravel()))) / len(profile)

@@ -22,7 +22,7 @@ from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.intake.decoders import decode, installed_decoders
 from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
-from olvf_assets.intake.picture_views import decide_view, picture_traits
+from olvf_assets.intake.picture_views import PictureTraits, decide_view, picture_traits
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
@@ -89,17 +89,17 @@ def film_pixels(
     done = parallel_map(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
     for place, result in zip(todo, done, strict=True):
         results[place] = result
-    rows = [_row(film, result or {}, settings) for film, result in zip(films, results, strict=True)]
+    rows = [_row(film, result or {}) for film, result in zip(films, results, strict=True)]
     _refuse_equal_pictures(rows)
     return pl.DataFrame(rows, schema=FILM_PIXELS)
 
 
-def _row(film: dict[str, Any], result: dict[str, Any], settings: IntakeSettings) -> dict[str, Any]:
+def _row(film: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     row = {name: film.get(name) for name in FILM_PIXELS.names()}
     row |= {"refusal": result.get("refusal"), "refusal_detail": result.get("refusal_detail")}
     if row["refusal"] is not None:
         return row
-    row |= {name: result[name] for name in PICTURE_COLUMNS} | decide_view(film, result["traits"], settings)
+    row |= {name: result[name] for name in PICTURE_COLUMNS} | decide_view(film, PictureTraits(**result["traits"]))
     return row if row["refusal"] is None else row | dict.fromkeys(PICTURE_COLUMNS)
 
 

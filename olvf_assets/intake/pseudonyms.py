@@ -1,18 +1,24 @@
-"""Keyed pseudonyms: the only names of patients and films beyond this room.
+"""Keyed pseudonyms and shifted dates: the only names of patients and films, and the only dates, beyond this room.
 
-What lives here: the key (from where, with what care) and the pseudonyms made with it. What does not: which header
-fields are read (`headers`), hiding identifiers in file names (`safe_paths`).
+What lives here: the key (from where, with what care), the pseudonyms made with it, and each patient's shift of dates.
+What does not: which header fields are read (`headers`), hiding identifiers in file names (`safe_paths`).
 
 HMAC-SHA256 over the original identifier: the same film always gets the same pseudonym, so tables can be joined and
 rebuilt, and without the key nobody can enumerate record numbers to find a person. Losing the key loses the linkage,
 leaking it makes the pseudonyms guessable: it belongs to the hospital's data custodian.
+
+Dates of one patient move by one number of days, so the days between them stay true and films of a patient can be put
+in order; between patients they say nothing (DICOM PS3.15 E.3.6, Retain Longitudinal Temporal Information With Modified
+Dates). Times of day, birth dates and accession numbers are not read at all.
 """
 
 import hmac
 import os
 import secrets
 import stat
+import unicodedata
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError
@@ -20,6 +26,7 @@ from olvf_assets.foundation.errors import OlvfError
 KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
 SHORTEST_KEY = 16
+LARGEST_SHIFT_DAYS = 365
 # Synthetic hospitals have no one to protect, and their tables must be equal on every machine.
 SYNTHETIC_KEY = b"OLVF synthetic hospitals: a public key that protects nobody"
 
@@ -37,8 +44,8 @@ class Pseudonymiser:
     synthetic: bool = False
 
     def patient(self, patient_id: str) -> str:
-        """Return "P" and 16 hex digits for a hospital's patient id (spaces around it do not count)."""
-        return "P" + self._digest("patient", f"{self.institution}|{patient_id.strip()}").hex()[:16]
+        """Return "P" and 16 hex digits for a hospital's patient id (spaces around it and full width do not count)."""
+        return "P" + self._digest("patient", self._known_as(patient_id)).hex()[:16]
 
     def film(self, sop_instance_uid: str) -> str:
         """Return "F" and 16 hex digits for a SOP instance UID."""
@@ -47,6 +54,15 @@ class Pseudonymiser:
     def uid(self, original: str) -> str:
         """Return a valid UID `2.25.<128-bit integer>` (PS3.5 B.2) for an original UID."""
         return f"2.25.{int.from_bytes(self._digest('uid', original.strip())[:16], 'big')}"
+
+    def shifted(self, patient_id: str, day: date) -> date:
+        """Return a date moved by the patient's own number of whole days: -365 to 365, never 0."""
+        days = int.from_bytes(self._digest("days", self._known_as(patient_id))[:8], "big") % (2 * LARGEST_SHIFT_DAYS)
+        days -= LARGEST_SHIFT_DAYS
+        return day + timedelta(days=days if days < 0 else days + 1)
+
+    def _known_as(self, patient_id: str) -> str:
+        return f"{self.institution}|{unicodedata.normalize('NFKC', patient_id).strip()}"
 
     def _digest(self, kind: str, text: str) -> bytes:
         return hmac.digest(self.key, f"{kind}|{text}".encode(), "sha256")

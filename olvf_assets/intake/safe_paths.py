@@ -1,11 +1,12 @@
 """File names without identifiers.
 
 What lives here: finding patient ids, names and dates in the file names that a hospital chose, and the names shown
-instead. What does not: pseudonyms themselves (`pseudonyms`).
+instead. What does not: pseudonyms themselves (`pseudonyms`), the words that may stay (`harmless_words`).
 
 Hospitals name exports after record numbers, patients and dates ("12345_YAMADA_20210304.dcm"), and the path is a column
 of several tables. For a real institution each such piece of a path is replaced before the path is written anywhere;
-films of synthetic hospitals keep their names.
+films of synthetic hospitals keep their names. A header may have lost the name that the file still carries, so of other
+words only harmless ones stay.
 """
 
 import re
@@ -14,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pydicom import Dataset, dcmread
@@ -25,13 +26,15 @@ from olvf_assets.foundation.landing import (
     BOX_CLASSES_FILE,
     BOXES_FOLDER,
     FILMS_FOLDER,
-    SHEET_FILES,
+    INSTITUTION_FILE,
+    SHEET_FILE,
     LandedFile,
     is_sheet,
     landed_files,
 )
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.remembered import RememberedFacts
+from olvf_assets.intake.harmless_words import WORD, is_harmless
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
 
@@ -153,16 +156,17 @@ def _names_without(paths: list[str], hidden: _Hidden, names: Pseudonymiser) -> P
 
 
 def _hide(path: str, hidden: _Hidden, names: Pseudonymiser, safe_parts: dict[str, str]) -> str:
-    """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/*.txt) stay."""
-    if path in SHEET_FILES or path == BOX_CLASSES_FILE:
+    """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/, box endings) stay."""
+    if path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path):
         return path
     top, slash, rest = path.partition("/")
     head, rest = (top + slash, rest) if top in (FILMS_FOLDER, BOXES_FOLDER) and slash else ("", path)
-    tail = ".txt" if is_sheet(path) else ""
+    name = PurePosixPath(path)
+    tail = "" if not is_sheet(path) else BOX_CLASSES_FILE if name.name == BOX_CLASSES_FILE else name.suffix
     parts = rest.removesuffix(tail).split("/")
     for part in parts:
         if part not in safe_parts:
-            safe_parts[part] = _hide_numbers(_hide_identifiers(part, hidden, names), names)
+            safe_parts[part] = _hide_words(_hide_numbers(_hide_identifiers(part, hidden, names), names), names)
     return head + "/".join(safe_parts[part] for part in parts) + tail
 
 
@@ -184,6 +188,15 @@ def _hide_identifiers(text: str, hidden: _Hidden, names: Pseudonymiser) -> str:
 
 def _hide_numbers(text: str, names: Pseudonymiser) -> str:
     return LONG_NUMBER.sub(lambda match: _word(names.patient(match.group().casefold())), text)
+
+
+def _hide_words(text: str, names: Pseudonymiser) -> str:
+    """Return the text with every word replaced that is not known to be harmless."""
+
+    def shown(match: re.Match[str]) -> str:
+        return match.group() if is_harmless(match.group()) else _word(names.patient(match.group().casefold()))
+
+    return WORD.sub(shown, text)
 
 
 def _word(digest: str) -> str:

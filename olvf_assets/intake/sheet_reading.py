@@ -1,149 +1,167 @@
-"""Reading a hospital's CSV sheets row by row, collecting every problem before saying so.
+"""Reading a hospital's sheets row by row, collecting every problem before saying so.
 
-What lives here: the CSV dialect, the parsers of single cells, and `SheetError`. What does not: which columns a sheet
-has and what they mean (`sheets`), drawn boxes (`boxes`).
+What lives here: finding the columns, rows of cells by column, and the parsers of single cells. What does not: files and
+encodings (`sheet_files`), synonyms (`sheet_words`), which columns a sheet has and what they mean (`sheets`).
 """
 
-import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.landing import CONDITIONS_FILE, READERS_FILE, SUBJECTS_FILE
+from olvf_assets.foundation.landing import SHEETS, Sheet
+from olvf_assets.intake.sheet_files import Line, SheetFile, read_lines, sheet_files
+from olvf_assets.intake.sheet_problems import Problems, SheetError
+from olvf_assets.intake.sheet_words import HEADINGS, UNKNOWN_DAY, heading, word
 
-SHOWN_PROBLEMS = 20
-DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-class SheetError(OlvfError):
-    """A sheet holds something that is not allowed; nothing of it was loaded. Lists the first problems with rows."""
-
-
-@dataclass
-class Problems:
-    """What is wrong with one sheet so far."""
-
-    file: Path
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, row: int | None, column: str | None, value: str | None, way_out: str) -> None:
-        """Note a problem. `row` counts from 1 with the header line as 1, as spreadsheets show it."""
-        where = ", ".join(part for part in (f"row {row}" if row else "", f"column {column}" if column else "") if part)
-        shown = "" if value is None else f"{value!r} "
-        self.lines.append(f"{where + ': ' if where else ''}{shown}{way_out}")
-
-    def raise_if_any(self) -> None:
-        """Raise `SheetError` with the first problems, if there are any."""
-        if not self.lines:
-            return
-        count = len(self.lines)
-        listed = "\n".join(f"  {line}" for line in self.lines[:SHOWN_PROBLEMS])
-        more = f"\n  ... and {count - SHOWN_PROBLEMS} more" if count > SHOWN_PROBLEMS else ""
-        raise SheetError(
-            f"{self.file}: {count} problem{'s' if count > 1 else ''}; nothing of this sheet was loaded. "
-            f"Correct it and start again.\n{listed}{more}"
-        )
+# Year first, as ISO 8601 and Japanese Excel write it; a workbook's date comes with its midnight.
+DATE = re.compile(r"(\d{4})(?:[-/.]|年 ?)(\d{1,2})(?:[-/.]|月 ?)(\d{1,2})日?(?:[ T]0{1,2}:00(?::00(?:\.0+)?)?)?")
+COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
+FIRST_YEAR = 1900
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a sheet: its number as a spreadsheet shows it, and its cells without spaces around them."""
+    """One line of a sheet.
 
-    number: int
+    Attributes:
+        place: "row 3", with the file's name before it when the sheet has several files.
+        cells: by column, without spaces around them.
+        headings: by column, how messages call it where that is not its name: "性別 (sex)".
+    """
+
+    place: str
     cells: dict[str, str]
+    headings: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, column: str) -> str:
         """Return a cell; empty when the line or the sheet does not have it."""
         return self.cells.get(column, "")
 
+    def at(self, column: str) -> str:
+        """Return where a cell stands, for messages: "row 3, column 性別 (sex)"."""
+        return f"{self.place}, column {self.headings.get(column, column)}"
 
-def read_rows(problems: Problems, required: Collection[str]) -> list[Row]:
-    """Return the non-empty lines of the CSV sheet `problems.file`.
+
+@dataclass(frozen=True)
+class SheetRows:
+    """The rows of a sheet, from one file or several, and where to note what is wrong with them."""
+
+    name: str
+    rows: list[Row]
+    problems: Problems
+
+
+def read_sheet(folder: Path, sheet: Sheet, required: Callable[[Collection[str]], Collection[str]]) -> SheetRows:
+    """Return the lines of a sheet that are not empty.
+
+    Args:
+        folder: the landing folder.
+        sheet: which sheet.
+        required: given the columns that a file has, returns those it must have.
 
     Raises:
-        SheetError: the file is missing, is not UTF-8, lacks a required column, or a line has too many cells.
+        SheetError: no file or two of one name, unreadable, a required column is missing or stands there twice, a line
+            has too many cells, a cell contradicts the file's name.
     """
-    text = _text_of(problems)
-    lines = csv.reader(text.splitlines(keepends=True))
-    columns = [name.strip().lower() for name in next(lines, [])]
-    missing = [name for name in required if name not in columns]
-    if missing:
-        hint = "; the sheet is separated by semicolons, save it with commas" if ";" in "".join(columns) else ""
-        found = ", ".join(columns)[:200] or "none"
-        problems.add(1, None, None, f"column {', '.join(missing)} is missing (found: {found}){hint}")
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    files = sheet_files(folder, sheet)
+    names = [each.path.name for each in files]
+    problems = Problems(str(folder / names[0]) if len(files) == 1 else f"{folder}: {', '.join(names)}")
+    rows = [row for each in files for row in _rows(each, required, problems, several=len(files) > 1)]
+    problems.raise_if_any()
+    return SheetRows(", ".join(names), rows, problems)
+
+
+def _rows(
+    file: SheetFile, required: Callable[[Collection[str]], Collection[str]], problems: Problems, *, several: bool
+) -> Iterator[Row]:
+    prefix = f"{file.path.name}, " if several else ""
+    lines = read_lines(file.path)
+    first = lines[0] if lines else Line(1, [])
+    columns = [heading(cell) for cell in first.cells]
+    if not _check_columns(f"{prefix}row {first.number}", columns, file.said_by_name, required, problems):
+        return
+    named = zip(columns, first.cells, strict=True)
+    renamed = {name: f"{cell} ({name})" for name, cell in named if name.lower() != cell.lower()}
+    for line in lines[1:]:
+        cells = dict(zip(columns, line.cells, strict=False))
+        row = Row(f"{prefix}row {line.number}", cells, renamed)
+        if any(line.cells[len(columns) :]):
+            what = f"has {len(line.cells)} cells for {len(columns)} columns; is a separator too many?"
+            problems.add(row.place, None, what)
+        for column, said in file.said_by_name.items():
+            if word(column, cells.get(column) or said) != said:
+                problems.add(row.at(column), row[column], f"is not what the file's name says ({said})")
+            cells[column] = said
+        yield row
+
+
+def _check_columns(
+    place: str,
+    columns: list[str],
+    said_by_name: Collection[str],
+    required: Callable[[Collection[str]], Collection[str]],
+    problems: Problems,
+) -> bool:
+    missing = [name for name in required(columns) if name not in columns and name not in said_by_name]
+    if missing and not set(columns) & set(HEADINGS):
+        # Without a known heading this may be a patient's row, which no message may repeat.
+        problems.add(place, None, f"no heading is known; write the headings there, among them {', '.join(missing)}")
+    elif missing:
+        found = ", ".join(filter(None, columns))[:200]
+        problems.add(place, None, f"column {', '.join(missing)} is missing (found: {found})")
+    twice = sorted({name for name in columns if name in HEADINGS and columns.count(name) > 1})
     if twice:
-        problems.add(1, None, None, f"column {', '.join(twice)} stands there twice")
-    problems.raise_if_any()
-    rows = list(_rows(lines, columns, problems))
-    problems.raise_if_any()
-    return rows
+        problems.add(place, None, f"column {', '.join(twice)} stands there twice, maybe under two headings")
+    return not missing and not twice
 
 
-def _text_of(problems: Problems) -> str:
-    if not problems.file.is_file():
-        problems.add(None, None, None, "the file is missing; without anything to say it holds the header line alone")
-        problems.raise_if_any()
-    try:
-        return problems.file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        problems.add(None, None, None, "the file is not UTF-8; save it as 'CSV UTF-8'")
-        problems.raise_if_any()
-        raise
-
-
-def _rows(lines: Iterator[list[str]], columns: list[str], problems: Problems) -> Iterator[Row]:
-    for number, cells in enumerate(lines, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(columns):
-            problems.add(number, None, None, f"has {len(cells)} cells for {len(columns)} columns; is a comma too many?")
-        yield Row(number, {name: cell.strip() for name, cell in zip(columns, cells, strict=False)})
-
-
-def one_of(row: Row, column: str, allowed: Collection[str], problems: Problems) -> str | None:
-    """Return the cell if it is one of the allowed words, else note the problem."""
-    value = row[column]
+def one_of(row: Row, column: str, allowed: Collection[str], problems: Problems, default: str = "") -> str | None:
+    """Return the allowed word that the cell stands for (an empty one for `default`), else note the problem."""
+    value = word(column, row[column] or default)
     if value in allowed:
         return value
-    problems.add(row.number, column, value, f"is not allowed; write one of {', '.join(allowed)}")
+    problems.add(row.at(column), row[column], f"is not allowed; write one of {', '.join(allowed)}")
     return None
 
 
 def whole_number(row: Row, column: str, bounds: tuple[int, int], problems: Problems) -> int | None:
     """Return the cell as an integer within bounds (inclusive), else note the problem."""
     value = row[column]
-    if re.fullmatch(r"-?\d{1,9}", value) and bounds[0] <= int(value) <= bounds[1]:
-        return int(value)
-    problems.add(row.number, column, value, f"is not a whole number from {bounds[0]} to {bounds[1]}")
+    if re.fullmatch(r"-?\d{1,9}(?:\.0+)?", value) and bounds[0] <= int(float(value)) <= bounds[1]:
+        return int(float(value))
+    problems.add(row.at(column), value, f"is not a whole number from {bounds[0]} to {bounds[1]}")
     return None
 
 
 def day(row: Row, column: str, problems: Problems, *, may_be_empty: bool) -> date | None:
     """Return the cell as a date, else note the problem; its digits are not repeated in the message."""
     value = row[column]
-    if not value and may_be_empty:
+    if may_be_empty and (not value or value.casefold() in UNKNOWN_DAY):
         return None
-    if DATE.fullmatch(value):
-        try:
-            return date.fromisoformat(value)
-        except ValueError:
-            problems.add(row.number, column, None, "names a day that no calendar has; write YYYY-MM-DD")
-            return None
-    shape = re.sub(r"\d", "#", value)[:20]
-    problems.add(row.number, column, shape, "(digits hidden) is not a date; write YYYY-MM-DD")
+    match = DATE.fullmatch(value) or COMPACT_DATE.fullmatch(value)
+    if not match:
+        shape = re.sub(r"\d", "#", value)[:20]
+        problems.add(row.at(column), shape, "(digits hidden) is not a date; write YYYY-MM-DD")
+        return None
+    year, month, day_of_month = map(int, match.groups())
+    try:
+        if year >= FIRST_YEAR:
+            return date(year, month, day_of_month)
+    except ValueError:
+        problems.add(row.at(column), None, "names a day that no calendar has; write YYYY-MM-DD")
+        return None
+    problems.add(row.at(column), None, f"names a year before {FIRST_YEAR}; write YYYY-MM-DD")
     return None
 
 
 def patient_ids_in_sheets(folder: Path) -> set[str]:
     """Return every patient id in the sheets of a landing folder, for hiding them; unreadable sheets give none."""
     found: set[str] = set()
-    for name in (SUBJECTS_FILE, READERS_FILE, CONDITIONS_FILE):
+    for sheet in SHEETS:
         try:
-            found.update(row["patient_id"] for row in read_rows(Problems(folder / name), ["patient_id"]))
+            found.update(row["patient_id"] for row in read_sheet(folder, sheet, lambda _: ["patient_id"]).rows)
         except SheetError:
             continue
     return found - {""}

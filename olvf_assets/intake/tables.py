@@ -6,6 +6,7 @@ from olvf_assets.foundation.landing import LANDING_MANIFEST
 
 __all__ = [
     "DICOM_HEADERS",
+    "EXPECTATION_RESULTS",
     "FILM_CONDITIONS",
     "FILM_PIXELS",
     "INSTITUTIONS",
@@ -26,6 +27,7 @@ DICOM_HEADERS = pl.Schema(
         "sop_instance_uid": pl.String,
         "film_id": pl.String,
         "patient_id": pl.String,
+        "film_date": pl.Date,  # shifted, see `pseudonyms`
         "view": pl.String,
         "view_source": pl.String,
         "view_evidence": pl.String,
@@ -75,6 +77,7 @@ SUBJECTS = pl.Schema(
         "patient_id": pl.String,
         "sex": pl.String,
         "age_years": pl.Int64,
+        "film_date": pl.Date,  # shifted, see `pseudonyms`
         "onset_to_film_days": pl.Int64,
         "mri_delay_days": pl.Int64,
     }
@@ -113,6 +116,8 @@ READER_BOXES = pl.Schema(
         "y0_px": pl.Float64,
         "x1_px": pl.Float64,
         "y1_px": pl.Float64,
+        "box_format": pl.String,  # yolo, voc or coco
+        "film_px_per_picture_px": pl.Float64,  # scale of the labelled picture; null in YOLO
     }
 )
 
@@ -123,5 +128,18 @@ UNMATCHED_BOXES = pl.Schema(
         "sha256": pl.String,
         "reason": pl.String,
         "detail": pl.String,
+    }
+)
+
+EXPECTATION_RESULTS = pl.Schema(
+    {
+        "table_name": pl.String,
+        "position": pl.Int64,  # of the expectation in its suite, from 1
+        "expectation": pl.String,
+        "column": pl.String,
+        "arguments": pl.String,  # JSON
+        "success": pl.Boolean,
+        "n_rows": pl.Int64,  # that it looked at
+        "n_unexpected": pl.Int64,  # of these
     }
 )

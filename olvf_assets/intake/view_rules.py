@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 from pydicom import Dataset
 
 from olvf_assets.foundation.vocabulary import View
-from olvf_assets.intake.header_values import ACCEPTED, Judgement, code, readings, text
+from olvf_assets.intake.header_privacy import shown_code
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, readings, text
 
 BodyPart = Literal["lumbar", "thoracic", "spine"]  # spine: the header says no more than that
 Bending = Literal["neutral", "flexion", "extension", "unknown"]
@@ -157,9 +158,11 @@ def _view_position(header: Dataset) -> _Said | None:
     if not position or bare in EMPTY_VIEW_POSITIONS:
         return None
     if bare in LATERAL_VIEW_POSITIONS or (LATERAL_TEXT.search(position) and not FRONTAL_TEXT.search(position)):
-        return _Said("lateral", f"ViewPosition {code(position)}" if bare else "ViewPosition (Japanese)")
+        return _Said("lateral", f"ViewPosition {bare}" if bare in LATERAL_VIEW_POSITIONS else "ViewPosition, in words")
     return _Said(
-        "other", f"ViewPosition {code(position)}", f"ViewPosition is {code(position)}; a lateral film says LL or RL"
+        "other",
+        f"ViewPosition {shown_code(position)}",
+        f"ViewPosition is {shown_code(position)}; a lateral film says LL or RL",
     )
 
 
@@ -168,9 +171,9 @@ def _view_code(header: Dataset) -> _Said | None:
     if not codes:
         return None
     if codes & LATERAL_VIEW_CODES:
-        return _Said("lateral", f"View Code {code(min(codes & LATERAL_VIEW_CODES))}")
-    shown = code(min(codes))
-    return _Said("other", f"View Code {shown}", f"View Code Sequence is {shown}, not a lateral projection")
+        return _Said("lateral", f"View Code {min(codes & LATERAL_VIEW_CODES)}")
+    detail = "View Code Sequence names another projection than a lateral one"
+    return _Said("other", "View Code of another projection", detail)
 
 
 def _orientation(header: Dataset) -> _Said | None:
@@ -180,7 +183,7 @@ def _orientation(header: Dataset) -> _Said | None:
         return None
     if direction in "AP":
         return _Said("lateral", f"Patient Orientation {direction} along the rows")
-    shown = code(direction)
+    shown = shown_code(direction)
     return _Said(
         "other", f"Patient Orientation {shown}", f"Patient Orientation runs {shown} along the rows, not A or P"
     )
@@ -208,7 +211,7 @@ def _body_part(header: Dataset, body_parts: tuple[str, ...]) -> _Said | None:
     if bare in body_parts:
         part = "lumbar" if bare in LUMBAR_BODY_PARTS else "thoracic" if bare in THORACIC_BODY_PARTS else "spine"
         return _Said(part, f"BodyPartExamined {bare}")
-    shown = code(bare)
+    shown = shown_code(bare)
     detail = f"BodyPartExamined is {shown}; expected LSPINE, TSPINE or SPINE"
     return _Said("other", f"BodyPartExamined {shown}", detail)
 
@@ -217,7 +220,7 @@ def _region(header: Dataset) -> _Said | None:
     for item in header.get("AnatomicRegionSequence") or []:
         value = text(item, "CodeValue")
         if value in REGION_CODES:
-            return _Said(REGION_CODES[value], f"Anatomic Region {code(value)}")
+            return _Said(REGION_CODES[value], f"Anatomic Region {value}")
     return None
 
 

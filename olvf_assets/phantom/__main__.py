@@ -11,14 +11,18 @@ import yaml
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.phantom.hospital import write_hospital
-from olvf_assets.phantom.settings import Detector, PhantomSettings, SyntheticInstitution
+from olvf_assets.phantom.settings import Detector, ImageCounts, PhantomSettings, SyntheticInstitution
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
 def extra_hospital(name: str, patients: int) -> SyntheticInstitution:
-    """Return an external hospital unlike both of the thesis: 14 × 14 inch plate, another maker's detector."""
+    """Return an external hospital unlike both of the thesis: 14 × 14 inch plate, another maker's detector.
+
+    Its fractures are as frequent as in Institution 2 of the thesis, one film a patient.
+    """
     fresh = round(patients * 0.55)
+    like = yaml.safe_load((PROFILES / "thesis.yaml").read_text())["phantom"]["institutions"]["institution_2"]
     return SyntheticInstitution(
         name=name,
         role="external",
@@ -27,8 +31,7 @@ def extra_hospital(name: str, patients: int) -> SyntheticInstitution:
         patients_old=patients - fresh,
         excluded_fresh={},
         excluded_old={},
-        functional_share=0.0,
-        thoracic_share=0.0,
+        images=ImageCounts(**like["images"]),
         reread_patients=0,
         plate_mm=(355.6, 355.6),
         kvp=87.0,

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from olvf_assets.phantom.maps import choose, power
 from olvf_assets.phantom.spine import Body
 
 ENDPLATE_POINTS, WALL_POINTS, SPONGIOSA_POINTS, BAND_POINTS, ARCH_POINTS = 9000, 15000, 16000, 6000, 2200
@@ -58,7 +59,7 @@ def upper(body: Body, u: np.ndarray, w: np.ndarray) -> np.ndarray:
     if signs.kink_mm:  # a dent that is steep in front, at a place that runs obliquely across the end-plate
         place = 0.05 + 0.5 * chance(body, 7) + (chance(body, 9) - 0.5) * 0.9 * w
         far = u - place
-        y = y + signs.kink_mm * np.exp(-((far / np.where(far > 0, 0.09, 0.34)) ** 2)) * (1 - 0.5 * w * w)
+        y = y + signs.kink_mm * np.exp(-((far * choose(far > 0, 1 / 0.09, 1 / 0.34)) ** 2)) * (1 - 0.5 * w * w)
     return y + unevenness(body, u, w, 0)
 
 
@@ -88,10 +89,10 @@ def collapse(body: Body, u: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the height lost at (u, w), mm: `loss` of the height in front (wedge), middle (biconcave) or all over."""
     lost = body.signs.loss * (body.back + (body.front - body.back) * (u + 1) / 2)
     if body.signs.shape == "wedge":
-        return lost * np.clip((u + 1) / 2, 0, 1) ** 1.25
+        return lost * power(np.clip((u + 1) / 2, 0, 1), 1.25)
     if body.signs.shape == "biconcave":
         lost = lost - body.signs.loss * sum(body.cavity)  # the middle was lower than the rims before
-        return lost * (1 - np.abs(u) ** 2.4).clip(0) * (1 - 0.45 * w * w)
+        return lost * (1 - power(np.abs(u), 2.4)).clip(0) * (1 - 0.45 * w * w)
     if body.signs.shape == "crush":
         return lost * (0.88 + 0.12 * u)
     return 0 * lost
@@ -100,30 +101,38 @@ def collapse(body: Body, u: np.ndarray, w: np.ndarray) -> np.ndarray:
 def rim(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (u, w) of the body's outline seen from above at `angle` (0 = front): squarish, flat behind."""
     c, s = np.cos(angle), np.sin(angle)
-    radius = (np.abs(c) ** SQUARENESS + np.abs(s) ** SQUARENESS) ** (-1 / SQUARENESS)
+    radius = power(power(np.abs(c), SQUARENESS) + power(np.abs(s), SQUARENESS), -1 / SQUARENESS)
     u, w = radius * c, radius * s
     return np.where(u < 0, u * (0.86 + 0.14 * w * w), u), w
 
 
 def wall(body: Body, angle: np.ndarray, v: np.ndarray, radius: np.ndarray | float = 1.0) -> np.ndarray:
     """Return points (3, n) of the wall, or inside it for radius < 1, with waist, spurs and buckled cortex, mm."""
+    return _solid(body, angle, v, radius)[0]
+
+
+def _solid(body: Body, angle: np.ndarray, v: np.ndarray, radius: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points of `wall` and the height of the body, mm, at each of them."""
     signs = body.signs
     u, w = rim(angle)
     u, w = u * radius, w * radius
-    y = upper(body, u, w) * (1 - v) / 2 + lower(body, u, w) * (1 + v) / 2
-    front = np.clip(np.cos(angle), 0, 1)
-    narrow = 1 - body.waist * (1 - v * v) * np.where(np.cos(angle) < -0.5, 0.5, 1.0)
-    x, z = u * narrow * body.depth / 2, w * narrow * body.width / 2
+    top, bottom = upper(body, u, w), lower(body, u, w)
+    y = top * (1 - v) / 2 + bottom * (1 + v) / 2
+    facing = np.cos(angle)
+    front = np.clip(facing, 0, 1)
+    narrow = 1 - body.waist * (1 - v * v) * choose(facing < -0.5, 0.5, 1.0)
+    x, z = u * narrow * (body.depth / 2), w * narrow * (body.width / 2)
     unlike = 0.45 + 1.1 * chance(body, 17)  # upper spur against lower spur
-    spur = signs.osteophyte_mm * np.where(v < 0, unlike, 1.55 - unlike)
-    reach = (front**1.5 + 0.12) * radius
-    rimwards = np.exp(-(1 - np.abs(v)) / 0.21)
-    x = x + spur * rimwards * reach
-    y = y + np.sign(v) * 0.36 * spur * rimwards**3 * reach
+    spur = choose(v < 0, signs.osteophyte_mm * unlike, signs.osteophyte_mm * (1.55 - unlike))
+    reach = (front * np.sqrt(front) + 0.12) * radius
+    rimwards = np.exp((np.abs(v) - 1) / 0.21)
+    grown = spur * rimwards * reach
+    x = x + grown
+    y = y + np.sign(v) * 0.36 * grown * rimwards * rimwards
     if signs.step_mm:
         broken = -0.35 - 0.3 * chance(body, 27)
-        x = x + signs.step_mm * np.where(v < broken, np.exp((v - broken) / 0.28), 0) * front * radius
-    return np.stack([x, y, z])
+        x = x + signs.step_mm * np.where(v < broken, np.exp((v - broken) / 0.28), np.float32(0)) * front * radius
+    return np.stack([x, y, z]), bottom - top
 
 
 def body_cloud(body: Body, density: float) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -138,30 +147,31 @@ def body_cloud(body: Body, density: float) -> list[tuple[np.ndarray, np.ndarray]
     clouds = []
     for plate in (upper, lower):
         q = shifted(ENDPLATE_POINTS, 2, rng)
-        radius, angle = np.sqrt(q[0]), q[1] * np.float32(2 * np.pi)
-        u, w = rim(angle)
+        radius = np.sqrt(q[0])
+        u, w = rim(q[1] * np.float32(2 * np.pi))
         u, w = u * radius, w * radius
         thick = ENDPLATE_MM * dense * (0.8 + 0.5 * radius)
-        y = plate(body, u, w) + rng.normal(0, 0.30, ENDPLATE_POINTS).astype(np.float32)
-        points = np.stack([u * body.depth / 2, y, w * body.width / 2]).astype(np.float32)
-        clouds.append((points, (thick * area / ENDPLATE_POINTS).astype(np.float32)))
+        y = plate(body, u, w) + scattered(rng, 0.30, ENDPLATE_POINTS)
+        clouds.append((np.stack([u * (body.depth / 2), y, w * (body.width / 2)]), thick * (area / ENDPLATE_POINTS)))
     q = shifted(WALL_POINTS, 2, rng)
     angle, v = q[0] * np.float32(2 * np.pi), q[1] * 2 - 1
-    points = wall(body, angle, v, 1 - np.abs(rng.normal(0, 0.012, WALL_POINTS))).astype(np.float32)
+    points = wall(body, angle, v, 1 - np.abs(scattered(rng, 0.012, WALL_POINTS)))
     around = 1.7 * (body.depth + body.width) * body.height * WALL_MM * density * (1 + 0.4 * signs.sclerosis)
-    spur = 1 + 0.45 * signs.osteophyte_mm * np.exp(-(1 - np.abs(v)) / 0.17) * np.clip(np.cos(angle), 0, 1)
-    clouds.append((points, (spur * around / WALL_POINTS).astype(np.float32)))
+    spur = 1 + 0.45 * signs.osteophyte_mm * np.exp((np.abs(v) - 1) / 0.17) * np.clip(np.cos(angle), 0, 1)
+    clouds.append((points, spur * (around / WALL_POINTS)))
     if signs.band > 0.02:
         clouds.append(_band(body, rng))
     q = shifted(SPONGIOSA_POINTS, 3, rng)
-    angle, radius, v = q[0] * np.float32(2 * np.pi), np.sqrt(q[1]), q[2] * 2 - 1
-    points = wall(body, angle, v, radius).astype(np.float32)
-    u, w = rim(angle)
-    tall = (lower(body, u * radius, w * radius) - upper(body, u * radius, w * radius)).clip(1)
-    packed = (body.height / tall) ** 0.5  # impacted spongiosa is denser
-    weight = SPONGIOSA * density * (1 + 0.35 * signs.sclerosis) * area * tall * packed / SPONGIOSA_POINTS
-    clouds.append((points, weight.astype(np.float32)))
+    points, tall = _solid(body, q[0] * np.float32(2 * np.pi), q[2] * 2 - 1, np.sqrt(q[1]))
+    packed = np.sqrt(body.height * tall.clip(1))  # height times density: impacted spongiosa is denser
+    share = SPONGIOSA * density * (1 + 0.35 * signs.sclerosis) * area / SPONGIOSA_POINTS
+    clouds.append((points, packed * share))
     return clouds
+
+
+def scattered(rng: np.random.Generator, deviation: float, *shape: int) -> np.ndarray:
+    """Return float32 array of normal steps, mean 0, that blur a quasi-random pattern."""
+    return rng.normal(0, deviation, shape).astype(np.float32)
 
 
 def _band(body: Body, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -172,14 +182,28 @@ def _band(body: Body, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]
     u, w = u * radius, w * radius
     deep, thick = rng.uniform(3.0, 6.5), rng.uniform(2.2, 4.2)
     wave = rng.uniform(0.3, 1.2) * np.sin(rng.uniform(2, 5) * u + rng.uniform(0, 6))
-    flat = 0.55 * upper(body, u, w) + 0.45 * upper(body, 0.4 * u, 0 * w)
-    y = np.maximum(flat + deep + wave, upper(body, u, w) + 1) + rng.normal(0, 0.42 * thick, BAND_POINTS)
+    plate = upper(body, u, w)
+    flat = 0.55 * plate + 0.45 * upper(body, 0.4 * u, 0 * w)
+    y = np.maximum(flat + deep + wave, plate + 1) + scattered(rng, 0.42 * thick, BAND_POINTS)
     cloudy = 0.35 * np.sin(rng.uniform(5, 9) * u + rng.uniform(3, 6) * w + rng.uniform(0, 6))
     amount = 0.3 + (0.7 + cloudy) / (1 + np.exp(-(u - rng.uniform(-0.7, 0.4)) / 0.2))
-    u, w = u + rng.normal(0, 0.03, BAND_POINTS), w + rng.normal(0, 0.05, BAND_POINTS)
+    u, w = u + scattered(rng, 0.03, BAND_POINTS), w + scattered(rng, 0.05, BAND_POINTS)
     volume = 0.82 * body.depth * body.width * thick * BAND * body.signs.band
-    points = np.stack([u * body.depth / 2, y, w * body.width / 2]).astype(np.float32)
-    return points, (amount * volume / BAND_POINTS).astype(np.float32)
+    points = np.stack([u * (body.depth / 2), y, w * (body.width / 2)])
+    return points, amount * (volume / BAND_POINTS)
+
+
+@lru_cache(maxsize=1)
+def _lump() -> tuple[np.ndarray, int]:
+    """Return points (3, n) of a ball that is a little of a box, and how many of them, the first, are its surface."""
+    sphere = quasi_random(ARCH_POINTS, 3)
+    polar, turn = 1 - 2 * sphere[0], sphere[1] * np.float32(2 * np.pi)
+    ring = np.sqrt(1 - polar * polar)
+    unit = np.stack([ring * np.cos(turn), polar, ring * np.sin(turn)])
+    unit = unit / np.cbrt((np.abs(unit) ** 3).sum(axis=0))
+    shell = sphere[2] < 0.45
+    inside = unit[:, ~shell] * np.cbrt(sphere[2][~shell] / 0.55 - 0.8).clip(0.1, 1)
+    return np.concatenate([unit[:, shell], inside], axis=1), int(shell.sum())
 
 
 def arch_cloud(body: Body, density: float) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -187,30 +211,28 @@ def arch_cloud(body: Body, density: float) -> list[tuple[np.ndarray, np.ndarray]
     rng = np.random.default_rng(body.seed + 1)
     scale = body.width / 44.0
     thoracic = body.name.startswith("T")
-    sphere = quasi_random(ARCH_POINTS, 3)
-    polar, turn = 1 - 2 * sphere[0], sphere[1] * np.float32(2 * np.pi)
-    ring = np.sqrt(1 - polar * polar)
-    unit = np.stack([ring * np.cos(turn), polar, ring * np.sin(turn)])
-    unit = unit / (np.abs(unit) ** 3).sum(axis=0) ** (1 / 3)  # between ellipsoid and box
-    shell = sphere[2] < 0.45
-    unit = unit * np.where(shell, 1, np.cbrt(sphere[2] / 0.55 - 0.8).clip(0.1, 1))
-    points, weights = [], []
+    unit, outside = _lump()
+    shells, insides, masses = [], [], []
     for (x, y, z), radii, tilt, mirrored in ARCH:
         if thoracic and z == 30.0:
             continue
         for side in (-1, 1) if mirrored else (0,):
             r = np.array(radii) * scale * rng.uniform(0.85, 1.15, 3)
             angle = np.radians(tilt + rng.normal(0, 6) + (12 if thoracic and z == 0 else 0))
-            lumps = 1 + 0.13 * np.sin(unit.T @ rng.normal(0, 2.6, (3, 3)) + rng.uniform(0, 6.3, 3)).T
+            waves, phases = rng.normal(0, 2.6, (3, 3)).T, rng.uniform(0, 6.3, 3)
+            lumps = 1 + 0.13 * np.sin(waves.astype(np.float32) @ unit + phases.astype(np.float32)[:, None])
             rotate = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
             centre = np.array([-body.depth / 2 - x * scale, y * scale, side * z * scale]) + rng.normal(0, 0.8, 3)
-            points.append((rotate @ (unit * lumps * r[:, None]) + centre[:, None]).astype(np.float32))
+            points = (rotate * r).astype(np.float32) @ (unit * lumps) + centre.astype(np.float32)[:, None]
+            shells.append(points[:, :outside])
+            insides.append(points[:, outside:])
             surface = 4 * np.pi * ((r[0] * r[1]) ** 1.6 + (r[0] * r[2]) ** 1.6 + (r[1] * r[2]) ** 1.6) ** (1 / 1.6)
-            mass = surface / 3 ** (1 / 1.6) * ARCH_MM * density
-            weights.append(np.where(shell, 0.6, 1.1).astype(np.float32) * np.float32(mass / ARCH_POINTS))
-    cloud, weight = np.concatenate(points, axis=1), np.concatenate(weights)
-    outer = np.tile(shell, len(points))
-    return [(cloud[:, outer], weight[outer]), (cloud[:, ~outer], weight[~outer])]
+            masses.append(surface / 3 ** (1 / 1.6) * ARCH_MM * density / ARCH_POINTS)
+    weights = np.array(masses, np.float32)
+    return [
+        (np.concatenate(shells, axis=1), np.repeat(0.6 * weights, outside)),
+        (np.concatenate(insides, axis=1), np.repeat(1.1 * weights, ARCH_POINTS - outside)),
+    ]
 
 
 def outline(body: Body, count: int = 40) -> np.ndarray:

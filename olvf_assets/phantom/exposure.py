@@ -15,6 +15,7 @@ from olvf_assets.phantom.settings import SyntheticInstitution
 # Per mm at about 55 keV; bone beyond the tissue it replaces.
 TISSUE_PER_MM, BONE_PER_MM = 0.0195, 0.040
 FOCAL_BLUR_MM = 0.29  # of a 1.2 mm focus and of breathing, in the detector plane
+BLACK = np.float32(4.0)  # nepers below the mean trunk's tone, behind the shutters
 
 
 def trabeculae(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -52,10 +53,15 @@ def develop(exposure: np.ndarray, site: SyntheticInstitution) -> np.ndarray:
 def collimate(tone: np.ndarray, noise: np.ndarray, beam: Beam) -> tuple[np.ndarray, np.ndarray]:
     """Return tone and noise with everything outside the field masked black, as makers' shutters do."""
     x0, y0, x1, y1 = (round(each / FINE) for each in beam.field)
-    mask = np.zeros(tone.shape, np.float32)
-    mask[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = 1
-    mask = blur(mask, 1.5)
-    return tone * mask - 4.0 * (1 - mask), noise * mask
+    mask = _opening(tone.shape[0], y0, y1) * _opening(tone.shape[1], x0, x1).T
+    return (tone + BLACK) * mask - BLACK, noise * mask
+
+
+def _opening(size: int, start: int, stop: int) -> np.ndarray:
+    """Return float32 (size, 1): 1 between two shutters, 0 behind them, with soft edges."""
+    line = np.zeros((size, 1), np.float32)
+    line[max(0, start) : max(0, stop)] = 1
+    return blur(line, 1.5)
 
 
 def veil(exposure: np.ndarray, noise: np.ndarray, box: tuple[float, float, float, float]) -> None:

@@ -22,7 +22,7 @@ from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.readers import read_patients
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 
-CODE_VERSION = 5  # raise it whenever the same settings and seed would give other files
+CODE_VERSION = 6  # raise it whenever the same settings and seed would give other files
 RECORD_FILE = ".phantom.json"
 
 

@@ -1,6 +1,7 @@
 """Small operations on maps (float32 pictures).
 
-What lives here: blurring and resizing, the only uses of OpenCV on maps. What does not: what a map means.
+What lives here: blurring and resizing, the only uses of OpenCV on maps, and fast float32 arithmetic. What does not:
+what a map means.
 """
 
 from typing import Any
@@ -25,3 +26,13 @@ def blur(image: np.ndarray, sigma_px: float, sigma_y_px: float | None = None) ->
     """Return the map blurred by a Gaussian with standard deviations in pixels along x and y (default: as x)."""
     out: Any = cv2.GaussianBlur(image, (0, 0), sigmaX=sigma_px, sigmaY=sigma_y_px or sigma_px)
     return out
+
+
+def power(base: np.ndarray, exponent: float) -> np.ndarray:
+    """Return float32 `base ** exponent` for `base` >= 0, several times faster than `**` where there is no AVX-512."""
+    return np.exp(np.log(np.maximum(base, np.float32(1e-30))) * np.float32(exponent))
+
+
+def choose(condition: np.ndarray, yes: float, no: float) -> np.ndarray:
+    """Return float32 `yes` where the condition holds and `no` elsewhere (`np.where` of two numbers is float64)."""
+    return np.where(condition, np.float32(yes), np.float32(no))

@@ -127,10 +127,13 @@ def path_length(clouds: Sequence[tuple[np.ndarray, np.ndarray]], beam: Beam, ste
     weights: list[np.ndarray] = []
     for points, volume in clouds:
         x, y, grown = beam.project(points)
-        column, row = (x * np.float32(1 / step)).astype(np.int32), (y * np.float32(1 / step)).astype(np.int32)
-        inside = (x >= 0) & (column < columns) & (y >= 0) & (row < rows)
-        flat.append((row * columns + column)[inside])
-        weights.append((volume * grown * grown)[inside])
+        x, y = x * np.float32(1 / step), y * np.float32(1 / step)
+        weight = volume * grown * grown
+        if x.min() < 0 or x.max() >= columns or y.min() < 0 or y.max() >= rows:
+            inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+            x, y, weight = x[inside], y[inside], weight[inside]
+        flat.append(y.astype(np.intp) * columns + x.astype(np.intp))
+        weights.append(weight)
     if not flat:
         return np.zeros((rows, columns), np.float32)
     total = np.bincount(np.concatenate(flat), np.concatenate(weights), minlength=rows * columns)

@@ -7,10 +7,10 @@ Defaults are those of Institution 1 of the thesis (doi 10.14943/doctoral.k15820,
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from olvf_assets.foundation.settings import Settings
-from olvf_assets.foundation.vocabulary import Level
+from olvf_assets.foundation.vocabulary import LEVELS, Level
 
 ExclusionReason = Literal[
     "severe_crush", "foreign_substance", "poor_positioning", "poor_image_quality", "onset_unknown", "pathological"
@@ -34,20 +34,64 @@ class Detector(Settings):
     noise_blur_mm: float = 0.06
 
 
-class ReaderErrors(Settings):
-    """How often one reading of a vertebra differs from the reference standard.
+class ImageCounts(Settings):
+    """Films and vertebra images of the used patients of one institution; a smaller hospital gets its share of them.
 
     Attributes:
-        normal_as_fractured, fresh_missed, old_missed: chance to overcall, or to call a fracture normal.
-        age_confused: chance to call a fresh fracture old or an old one fresh.
-        reread: chance that a second reading is made anew instead of repeating the first.
+        patients_fresh, patients_old: the used patients that the counts are about, by their leading fracture.
+        films: lateral films of these patients. Each patient has a neutral one; the others are thoracic laterals and
+            pairs of flexion and extension.
+        thoracic_films: of `films`, thoracic laterals; their field ends below L3.
+        normal, old, fresh: usable vertebra images by level. What is missing to one image a film and level was dropped
+            (exclusion reason 2), the vertebrae outside the thoracic laterals included.
+        old_beside_fresh: share of the images of old fractures that belong to patients with a fresh one (our guess).
     """
 
+    patients_fresh: int = Field(default=280, ge=1)
+    patients_old: int = Field(default=135, ge=1)
+    films: int = Field(default=716, ge=1)
+    thoracic_films: int = Field(default=21, ge=0)
+    normal: dict[Level, int] = Field(default={"L1": 322, "L2": 467, "L3": 464, "L4": 486, "L5": 545})
+    old: dict[Level, int] = Field(default={"L1": 211, "L2": 124, "L3": 131, "L4": 129, "L5": 81})
+    fresh: dict[Level, int] = Field(default={"L1": 175, "L2": 118, "L3": 106, "L4": 76, "L5": 46})
+    old_beside_fresh: Share = Field(default=0.47, ge=0, le=1)
+
+    @property
+    def pairs(self) -> int:
+        """Return the number of patients with flexion and extension films."""
+        return (self.films - self.patients_fresh - self.patients_old - self.thoracic_films) // 2
+
+    @model_validator(mode="after")
+    def _images_fit_the_films(self) -> "ImageCounts":
+        if any(set(levels) != set(LEVELS) for levels in (self.normal, self.old, self.fresh)):
+            raise ValueError(f"normal, old and fresh each need a count for {', '.join(LEVELS)}")
+        for level in LEVELS:
+            if (usable := self.normal[level] + self.old[level] + self.fresh[level]) > self.films:
+                raise ValueError(f"{usable} usable images of {level} cannot be on {self.films} films")
+        least = self.patients_fresh + self.patients_old + self.thoracic_films
+        if self.films < least or (self.films - least) % 2:
+            raise ValueError(f"films must be {least} (a neutral film each, thoracic laterals) and pairs beyond")
+        return self
+
+
+class ReaderAgreement(Settings):
+    """How well the readers agree (met by quota) and what they mistake for what (relative chances).
+
+    Attributes:
+        kappa_inter: weighted kappa (linear weights) between the readers' first readings.
+        kappa_intra: the same of each reader's second reading with the first.
+        consensus_share: share of patients with at least one vertebra that the readers call differently.
+        normal_as_fractured, fresh_missed, old_missed: chance to overcall, or to call a fracture normal.
+        age_confused: chance to call a fresh fracture old or an old one fresh.
+    """
+
+    kappa_inter: float = Field(default=0.801, gt=0, le=1)
+    kappa_intra: tuple[float, float] = (0.821, 0.861)
+    consensus_share: Share = Field(default=141 / 523, ge=0, le=1)
     normal_as_fractured: Share = 0.018
     fresh_missed: Share = 0.07
     old_missed: Share = 0.07
     age_confused: Share = 0.06
-    reread: Share = 0.85
 
 
 class SyntheticInstitution(Settings):
@@ -58,15 +102,11 @@ class SyntheticInstitution(Settings):
         patients_fresh, patients_old: patients who stay in, by their leading fracture.
         excluded_fresh, excluded_old: further patients whose only fracture meets an exclusion reason, by reason.
         pathological_beside: of `patients_fresh`, how many also have a vertebra fractured by tumour.
-        functional_share: share of patients with flexion and extension films beside the neutral one.
-        thoracic_share: share of patients with a thoracic lateral that shows L1 to L3.
-        dropped_crop_share: share of vertebra images that cannot be used (exclusion reason 2).
-        fresh_per_fresh_patient, old_per_fresh_patient, old_per_old_patient: fractured vertebrae per patient, mean.
-        fresh_levels, old_levels: relative frequency of the levels (Table 5).
+        images: films and vertebra images of the used patients; scaled to `patients_fresh` and `patients_old`.
         age_fresh, age_old: mean and standard deviation, years.
         early_share: share of fresh patients with a film within 14 days of onset.
-        mri_delay_days: mean and standard deviation of MRI after film.
-        reread_patients: how many patients both readers read twice.
+        mri_delay_days: mean and standard deviation of MRI after film, fresh patients.
+        reread_patients: how many patients both readers read twice. readers: how well they agree.
         plate_mm: width and height of the detector plate. pixel_mm: its pixel pitch.
         spine_to_detector_mm: mean distance of the spine's midline from the detector; with `sid_mm` it magnifies.
         detectors: used in turn by chance.
@@ -97,21 +137,14 @@ class SyntheticInstitution(Settings):
     )  # fmt: skip
     excluded_old: dict[ExclusionReason, int] = Field(default={"severe_crush": 2, "foreign_substance": 1})
     pathological_beside: int = Field(default=0, ge=0)
-    functional_share: Share = Field(default=0.337, ge=0, le=1)
-    thoracic_share: Share = Field(default=0.05, ge=0, le=1)
-    dropped_crop_share: Share = Field(default=0.0277, ge=0, le=0.5)
-    fresh_per_fresh_patient: float = Field(default=1.08, ge=1, le=5)
-    old_per_fresh_patient: float = Field(default=0.66, ge=0, le=3)
-    old_per_old_patient: float = Field(default=1.55, ge=1, le=5)
-    fresh_levels: dict[Level, float] = Field(default={"L1": 175, "L2": 118, "L3": 106, "L4": 76, "L5": 46})
-    old_levels: dict[Level, float] = Field(default={"L1": 211, "L2": 124, "L3": 131, "L4": 129, "L5": 81})
+    images: ImageCounts = ImageCounts()
     age_fresh: tuple[float, float] = (78.5, 11.4)
     age_old: tuple[float, float] = (77.1, 9.3)
     female_share: Share = Field(default=0.76, ge=0, le=1)
     early_share: Share = Field(default=200 / 280, ge=0, le=1)
     mri_delay_days: tuple[float, float] = (3.7, 17.0)
     reread_patients: int = Field(default=50, ge=0)
-    readers: tuple[ReaderErrors, ReaderErrors] = (ReaderErrors(), ReaderErrors(age_confused=0.07))
+    readers: ReaderAgreement = ReaderAgreement()
 
     plate_mm: tuple[float, float] = (254.0, 304.8)
     pixel_mm: float = Field(default=0.15, gt=0)

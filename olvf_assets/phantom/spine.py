@@ -136,7 +136,7 @@ def build_skeleton(
     tilt_below = sacral_tilt
     for number, (name, (mean_depth, mean_width, mean_front, mean_back)) in enumerate(SIZES.items()):
         own = signs.get(name) or _thoracic_signs(seed, name)
-        vary = rng.normal(1, (0.03, 0.03, 0.035, 0.035))
+        vary = rng.normal(1, (0.03, 0.03, 0.035, 0.035)).tolist()
         depth, width = mean_depth * size * slenderness * vary[0], mean_width * size * slenderness * vary[1]
         front, back = mean_front * size * vary[2], mean_back * size * vary[3]
         base = top_tilt + lordosis * LORDOSIS_SHARE.get(name, 0.0) + KYPHOSIS_DEGREES.get(name, 0.0)

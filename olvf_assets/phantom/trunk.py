@@ -4,10 +4,13 @@ What lives here: their clouds of weighted points in the patient frame (see `bodi
 soft tissue (`tissue.py`).
 """
 
+import math
+
 import numpy as np
 
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.phantom.bodies import quasi_random, shifted
+from olvf_assets.phantom.bodies import quasi_random, scattered, shifted
+from olvf_assets.phantom.maps import power
 from olvf_assets.phantom.spine import Skeleton
 
 Cloud = tuple[np.ndarray, np.ndarray]
@@ -29,27 +32,28 @@ def ribs(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
     clouds = []
     for name, (mean_reach, mean_fall) in RIBS.items():
         body = skeleton.bodies[name]
+        head_x, head_y, head_z = body.centre.tolist()
         reach, fall = mean_reach * rng.uniform(0.8, 1.15), mean_fall * rng.uniform(0.75, 1.25)
         for side in (-1, 1):
             along, around = shifted(count, 2, rng)
             a = np.radians(8 + along * (reach - 8))
             sag = rng.uniform(1.1, 2.1)
             deep, wide = 78.0 * skeleton.size, rng.uniform(112, 128) * skeleton.size
-            x = body.centre[0] - body.depth / 2 + 8 + deep * (0.72 - np.cos(a))
-            y = body.centre[1] - 3 + fall * (a / (np.pi / 2)) ** sag + rng.normal(0, 3)
-            z = body.centre[2] + side * wide * np.sin(a)
+            forward, outward = np.cos(a), np.sin(a)
+            x = head_x - body.depth / 2 + 8 + deep * (0.72 - forward)
+            y = head_y - 3 + fall * power(a / (np.pi / 2), sag) + rng.normal(0, 3)
             turn = around * np.float32(2 * np.pi)
             taper = 0.8 + 0.5 * np.sin(np.pi * np.clip(along * 1.1, 0, 1))
             tall, thin = 7.2 * skeleton.size * taper, 3.4
-            slope = np.arctan2(fall, deep)
-            rough = 1 + rng.normal(0, 0.12, count)
+            slope = math.atan2(fall, deep)
+            rough = 1 + scattered(rng, 0.12, count)
             radial, across = thin * np.sin(turn) * rough, tall * np.cos(turn) * rough
-            x = x - np.cos(a) * radial + across * np.sin(slope) * np.sin(a)
-            y = y + across * np.cos(slope)
-            z = z + side * np.sin(a) * radial
+            x = x - forward * radial + across * math.sin(slope) * outward
+            y = y + across * math.cos(slope)
+            z = head_z + side * outward * (wide + radial)
             length = np.radians(reach) * (deep + wide) / 2
             mass = length * 2 * np.pi * 5.3 * 0.42 * density
-            clouds.append((np.stack([x, y, z]).astype(np.float32), np.full(count, mass / count, np.float32)))
+            clouds.append((np.stack([x, y, z]), np.full(count, mass / count, np.float32)))
     return clouds
 
 
@@ -61,7 +65,7 @@ def pelvis(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
     # outline of the wing from the posterior spine over the crest to the anterior spine: x, y, z
     crest = np.array([[-58, 42, 38], [-52, 8, 52], [-25, -lift * 0.8, 82], [12, -lift, 112], [52, -lift * 0.35, 124],
                       [82, 26, 122]], float) * size  # fmt: skip
-    socket = np.array([38.0, 102.0, 92.0]) * size
+    socket = np.array([38.0, 102.0, 92.0], np.float32) * size
     knots = np.linspace(0, 1, len(crest))
     fine = np.linspace(0, 1, 60)
     smooth = [
@@ -74,17 +78,18 @@ def pelvis(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
             along, inward = shifted(count, 2, rng)
             if edge:
                 inward = inward**2 * np.float32(0.075)
-            p = np.stack([np.interp(along, fine, axis) for axis in smooth])
-            notch = 0.18 * np.sin(np.pi * inward) * np.clip(0.55 - along, 0, 1)  # greater sciatic notch
-            points = p * (1 - inward) + socket[:, None] * inward + np.array([40.0, 0, 0])[:, None] * notch
-            points[2] -= 16 * np.sin(np.pi * inward)
+            p = np.stack([np.interp(along, fine, axis) for axis in smooth]).astype(np.float32)
+            points = p * (1 - inward) + socket[:, None] * inward
+            swell = np.sin(np.pi * inward)
+            points[0] += 40.0 * 0.18 * swell * np.clip(0.55 - along, 0, 1)  # greater sciatic notch
+            points[2] -= 16 * swell
             points[2] *= side
-            points += offset[:, None] + rng.normal(0, 0.5, (3, count))
+            points += offset[:, None].astype(np.float32) + scattered(rng, 0.5, 3, count)
             area = 9000 * size**2 if not edge else 210 * 5.0 * size
             fade = np.clip((1 - along) / 0.35, 0, 1) * np.clip(along / 0.06, 0, 1)
             heavy = 1 + 1.3 * np.exp(-(((along - 0.12) / 0.16) ** 2))  # thick beside the sacroiliac joint
             weight = area * thick * density * heavy * (1 - 0.8 * inward) * fade / count
-            clouds.append((points.astype(np.float32), weight.astype(np.float32)))
+            clouds.append((points, weight))
     ball = quasi_random(9000, 3)
     for side in (-1, 1):
         s1 = skeleton.bodies["S1"]

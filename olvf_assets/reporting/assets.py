@@ -18,6 +18,9 @@ def report_figures(
     test_metrics: pl.DataFrame,
     external_metrics: pl.DataFrame,
     confusion_matrices: pl.DataFrame,
+    reliability_curves: pl.DataFrame,
+    calibration: pl.DataFrame,
+    decision_curves: pl.DataFrame,
     films: pl.DataFrame,
     reader_boxes: pl.DataFrame,
     detections: pl.DataFrame,
@@ -26,14 +29,20 @@ def report_figures(
     ensemble_predictions: pl.DataFrame,
     reader_agreement: pl.DataFrame,
     participant_flow: pl.DataFrame,
+    baseline_characteristics: pl.DataFrame,
     institutions: pl.DataFrame,
+    expectation_results: pl.DataFrame,
     gradcam_section_means: pl.DataFrame,
     gradcam_statistics: pl.DataFrame,
+    gradcam_boundaries: pl.DataFrame,
+    gradcam_agreement: pl.DataFrame,
+    gradcam_sanity: pl.DataFrame,
+    gradcam_maps: pl.DataFrame,
     gradcam_examples: pl.DataFrame,
 ) -> pl.DataFrame:
     """The report: every picture, and one page that holds them with the main tables."""
-    from olvf_assets.attention.picture import attention_picture
-    from olvf_assets.reporting.gallery import Picture, draw_gallery, figure_table
+    from olvf_assets.reporting.attention_pictures import draw_attention
+    from olvf_assets.reporting.gallery import draw_gallery, figure_table
     from olvf_assets.reporting.page import write_report
 
     folder = run.data / "reports"
@@ -42,6 +51,9 @@ def report_figures(
         "test_metrics": test_metrics,
         "external_metrics": external_metrics,
         "confusion_matrices": confusion_matrices,
+        "reliability_curves": reliability_curves,
+        "calibration": calibration,
+        "decision_curves": decision_curves,
         "films": films,
         "reader_boxes": reader_boxes,
         "detections": detections,
@@ -50,23 +62,22 @@ def report_figures(
         "ensemble_predictions": ensemble_predictions,
         "reader_agreement": reader_agreement,
         "participant_flow": participant_flow,
+        "baseline_characteristics": baseline_characteristics,
+        "expectation_results": expectation_results,
     }
     pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
-    attention = Picture(
-        "attention",
-        "Where the network looks",
-        "Grad-CAM of the test set in 6 x 8 sections, by predicted class (thesis, Figures 9 and 10).",
-        folder / "attention.png",
-    )
-    attention_picture(
-        gradcam_section_means,
-        gradcam_statistics,
-        gradcam_examples,
-        run.store,
-        attention.path,
-        significance=run.profile.attention.significance,
-    )
-    pictures.append(attention)
+    attention = {
+        "gradcam_section_means": gradcam_section_means,
+        "gradcam_statistics": gradcam_statistics,
+        "gradcam_boundaries": gradcam_boundaries,
+        "gradcam_agreement": gradcam_agreement,
+        "gradcam_sanity": gradcam_sanity,
+        "gradcam_maps": gradcam_maps,
+        "gradcam_examples": gradcam_examples,
+        "vertebra_crops": vertebra_crops,
+        "films": films,
+    }
+    pictures += draw_attention(folder, attention, run.store, run.profile.attention, run.seed)
     synthetic = any(key in run.profile.phantom.institutions for key in institutions["institution"])
     page = write_report(folder, pictures, tables, run.profile.name, synthetic)
     run.notes["page"] = str(page)

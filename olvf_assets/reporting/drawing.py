@@ -37,7 +37,10 @@ STYLE: Any = {
     "ytick.color": INK,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "svg.fonttype": "none",  # text stays text, to be searched and read aloud
+    "svg.hashsalt": "olvf",  # ids that do not change from run to run
 }
+NO_METADATA: dict[str, Any] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 
 
 def styled() -> AbstractContextManager[None]:
@@ -64,11 +67,10 @@ def wrapped_panels(count: int, most_columns: int, width: float, height: float) -
 
 
 def save(figure: Figure, path: Path, dots_per_inch: int) -> None:
-    """Write a PNG file whose bytes depend on the picture alone: no date, no program version."""
+    """Write a PNG or SVG file whose bytes depend on the picture alone: no date, no program version."""
+    metadata = NO_METADATA[path.suffix]
     with styled():
-        write_atomically(
-            path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata={"Software": None})
-        )
+        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata=metadata))
 
 
 def readable(key: str) -> str:

@@ -42,7 +42,7 @@ def draw_roc_curves(curves: pl.DataFrame, metrics: pl.DataFrame, path: Path, dot
         path: the PNG file to write.
         dots_per_inch: its resolution.
     """
-    groups = _groups(curves.filter(pl.col("model") == "ensemble"))
+    groups = groups_of(curves.filter(pl.col("model") == "ensemble"))
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.4, 4.6)
     with drawing.styled():
         for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
@@ -60,7 +60,7 @@ def draw_roc_curves(curves: pl.DataFrame, metrics: pl.DataFrame, path: Path, dot
                         zorder=3 if thick else 2,
                         label=_auc_label(metrics, protocol, institution, name) if thick else None,
                     )
-            _square(each)
+            square(each)
             each.set_title(drawing.dataset_title(dataset, institution))
             each.set_xlabel("1 − specificity (false positive rate)")
             each.set_ylabel("sensitivity (true positive rate)")
@@ -74,7 +74,7 @@ def draw_confusion_matrices(confusion: pl.DataFrame, path: Path, dots_per_inch: 
     Every fold's ensemble scores the same samples, so each sample (replicas included) counts once per fold. The shade
     and the share are of the actual class.
     """
-    groups = _groups(confusion.filter(pl.col("model") == "ensemble"))
+    groups = groups_of(confusion.filter(pl.col("model") == "ensemble"))
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.0, 4.0)
     with drawing.styled():
         for each, (_, dataset, institution, rows) in zip(axes, groups, strict=True):
@@ -113,6 +113,21 @@ def draw_readers_and_flow(agreement: pl.DataFrame, flow: pl.DataFrame, path: Pat
         _draw_kappas(axes[0, 0], overall)
         _draw_flow(axes[0, 1], flow, bars)
     drawing.save(figure, path, dots_per_inch)
+
+
+def groups_of(rows: pl.DataFrame) -> list[tuple[str, str, str, pl.DataFrame]]:
+    """Return (protocol, dataset, institution, rows), internal test sets first."""
+    parts = rows.sort("dataset", descending=True, maintain_order=True).partition_by(*DATASET, maintain_order=True)
+    return [(*part.select(DATASET).row(0), part) for part in parts]
+
+
+def square(axes: Axes) -> None:
+    """Make both axes go from 0 to 1, to the same scale, with a grid."""
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    axes.grid(color=drawing.GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _draw_kappas(axes: Axes, overall: pl.DataFrame) -> None:
@@ -183,24 +198,10 @@ def _auc_label(metrics: pl.DataFrame, protocol: str, institution: str, name: str
     return f"{name}  {value:.3f} ({low:.3f}–{high:.3f})"
 
 
-def _groups(rows: pl.DataFrame) -> list[tuple[str, str, str, pl.DataFrame]]:
-    """Return (protocol, dataset, institution, rows), internal test sets first."""
-    parts = rows.sort("dataset", descending=True, maintain_order=True).partition_by(*DATASET, maintain_order=True)
-    return [(*part.select(DATASET).row(0), part) for part in parts]
-
-
 def _matrix(rows: pl.DataFrame) -> np.ndarray:
     """Return int (actual, predicted), summed over the folds in `rows`."""
     counts = dict(rows.group_by(pl.concat_str("actual", "predicted", separator=" ")).agg(pl.col("n").sum()).rows())
     return np.array([[counts.get(f"{a} {p}", 0) for p in CLASSES] for a in CLASSES])
-
-
-def _square(axes: Axes) -> None:
-    axes.set_aspect("equal")
-    axes.set_xlim(-0.01, 1.01)
-    axes.set_ylim(-0.01, 1.01)
-    axes.grid(color=drawing.GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _comparison(key: str) -> str:

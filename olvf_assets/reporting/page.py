@@ -12,8 +12,9 @@ import polars as pl
 
 from olvf_assets.foundation.artifacts import write_atomically
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.reporting.baseline import baseline_tables
 from olvf_assets.reporting.figures import UNITS
-from olvf_assets.reporting.gallery import Picture
+from olvf_assets.reporting.gallery import STARD_FLOW, Picture
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
 from olvf_assets.reporting.thesis_table6 import TABLE_6
 
@@ -37,10 +38,13 @@ def write_report(
 ) -> Path:
     """Write `index.html` into `folder` and return its path: no scripts, no other files, nothing from the network.
 
+    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it.
+
     Args:
         folder: made if missing.
         pictures: in the order of the page; their files are copied into it.
-        tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow.
+        tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow,
+            baseline_characteristics, expectation_results.
         profile_name: of the run.
         synthetic: whether the data come from the phantom; the page then says so at its top.
     """
@@ -62,7 +66,10 @@ def write_report(
         detector=_detector_rows(tables["detector_metrics"]),
         agreement=tables["reader_agreement"].sort("institution", "comparison", "weighting", "level").to_dicts(),
         flow=_flow_rows(tables["participant_flow"]),
-        pictures=[_embedded(each) for each in pictures],
+        expectations_met=tables["expectation_results"]["success"].to_list(),
+        baseline=baseline_tables(tables["baseline_characteristics"]),
+        flow_pictures=[_embedded(each) for each in pictures if each.name.startswith(STARD_FLOW)],
+        pictures=[_embedded(each) for each in pictures if not each.name.startswith(STARD_FLOW)],
         number=number_text,
         readable=lambda key: key.replace("_", " ").capitalize(),
     )

@@ -8,7 +8,7 @@ import torch
 
 from olvf_assets.classification.ensemble import EnsembleError, ensemble_predictions
 from olvf_assets.classification.networks import load_trained
-from olvf_assets.classification.predictions import StaleCheckpointError, predict
+from olvf_assets.classification.predictions import StaleCheckpointError, predict, predict_validation
 from olvf_assets.classification.settings import ARCHITECTURES, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS, ENSEMBLE_PREDICTIONS, FOLD_PREDICTIONS
 from olvf_assets.classification.training import train_fold
@@ -75,6 +75,20 @@ def test_no_samples_give_no_predictions(trained: Trained) -> None:
     table = trained.predict(samples=trained.test.head(0), dataset="external")
     assert table.schema == FOLD_PREDICTIONS
     assert table.is_empty()
+
+
+def test_validation_predictions_are_of_each_networks_own_fold_and_of_no_replica(trained: Trained) -> None:
+    settings, first = trained.settings, trained.training.filter(pl.col("fold") == 1)
+    replicas = first.with_columns(sample_id=pl.col("crop_id") + "-r1", replica=pl.lit(1, pl.Int64))
+    training = pl.concat([trained.training, replicas])
+    row = train_fold("resnet50", 1, training, trained.store, settings, 3)
+    checkpoints = pl.DataFrame([row], schema=CHECKPOINTS)
+    table = predict_validation(checkpoints, training, trained.store, settings, 3)
+    assert table.schema == FOLD_PREDICTIONS
+    assert table["sample_id"].to_list() == first["sample_id"].sort().to_list()
+    assert table["dataset"].unique().to_list() == ["validation"]
+    expected = predict(checkpoints, first, "validation", training, trained.store, settings, 3)
+    assert table.equals(expected)
 
 
 @pytest.mark.parametrize("change", ["seed", "epochs", "data"])

@@ -5,7 +5,13 @@ import polars as pl
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from olvf_assets.cohort.agreement import landis_koch_band, patient_confusions, reader_agreement, weighted_kappa
+from olvf_assets.cohort.agreement import (
+    landis_koch_band,
+    patient_confusions,
+    reader_agreement,
+    reader_confusion,
+    weighted_kappa,
+)
 from olvf_assets.cohort.settings import CohortSettings
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 from olvf_assets.intake.tables import READER_LABELS
@@ -132,6 +138,23 @@ def test_confusions_count_per_patient_and_level() -> None:
     counts = patient_confusions(readings({("1", 1): one, ("2", 1): two}), ("1", 1), ("2", 1))
     assert counts.shape == (1, 5, 3, 3)
     assert counts.sum(axis=(0, 1)).tolist() == [[2, 0, 1], [0, 1, 0], [0, 1, 0]]
+
+
+def test_the_confusion_table_holds_all_pairs_of_classes_and_counts_vertebrae_and_patients() -> None:
+    one, two = np.array([[0, 1, 2, 0, 0], [0, 2, 2, 0, 1]]), np.array([[0, 1, 1, 2, 0], [0, 1, 2, 0, 1]])
+    table = reader_confusion(readings({("1", 1): one, ("2", 1): two}))
+    assert table.height == 3 * 6 * 9
+    everywhere = table.filter(comparison="inter", level="all")
+    counts = {row[3:5]: row[5:] for row in everywhere.iter_rows()}
+    assert counts["normal", "normal"] == (4, 2)
+    assert counts["fresh", "old"] == (2, 2)
+    assert counts["old", "old"] == (2, 2)
+    assert counts["normal", "fresh"] == (1, 1)
+    assert counts["old", "fresh"] == (0, 0)
+    assert sum(n for n, _ in counts.values()) == 10
+    l2 = table.filter(comparison="inter", level="L2", first_label="fresh", second_label="old")
+    assert l2["n_vertebrae"].item() == 1
+    assert table.filter(comparison="intra_reader_1")["n_vertebrae"].sum() == 0
 
 
 @pytest.mark.parametrize(

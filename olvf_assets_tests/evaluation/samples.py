@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 
 ARCHITECTURES = ("densenet161", "resnet50", "resnext50")
 FOLDS = (1, 2, 3, 4, 5)
@@ -80,3 +80,27 @@ def study_predictions(
     ensemble = pl.concat(ensembles).with_columns(predicted=best.replace_strict([0, 1, 2], list(CLASSES)))
     folds = pl.concat(single).rename({"model": "architecture"}).with_columns(pl.col("fold").cast(pl.Int64))
     return ensemble, folds
+
+
+def validation_predictions(patients: int, seed: int, skill: float = 1.5) -> pl.DataFrame:
+    """Return the table of that name: `patients` patients of five vertebrae in each fold, scored by its networks."""
+    generator = np.random.default_rng(seed)
+    frames = []
+    for fold in FOLDS:
+        labels = generator.choice(3, size=patients * 5, p=[0.6, 0.22, 0.18])
+        labels[:3] = (0, 1, 2)
+        shared = noisy_probabilities(labels, skill, generator)
+        ids = [f"V{fold}{i:04d}" for i in range(labels.size)]
+        for name in ARCHITECTURES:
+            p = (shared + noisy_probabilities(labels, 0.5 * skill, generator)) / 2
+            where = {"model": name, "fold": str(fold), "dataset": "validation", "patients": np.arange(labels.size) // 5}
+            rows = prediction_rows(labels, p, **where)
+            frames.append(
+                rows.with_columns(
+                    sample_id=pl.Series(ids) + "-r0",
+                    crop_id=pl.Series(ids),
+                    patient_id=f"V{fold}" + pl.col("patient_id"),
+                    level=pl.Series([LEVELS[i % 5] for i in range(labels.size)]),
+                )
+            )
+    return pl.concat(frames).rename({"model": "architecture"}).with_columns(pl.col("fold").cast(pl.Int64))

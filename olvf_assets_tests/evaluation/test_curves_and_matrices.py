@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
-from olvf_assets.evaluation import metrics, roc
+from olvf_assets.evaluation import metric_tables, roc
 from olvf_assets.evaluation.confusion import confusion_matrices
 from olvf_assets.evaluation.predictions import probabilities_sum_to_one, stacked_predictions
 from olvf_assets.evaluation.settings import EvaluationSettings
@@ -83,7 +83,7 @@ def test_curves_have_the_area_of_the_bootstrap_rows_of_the_metric_table():
     predictions = stacked_predictions(ensemble, folds)
     curves = roc.roc_curves(predictions, SETTINGS)
     assert curves.schema == ROC_CURVES
-    table = metrics.metric_table(predictions, SETTINGS, 0).filter(metric="auc", ci_method="patient_bootstrap")
+    table = metric_tables.metric_table(predictions, SETTINGS, 0).filter(metric="auc", ci_method="patient_bootstrap")
     ids = ["model", "fold", "positive_class"]
     assert curves.select(ids).n_unique() == 25 * 3
     for key, points in curves.group_by(ids, maintain_order=True):

@@ -4,7 +4,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
-from olvf_assets.evaluation import intervals, metrics
+from olvf_assets.evaluation import intervals, metric_tables
+from olvf_assets.evaluation.bootstrap import resampled_auc
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
@@ -38,7 +39,7 @@ def test_weighted_auc_equals_sklearn_on_copied_samples_with_ties():
     positive = generator.random(90) < 0.4
     scores = np.round(generator.random((2, 90)) + 0.3 * positive, 1)
     weights = intervals.patient_weights(patients.max() + 1, 30, seed=5)
-    found = intervals.resampled_auc(scores, positive, patients, weights)
+    found = resampled_auc(scores, positive, patients, weights)
     for draw, weight in enumerate(weights.astype(int)):
         copies = np.repeat(np.arange(90), weight[patients])
         for model in range(2):
@@ -46,14 +47,63 @@ def test_weighted_auc_equals_sklearn_on_copied_samples_with_ties():
             assert found[model, draw] == pytest.approx(expected, rel=1e-12)
 
 
-def test_weighted_auc_is_the_same_when_computed_in_pieces(monkeypatch):
-    generator = np.random.default_rng(2)
-    positive = np.arange(30) % 3 == 0
-    scores = generator.random((1, 30))
-    weights = intervals.patient_weights(30, 17, seed=5)
-    whole = intervals.resampled_auc(scores, positive, np.arange(30), weights)
-    monkeypatch.setattr(intervals, "MOST_CELLS_AT_ONCE", 100)
-    np.testing.assert_array_equal(intervals.resampled_auc(scores, positive, np.arange(30), weights), whole)
+def psi(above: float, below: float) -> float:
+    return 1.0 if above > below else 0.5 if above == below else 0.0
+
+
+def plain_delong(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUCs and their covariance as equations 3 to 6 of DeLong et al. (1988) have it, pair by pair."""
+    cases, controls = scores[:, positive], scores[:, ~positive]
+    m, n = cases.shape[1], controls.shape[1]
+    kernel = np.array([[[psi(x, y) for y in ys] for x in xs] for xs, ys in zip(cases, controls, strict=True)])
+    theta = kernel.mean(axis=(1, 2))
+    v10, v01 = kernel.mean(axis=2) - theta[:, None], kernel.mean(axis=1) - theta[:, None]
+    return theta, v10 @ v10.T / (m - 1) / m + v01 @ v01.T / (n - 1) / n
+
+
+def test_delong_equals_the_paper_written_out_for_each_model_and_for_their_mean():
+    generator = np.random.default_rng(6)
+    positive = generator.random(60) < 0.4
+    scores = np.round(generator.normal(size=(3, 60)) + generator.normal(size=60) + positive, 1)
+    theta, covariance = plain_delong(scores, positive)
+    of_positives, of_negatives = intervals.delong_components(scores, positive)
+    auc, low, high = intervals.delong(of_positives, of_negatives, 0.95)
+    np.testing.assert_allclose(auc, [roc_auc_score(positive, each) for each in scores], rtol=1e-12)
+    np.testing.assert_allclose(auc, theta, rtol=1e-12)
+    reach = 1.959963984540054 * np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(low, theta - reach, rtol=1e-12)
+    np.testing.assert_allclose(high, np.minimum(theta + reach, 1), rtol=1e-12)
+    averaged = [each.mean(axis=0, keepdims=True) for each in (of_positives, of_negatives)]
+    (auc,), (low,), _ = intervals.delong(*averaged, 0.95)
+    assert auc == pytest.approx(theta.mean(), rel=1e-12)
+    assert (auc - low) / 1.959963984540054 == pytest.approx(np.sqrt(covariance.mean()), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_delong_without_or_with_one_positive_has_no_interval():
+    scores = np.array([[0.1, 0.5, 0.9]])
+    for positive, value in (([False] * 3, np.nan), ([True] * 3, np.nan), ([False, False, True], 1.0)):
+        auc, low, high = intervals.delong(*intervals.delong_components(scores, np.array(positive)), 0.95)
+        np.testing.assert_array_equal([auc[0], low[0], high[0]], [value, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({}, False),
+        ({"value": 1.2}, True),
+        ({"value": None}, True),
+        ({"ci_low": 0.8, "ci_high": 0.6}, True),
+        ({"ci_low": -0.1}, True),
+        ({"value": float("nan")}, True),
+        ({"value": float("nan"), "reason": "no positive sample"}, False),
+        ({"ci_low": float("nan")}, True),
+    ],
+)
+def test_rows_that_no_table_of_figures_may_hold_are_found(change, broken):
+    row = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "reason": None, **change}
+    schema = {"value": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64, "reason": pl.String}
+    assert len(intervals.improper_rows(pl.DataFrame([row], schema=schema), "value", 0, 1)) == broken
 
 
 def test_percentiles_equal_nanpercentile_and_too_few_defined_draws_give_nan():
@@ -77,7 +127,7 @@ def test_patient_bootstrap_equals_a_plain_loop_over_the_same_draws():
     settings = EvaluationSettings(
         draws=60, confidence=0.9, min_defined_share=0.5, roc_points=200, probability_tolerance=1e-4
     )
-    table = metrics.metric_table(pl.concat(frames), settings, seed=11)
+    table = metric_tables.metric_table(pl.concat(frames), settings, seed=11)
     seed = derive_seed(11, "patient_bootstrap", "patient", "institution_1")
     drawn: dict[tuple[str, str], list[float]] = {}
     for weight in intervals.patient_weights(15, 60, seed).astype(int):
@@ -117,7 +167,7 @@ def test_patient_bootstrap_covers_clustered_data_where_wald_does_not():
     for study in range(200):
         right = (generator.random(30) < 0.7)[patients]
         p = np.where(right[:, None], [0.8, 0.1, 0.1], [0.1, 0.8, 0.1])
-        table = metrics.metric_table(prediction_rows(labels, p, patients=patients), settings, seed=study)
+        table = metric_tables.metric_table(prediction_rows(labels, p, patients=patients), settings, seed=study)
         rows = table.filter(fold="1", metric="sensitivity", positive_class="normal")
         for row in rows.iter_rows(named=True):
             covered[row["ci_method"]] += row["ci_low"] <= 0.7 <= row["ci_high"]

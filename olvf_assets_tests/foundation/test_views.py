@@ -126,6 +126,23 @@ def test_one_partition_is_made_alone_and_the_others_stay(data: Path, instance: D
     assert lake(data, "model") == [(1, 30), (2, 160), (3, 90), (4, 120), (5, 150)]
 
 
+def test_tables_of_an_older_release_gain_the_columns_of_a_newer_one(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    for name in ("tenfold", "summary"):
+        table_of_older_release = pl.read_delta(str(data / "lake" / f"{name}.delta")).rename({"n": "count"})
+        table_of_older_release.write_delta(
+            str(data / "lake" / f"{name}.delta"), mode="overwrite", delta_write_options={"schema_mode": "overwrite"}
+        )
+    materialise("operations", data, instance, "tenfold", key="b")
+    assert pl.read_delta(str(data / "lake" / "tenfold.delta")).sort("institution").rows(named=True) == [
+        {"institution": "a", "count": 10, "n": None},
+        {"institution": "b", "count": None, "n": 20},
+    ]
+    materialise("study", data, instance)
+    assert lake(data, "tenfold") == [("a", 10), ("b", 20)]
+    assert lake(data, "summary") == [(453,)]
+
+
 def test_naming_a_target_in_the_study_view_selects_its_whole_ancestry() -> None:
     assets = build_assets("study", TABLES, CHECKS, ["summary"])
     (target,) = [each for each in assets if each.key == AssetKey("summary")]

@@ -5,7 +5,7 @@ side, two lungs, gas on both sides, and the same physics and processing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,8 +59,8 @@ def cases(patients: int, seed: int, views: tuple[str, ...], **changes: object) -
             shown: View = "neutral" if view == "frontal" else view  # type: ignore[assignment]
             levels = LEVELS_IN_VIEW.get(view, ("L1", "L2", "L3", "L4", "L5"))
             plan = FilmPlan(f"{patient.patient_id}-{view}", shown, 0, monochrome1=False, levels=levels)
-            film = frontal_film(patient, plan, site) if view == "frontal" else None
-            yield Case(film or phantom_film.render_film(patient, plan, site), view, patient, plan, site)
+            draw = frontal_film if view == "frontal" else phantom_film.render_film
+            yield Case(draw(patient, plan, site), view, replace(patient, films=(plan,)), plan, site)
 
 
 def frontal_film(patient: PatientPlan, plan: FilmPlan, site: SyntheticInstitution) -> phantom_film.Film:

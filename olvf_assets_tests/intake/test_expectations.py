@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,29 +6,79 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from olvf_assets.intake.data_docs import build_data_docs
 from olvf_assets.intake.expectations import NoSuiteError, validate
 from olvf_assets.intake.sheets import reader_labels, subjects
 from olvf_assets.intake.tables import READER_BOXES
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, boxes, film, headers, hospital
 
 
+@pytest.fixture(scope="module")
+def good_tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.DataFrame]:
+    """Return the tables that have a suite, of a hospital with two refused files and boxes in one film."""
+    root = tmp_path_factory.mktemp("good")
+    folder = hospital(root, {"one.dcm": film(), "ap.dcm": film("ap", ViewPosition="AP"), "n.dcm": b"no"})
+    (folder / "boxes").mkdir()
+    (folder / "boxes" / "one.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.5 0.8 0.2 0.2\n")
+    return {
+        "dicom_headers": headers(folder),
+        "subjects": subjects(folder, NAMES, SETTINGS),
+        "reader_labels": reader_labels(folder, NAMES, SETTINGS),
+        "reader_boxes": boxes(folder, root).reader_boxes,
+    }
+
+
 def broken_columns(outcome: object) -> set[tuple[str, str]]:
     return {(failure["expectation"], failure["column"]) for failure in outcome.failures}  # type: ignore[attr-defined]
 
 
-def test_good_tables_pass_and_refused_headers_are_not_looked_at(tmp_path: Path) -> None:
-    folder = hospital(tmp_path, {"one.dcm": film(), "ap.dcm": film("ap", ViewPosition="AP"), "n.dcm": b"no"})
-    (folder / "boxes").mkdir()
-    (folder / "boxes" / "one.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.5 0.8 0.2 0.2\n")
-    for name, table in {
-        "dicom_headers": headers(folder),
-        "subjects": subjects(folder, NAMES, SETTINGS),
-        "reader_labels": reader_labels(folder, NAMES, SETTINGS),
-        "reader_boxes": boxes(folder, tmp_path).reader_boxes,
-    }.items():
+def test_good_tables_pass_and_refused_headers_are_not_looked_at(good_tables: dict[str, pl.DataFrame]) -> None:
+    for name, table in good_tables.items():
         outcome = validate(name, table)
         assert outcome.success, outcome.failures
         assert outcome.n_expectations > 10
+
+
+def test_a_consensus_has_no_second_reading(good_tables: dict[str, pl.DataFrame]) -> None:
+    table = good_tables["reader_labels"].with_columns(
+        reader=pl.when(reader="1", level="L3").then(pl.lit("consensus")).otherwise("reader"),
+        reading=pl.when(reader="1", level="L3").then(2).otherwise("reading"),
+    )
+    (failure,) = validate("reader_labels", table).failures
+    assert (failure["column"], failure["n_rows"]) == ("reading", 2)
+    assert {(row["reader"], row["level"]) for row in failure["rows"]} == {("consensus", "L3")}
+
+
+def test_data_docs_say_of_every_expectation_whether_it_is_met(
+    good_tables: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
+    patient = good_tables["subjects"]["patient_id"][0]
+    tables = good_tables | {"subjects": good_tables["subjects"].with_columns(sex=pl.lit("Yamada"))}
+    folder = tmp_path / "reports" / "data_docs"
+    table = build_data_docs(tables, folder, SETTINGS)
+    assert set(table["table_name"]) == set(tables)
+    failed = table.filter(~pl.col("success"))
+    assert failed.select("table_name", "expectation", "column", "n_rows", "n_unexpected").rows() == [
+        ("subjects", "expect_column_values_to_be_in_set", "sex", 2, 2),
+    ]
+    assert table.filter(table_name="dicom_headers", column="film_id")["n_rows"].unique().to_list() == [1]
+
+    pages = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.html")}
+    counts = dict(table.group_by("table_name").len().iter_rows())
+    for name in tables:
+        met = counts[name] - (name == "subjects")
+        assert f"<td>{name}</td><td>{met} of {counts[name]}</td>" in pages["index.html"]
+    for link in re.findall(r'href="([^"]*)"', pages["index.html"]):
+        assert link in pages
+    for page in pages.values():
+        assert "Yamada" not in page
+        assert patient not in page
+        assert not re.search(r"""(src|href)=["']https?:|url\(['"]?https?:|<script""", page)
+
+    again = build_data_docs(tables, folder, SETTINGS)
+    assert again.equals(table)
+    assert len(list(folder.rglob("*.html"))) == len(pages)
+    assert [each.name for each in folder.parent.iterdir()] == ["data_docs"]
 
 
 def test_an_empty_table_of_boxes_passes() -> None:
@@ -67,7 +118,9 @@ def test_a_missing_column_is_a_failure_not_a_crash(tmp_path: Path) -> None:
 
 
 def test_boxes_must_have_positive_size(tmp_path: Path) -> None:
-    row = dict.fromkeys(READER_BOXES.names(), 5.0) | {"institution": "i", "film_id": "F" + "0" * 16, "level": "L1"}
+    row = dict.fromkeys(READER_BOXES.names(), 5.0) | {
+        "institution": "i", "film_id": "F" + "0" * 16, "level": "L1", "box_format": "voc",
+    }  # fmt: skip
     outcome = validate("reader_boxes", pl.DataFrame([row], schema=READER_BOXES))
     assert broken_columns(outcome) == {
         ("expect_column_pair_values_a_to_be_greater_than_b", "x0_px, x1_px"),

@@ -41,7 +41,7 @@ def test_a_good_film_gives_geometry_and_pseudonyms(tmp_path: Path) -> None:
 
 def test_nothing_that_names_the_patient_is_in_the_table(tmp_path: Path) -> None:
     text = headers(hospital(tmp_path)).write_csv()
-    for identifier in ("A-1", "Yamada", "Taro", "1941", "2019", "ACC9", film("one").SOPInstanceUID):
+    for identifier in ("A-1", "Yamada", "Taro", "1941", "2019-04-03", "20190403", "ACC9", film("one").SOPInstanceUID):
         assert identifier not in text
 
 

@@ -2,6 +2,7 @@ import hashlib
 import hmac
 import pickle
 import stat
+from datetime import date, timedelta
 from pathlib import Path
 
 import pydicom
@@ -21,6 +22,30 @@ KEY = b"0123456789abcdef"
 def test_a_patient_pseudonym_is_the_keyed_hash_of_institution_and_id() -> None:
     expected = hmac.new(KEY, b"patient|city|12345", hashlib.sha256).hexdigest()[:16]
     assert Pseudonymiser("city", KEY).patient(" 12345 ") == f"P{expected}"
+
+
+def test_full_width_digits_name_the_same_patient() -> None:
+    assert Pseudonymiser("city", KEY).patient("４７１１") == Pseudonymiser("city", KEY).patient("4711")
+
+
+def test_dates_of_one_patient_keep_their_intervals() -> None:
+    names, first = Pseudonymiser("city", KEY), date(2019, 4, 3)
+    later = first + timedelta(days=400)
+    assert names.shifted("1", later) - names.shifted("1", first) == timedelta(days=400)
+
+
+def test_every_patient_s_dates_move_by_another_number_of_days_up_to_a_year_and_never_by_none() -> None:
+    names, day = Pseudonymiser("city", KEY), date(2019, 4, 3)
+    shifts = [(names.shifted(str(number), day) - day).days for number in range(20_000)]
+    assert set(shifts) == set(range(-365, 366)) - {0}
+    assert abs(sum(shifts) / len(shifts)) < 5
+    assert [(Pseudonymiser("city", KEY).shifted(str(number), day) - day).days for number in range(9)] == shifts[:9]
+
+
+def test_the_shift_depends_on_key_and_institution() -> None:
+    day = date(2019, 4, 3)
+    others = [Pseudonymiser("city", KEY), Pseudonymiser("town", KEY), Pseudonymiser("city", KEY[::-1])]
+    assert len({each.shifted("1", day) for each in others}) == 3
 
 
 def test_pseudonyms_differ_between_institutions_keys_and_kinds() -> None:

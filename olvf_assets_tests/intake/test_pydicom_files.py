@@ -31,7 +31,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     found = headers(folder)
     films = found.filter(pl.col("film_id").is_not_null()).with_columns(
         pl.lit(None, pl.String).alias("refusal"), pl.lit("header").alias("view_source"),
-        pl.lit("spine").alias("body_part"), pl.lit("neutral").alias("bending"), pl.lit(0.15).alias("pixel_mm"),
+        pl.lit("spine").alias("body_part"),
+        pl.lit("header").alias("body_part_source"), pl.lit("neutral").alias("bending"), pl.lit(0.15).alias("pixel_mm"),
     )  # fmt: skip
     decoded = film_pixels(folder, films, ArtifactStore(root / "lake"), NAMES, SETTINGS, workers=1)
     pixels = decoded.select("path", pl.coalesce("refusal", "voi").alias("pixels"))

@@ -1,6 +1,8 @@
+import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -61,3 +63,31 @@ def test_names_that_become_equal_stay_apart(tmp_path: Path) -> None:
     listed = [path for path in manifest(folder, REAL)["path"] if path.startswith("films/")]
     assert len(set(listed)) == 2
     assert headers(folder, REAL)["refusal"].null_count() == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("films/Series 2/IM0001.dcm", "films/Series 2/IM0001.dcm"),
+        ("films/L-SPINE_LAT.dcm", "films/L-SPINE_LAT.dcm"),
+        ("films/腰椎側面 1.dcm", None),
+        ("films/kobayashi.dcm", None),
+        ("films/小林花子.dcm", None),
+        ("boxes/kobayashi.xml", None),
+        ("boxes/export/classes.txt", "boxes/export/classes.txt"),
+        ("readers_2.xlsx", "readers_2.xlsx"),
+    ],
+)
+def test_words_that_are_in_no_header_stay_only_when_they_are_harmless(
+    tmp_path: Path, name: str, shown: str | None
+) -> None:
+    folder = hospital(tmp_path, {"one.dcm": film("one")})
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"anything")
+    found = path_names(folder, REAL).shown(name)
+    if shown is not None:
+        assert found == shown
+    else:
+        top, _, rest = found.partition("/")
+        assert top == name.partition("/")[0]
+        assert re.fullmatch(r"x[a-p]{8}( 1)?\.(dcm|xml)", rest)

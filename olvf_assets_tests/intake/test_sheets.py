@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def test_dates_become_intervals_and_very_high_ages_are_capped(tmp_path: Path) ->
     by_patient = {row["patient_id"]: row for row in table.iter_rows(named=True)}
     assert by_patient[A1] == {
         "institution": "institution_1", "patient_id": A1, "sex": "F", "age_years": 78,
+        "film_date": NAMES.shifted("A-1", date(2019, 4, 3)),
         "onset_to_film_days": 12, "mri_delay_days": 21,
     }  # fmt: skip
     assert (by_patient[A2]["age_years"], by_patient[A2]["onset_to_film_days"]) == (90, None)
@@ -42,7 +44,7 @@ def test_dates_become_intervals_and_very_high_ages_are_capped(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("A-1,F,78", "A-1,f,78", "row 2, column sex: 'f' is not allowed; write one of F, M"),
+        ("A-1,F,78", "A-1,D,78", "row 2, column sex: 'D' is not allowed; write one of F, M"),
         ("A-1,F,78", "A-1,F,old", "row 2, column age_years: 'old' is not a whole number from 0 to 120"),
         ("A-1,F,78", "A-1,F,780", "row 2, column age_years: '780' is not a whole number from 0 to 120"),
         ("2019-04-03", "03/04/2019", "row 2, column film_date: '##/##/####' (digits hidden) is not a date"),
@@ -52,7 +54,8 @@ def test_dates_become_intervals_and_very_high_ages_are_capped(tmp_path: Path) ->
         ("A-2,M", "A-1,M", f"row 3, column patient_id: '{A1}' (pseudonym) stands in row 2 already"),
         ("A-2,M", ",M", "row 3, column patient_id: '' is empty"),
         ("patient_id,sex", "patient,sex", "column patient_id is missing (found: patient, sex, age_years"),
-        ("A-1,F,78", "A-1,F,78,79", "row 2: has 7 cells for 6 columns; is a comma too many?"),
+        ("2019-04-03", "1019-04-03", "row 2, column film_date: names a year before 1900"),
+        ("A-1,F,78", "A-1,F,78,79", "row 2: has 7 cells for 6 columns; is a separator too many?"),
     ],
 )
 def test_a_bad_subject_cell_is_named_with_row_column_value_and_what_is_allowed(
@@ -77,18 +80,28 @@ def test_all_problems_of_a_sheet_come_together_at_most_twenty(tmp_path: Path) ->
     assert "... and 5 more" in message
 
 
-def test_a_missing_sheet_other_encodings_and_semicolons_say_what_to_do(tmp_path: Path) -> None:
-    folder = hospital(tmp_path)
-    sheet = folder / "subjects.csv"
-    sheet.write_text(SUBJECTS.replace(",", ";"))
-    with pytest.raises(SheetError, match="separated by semicolons, save it with commas"):
-        sheets.subjects(folder, NAMES, SETTINGS)
-    sheet.write_bytes("患者,patient_id".encode("cp932"))
-    with pytest.raises(SheetError, match="save it as 'CSV UTF-8'"):
-        sheets.subjects(folder, NAMES, SETTINGS)
-    sheet.unlink()
-    with pytest.raises(SheetError, match=r"subjects\.csv: 1 problem.*\n  the file is missing"):
-        sheets.subjects(folder, NAMES, SETTINGS)
+def test_a_line_of_patients_without_headings_is_not_repeated(tmp_path: Path) -> None:
+    message = subjects_error(tmp_path, "Yamada,F,78,2019-04-03,2019-03-22,2019-04-24\n")
+    assert "row 1: no heading is known; write the headings there, among them patient_id, sex" in message
+    assert "yamada" not in message.lower()
+
+
+def test_numbers_that_may_be_ids_are_hidden_in_messages(tmp_path: Path) -> None:
+    message = subjects_error(tmp_path, SUBJECTS.replace("A-1,F,78", "A-1,4711007,78"))
+    assert "row 2, column sex: '#######' is not allowed" in message
+
+
+@pytest.mark.parametrize(
+    "day", ["2019/4/3", "2019.04.03", "20190403", "2019年4月3日", "２０１９/０４/０３", "2019-04-03 00:00:00"]
+)
+def test_dates_may_be_written_year_first_in_any_of_the_usual_ways(tmp_path: Path, day: str) -> None:
+    table = sheets.subjects(hospital(tmp_path, subjects=SUBJECTS.replace("2019-04-03", day)), NAMES, SETTINGS)
+    assert table.filter(patient_id=A1)["onset_to_film_days"].to_list() == [12]
+
+
+def test_an_onset_may_be_called_unknown(tmp_path: Path) -> None:
+    table = sheets.subjects(hospital(tmp_path, subjects=SUBJECTS.replace("2019-03-22", "不明")), NAMES, SETTINGS)
+    assert table["onset_to_film_days"].null_count() == 2
 
 
 def test_a_byte_order_mark_spaces_and_empty_lines_are_harmless(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ def test_reader_labels_are_loaded_with_their_types(tmp_path: Path) -> None:
         ("A-1,L1,1", "A-1,L6,1", "row 2, column level: 'L6' is not allowed; write one of L1, L2, L3, L4, L5"),
         ("A-1,L1,1,1", "A-1,L1,3,1", "row 2, column reader: '3' is not allowed; write one of 1, 2, consensus"),
         ("A-1,L1,1,1", "A-1,L1,1,3", "row 2, column reading: '3' is not allowed; write one of 1, 2"),
-        ("L1,1,1,old,0", "L1,1,1,old,no", "row 2, column pathological: 'no' is not allowed; write one of 0, 1"),
+        ("L1,1,1,old,0", "L1,1,1,old,x", "row 2, column pathological: 'x' is not allowed; write one of 0, 1"),
         ("A-1,L1,1", "B-9,L1,1", f"row 2, column patient_id: '{NAMES.patient('B-9')}' (pseudonym) is not in subjects"),
         ("A-1,L1,2,1", "A-1,L1,1,1", f"row 3: {A1} (pseudonym), L1, reader 1, reading 1 stands in row 2 already"),
     ],

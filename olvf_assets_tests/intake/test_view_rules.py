@@ -40,7 +40,7 @@ def test_a_silent_header_decides_nothing_and_says_so() -> None:
         ),
         (
             {"ViewPosition": "LL", "ViewCodeSequence": [code("399348003")]},
-            "contradiction: ViewPosition LL, View Code 399348003",
+            "contradiction: ViewPosition LL, View Code of another projection",
         ),
     ],
 )

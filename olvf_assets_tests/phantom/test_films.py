@@ -56,6 +56,26 @@ def test_noise_is_strongest_behind_the_thickest_part(tiny: PhantomSettings) -> N
     np.testing.assert_allclose(noise[1] / noise[2], 2.0, rtol=1e-5)
 
 
+def test_noise_falls_with_the_quanta_and_is_as_correlated_as_the_detector_makes_it(tiny: PhantomSettings) -> None:
+    patient, number = first(tiny, "institution_1")
+
+    def pixels(quanta: float, noise_blur_mm: float) -> np.ndarray:
+        site = tiny.institutions["institution_1"]
+        detectors = tuple(each.model_copy(update={"noise_blur_mm": noise_blur_mm}) for each in site.detectors)
+        site = site.model_copy(update={"quanta": quanta, "detectors": detectors})
+        return render_film(patient, patient.films[number], site).pixels.astype(float)
+
+    silent = pixels(1e12, 0.0)
+    inside = (silent > 1500) & (silent < 15000)
+    edge = inside[:, 1:] & inside[:, :-1]
+    side = np.exp(-1 / (2 * 0.6**2))  # of a Gaussian of 0.36 mm = 0.6 px on three pixels
+    for blur_mm, correlation in ((0.0, 0.0), (0.36, 2 * side / (1 + 2 * side**2))):
+        noise, quarter = pixels(300.0, blur_mm) - silent, pixels(1200.0, blur_mm) - silent
+        assert noise[inside].std() == pytest.approx(2 * quarter[inside].std(), rel=0.02)
+        assert noise[inside].mean() == pytest.approx(0.0, abs=2.0)
+        assert np.corrcoef(noise[:, 1:][edge], noise[:, :-1][edge])[0, 1] == pytest.approx(correlation, abs=0.02)
+
+
 def test_the_tone_is_brighter_where_less_arrives(tiny: PhantomSettings) -> None:
     exposure = np.full((128, 128), 1.0, np.float32)
     exposure[40:60, 40:60] = 0.5

@@ -1,5 +1,10 @@
 import csv
 import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pydicom
@@ -118,6 +123,36 @@ def test_a_second_run_writes_nothing_and_a_killed_run_is_finished(
     assert not list(folder.rglob(".partial-*"))
     monkeypatch.setattr(hospital, "plan_hospital", None)
     write_hospital(folder, "institution_1", tiny, 3, workers=1)
+
+
+WRITE_WITH_TWO_PROCESSES = """
+import sys
+from pathlib import Path
+from olvf_assets.phantom.hospital import write_hospital
+from olvf_assets.phantom.settings import PhantomSettings
+settings = PhantomSettings.model_validate_json(sys.argv[2])
+write_hospital(Path(sys.argv[1]), "institution_1", settings, 3, workers=2, report=lambda line: print(line, flush=True))
+"""
+
+
+def test_a_run_whose_processes_are_all_killed_at_once_is_finished_by_the_next(
+    tmp_path: Path, landing: Path, tiny: PhantomSettings
+) -> None:
+    folder = tmp_path / "institution_1"
+    command = [sys.executable, "-c", WRITE_WITH_TWO_PROCESSES, str(folder), tiny.model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+        assert run.stdout is not None
+        first = run.stdout.readline()
+        os.killpg(run.pid, signal.SIGKILL)
+    done, total = (int(each) for each in first.split()[0].split("/"))
+    written = {path.stem for path in folder.glob("films/*/PH*.dcm")}
+    assert done <= len(written) < total
+    assert json.loads((folder / ".phantom.json").read_text())["complete"] is False
+    lines: list[str] = []
+    write_hospital(folder, "institution_1", tiny, 3, workers=1, report=lines.append)
+    assert lines[0] == f"{len(written)} of {total} films were there already"
+    assert lines[-1] == f"{total - len(written)}/{total - len(written)} films"
+    assert digests(folder) == digests(landing)
 
 
 def test_a_film_that_was_lost_is_written_again(tmp_path: Path, tiny: PhantomSettings) -> None:

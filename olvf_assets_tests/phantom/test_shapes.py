@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from olvf_assets.foundation.vocabulary import LEVELS
-from olvf_assets.phantom.bodies import body_cloud, lower, outline, quasi_random, upper
+from olvf_assets.phantom.bodies import arch_cloud, body_cloud, lower, outline, quasi_random, upper
+from olvf_assets.phantom.maps import choose, power
 from olvf_assets.phantom.projection import FINE, Beam, body_boxes, frame_film, path_length
 from olvf_assets.phantom.settings import SyntheticInstitution
 from olvf_assets.phantom.signs import Shape, Signs, draw_signs
@@ -90,6 +91,21 @@ def test_a_slab_of_known_thickness_has_that_path_length() -> None:
     middle = path[115:135, 115:135]
     assert middle.mean() == pytest.approx(12.0, rel=0.02)
     assert path[:50].sum() == 0
+
+
+def test_fast_powers_are_powers_also_of_zero_and_stay_in_single_precision() -> None:
+    base = np.linspace(0, 9, 1000, dtype=np.float32)
+    for exponent in (0.4, 1.25, 2.5):
+        np.testing.assert_allclose(power(base, exponent), base.astype(float) ** exponent, rtol=2e-6, atol=1e-10)
+        assert power(base, exponent).dtype == np.float32
+    np.testing.assert_array_equal(choose(base > 4, 0.5, -1.0), np.where(base > 4, 0.5, -1.0).astype(np.float32))
+
+
+def test_bones_are_drawn_in_single_precision() -> None:
+    skeleton = build_skeleton({"L3": Signs("wedge", 0.2, 1.0, 1.0, 1.0, 0.5, 2.0)}, "neutral", 4)
+    for name in ("L3", "T11", "S1"):
+        clouds = body_cloud(skeleton.bodies[name], 1.0) + arch_cloud(skeleton.bodies[name], 1.0)
+        assert {part.dtype for cloud in clouds for part in cloud} == {np.dtype(np.float32)}
 
 
 def test_quasi_random_points_fill_the_square_evenly() -> None:

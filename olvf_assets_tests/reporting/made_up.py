@@ -5,11 +5,12 @@ from itertools import product
 import numpy as np
 import polars as pl
 
-from olvf_assets.evaluation import confusion, metrics, roc
+from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS
+from olvf_assets.evaluation import calibration, confusion, decision, metric_tables, roc, temperature
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.reporting.settings import ReportingSettings
-from olvf_assets_tests.evaluation.samples import study_predictions
+from olvf_assets_tests.evaluation.samples import study_predictions, validation_predictions
 
 EVALUATION = EvaluationSettings(
     draws=50, confidence=0.95, min_defined_share=0.5, roc_points=50, probability_tolerance=1e-4
@@ -24,15 +25,21 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
     external, external_folds = study_predictions("external", "institution_2", patients, seed + 1, skill=1.0)
     ensemble, folds = pl.concat([test, external]), pl.concat([test_folds, external_folds])
     crops = ensemble.select("institution", "crop_id", "label").unique().sort("institution", "crop_id")
+    temperatures = temperature.calibration_temperatures(validation_predictions(patients, seed + 2))
     return {
         "ensemble_predictions": ensemble,
-        "test_metrics": metrics.internal_metrics(ensemble, folds, EVALUATION, seed),
-        "external_metrics": metrics.external_metrics(ensemble, folds, EVALUATION, seed),
+        "test_metrics": metric_tables.internal_metrics(ensemble, folds, EVALUATION, seed),
+        "external_metrics": metric_tables.external_metrics(ensemble, folds, EVALUATION, seed),
         "confusion_matrices": confusion.confusion_matrices(ensemble),
         "roc_curves": roc.roc_curves(ensemble, EVALUATION),
+        "calibration": calibration.calibration(ensemble, temperatures, EVALUATION, seed),
+        "reliability_curves": calibration.reliability_curves(ensemble, temperatures, EVALUATION, seed),
+        "decision_curves": decision.decision_curves(ensemble, temperatures, EVALUATION, seed),
         "vertebra_crops": crops.with_columns(image_path=pl.lit("crop")),
         "reader_agreement": agreement_rows(),
         "participant_flow": flow_rows(),
+        "baseline_characteristics": baseline_rows(),
+        "expectation_results": pl.DataFrame({"success": [True] * 81 + [False]}),
         "detector_metrics": detector_rows(),
         **film_tables(),
     }
@@ -61,23 +68,47 @@ def agreement_rows() -> pl.DataFrame:
 
 def flow_rows() -> pl.DataFrame:
     """Return `participant_flow`."""
-    columns = ["institution", "unit", "state", "reason", "n"]
+    columns = ["institution", "unit", "state", "reason", "rule", "n", "n_normal", "n_old", "n_fresh"]
+    normal, crush, crop = "exclusion_all_normal", "exclusion_severe_crush", "exclusion_crop_condition"
     rows = [
-        ("institution_1", "patient", "used", None, 88),
-        ("institution_1", "patient", "excluded", "all_vertebrae_normal", 18),
-        ("institution_1", "patient", "excluded", "severe_crush", 4),
-        ("institution_1", "film", "used", None, 150),
-        ("institution_1", "film", "excluded", "patient_excluded", 31),
-        ("institution_1", "film", "quarantined", "not_a_lateral_radiograph", 9),
-        ("institution_1", "vertebra", "used", None, 700),
-        ("institution_1", "vertebra", "excluded", "poor_image_quality", 30),
-        ("institution_1", "vertebra", "excluded", "not_detected", 20),
-        ("institution_2", "patient", "used", None, 40),
-        ("institution_2", "film", "used", None, 40),
-        ("institution_2", "vertebra", "used", None, 195),
-        ("institution_2", "vertebra", "excluded", "foreign_substance", 5),
+        ("institution_1", "patient", "used", None, None, 88, 0, 30, 58),
+        ("institution_1", "patient", "excluded", "all_normal", normal, 18, 18, 0, 0),
+        ("institution_1", "patient", "excluded", "severe_crush", crush, 4, 0, 1, 3),
+        ("institution_1", "film", "used", None, None, 150, 0, 50, 100),
+        ("institution_1", "film", "excluded", "all_normal", normal, 18, 18, 0, 0),
+        ("institution_1", "film", "excluded", "severe_crush", crush, 4, 0, 1, 3),
+        ("institution_1", "film", "quarantined", "not_lateral", None, 9, 0, 0, 0),
+        ("institution_1", "vertebra", "used", None, None, 700, 480, 120, 100),
+        ("institution_1", "vertebra", "excluded", "all_normal", normal, 90, 90, 0, 0),
+        ("institution_1", "vertebra", "excluded", "severe_crush", crush, 20, 16, 1, 3),
+        ("institution_1", "vertebra", "excluded", "poor_image_quality", crop, 30, 20, 5, 5),
+        ("institution_1", "vertebra", "excluded", "not_detected", None, 20, 15, 5, 0),
+        ("institution_2", "patient", "used", None, None, 40, 0, 20, 20),
+        ("institution_2", "film", "used", None, None, 40, 0, 20, 20),
+        ("institution_2", "vertebra", "used", None, None, 195, 145, 25, 25),
+        ("institution_2", "vertebra", "excluded", "foreign_substance", crop, 5, 5, 0, 0),
     ]
     return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def baseline_rows() -> pl.DataFrame:
+    """Return `baseline_characteristics`: age, sex and early films of one hospital."""
+    rows = []
+    for group, n, women, mean, early in (
+        ("fresh", 58, 40, 78.54, 41),
+        ("old", 30, 19, 77.1, 0),
+        ("all", 88, 59, 78, 41),
+    ):
+        known = 0 if group == "old" else 58
+        p = 0.1837 if group == "all" else None
+        rows += [
+            ("institution_1", "patients", "all", group, "patient", n, 88, None, None, None, None),
+            ("institution_1", "age_years", "all", group, "patient", n, n, mean, 11.36, "welch_t", p),
+            ("institution_1", "sex", "F", group, "patient", women, n, None, None, None, None),
+            ("institution_1", "sex", "M", group, "patient", n - women, n, None, None, None, None),
+            ("institution_1", "film_within_14_days_of_onset", "true", group, "patient", early, known, *[None] * 4),
+        ]
+    return pl.DataFrame(rows, schema=BASELINE_CHARACTERISTICS, orient="row")
 
 
 def detector_rows() -> pl.DataFrame:

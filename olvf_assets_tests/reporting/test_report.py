@@ -44,9 +44,14 @@ def test_page_holds_every_picture_byte_for_byte_and_asks_for_nothing_else(report
     pictures, html = report
     embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)]
     assert embedded == [picture.path.read_bytes() for picture in pictures]
-    assert len(embedded) == 5
+    assert len(embedded) == 9
     assert "<script" not in html
-    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", html))
+    assert leads_to == {"data_docs/index.html"}
+
+
+def test_page_links_the_data_docs_with_what_they_say(report):
+    assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report[1].split())
 
 
 def test_page_is_well_formed(report):
@@ -89,7 +94,7 @@ def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tabl
     pictures = draw_gallery(tmp_path, empty, load_made_up_image, REPORTING, seed=1)
     html = write_report(tmp_path, pictures, empty, "ci", synthetic=True).read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
-    assert html.count("<img") == 5
+    assert html.count("<img") == 7
 
 
 def test_same_tables_give_the_same_bytes_without_dates(report, tables, tmp_path):
@@ -105,8 +110,9 @@ def test_figure_table_names_each_file_with_its_hash(report):
     pictures, _ = report
     table = figure_table(pictures, pictures[0].path.parent)
     assert table.schema == REPORT_FIGURES
-    assert table["path"].to_list() == sorted(f"{picture.name}.png" for picture in pictures)
-    assert table["sha256"].str.len_chars().to_list() == [64] * 5
+    flows = [f"stard_flow_{institution}.svg" for institution in ("institution_1", "institution_2")]
+    assert sorted(table["path"]) == sorted([*(f"{picture.name}.png" for picture in pictures), *flows])
+    assert table["sha256"].str.len_chars().to_list() == [64] * 11
 
 
 def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
@@ -144,7 +150,7 @@ def test_film_sheet_shows_as_many_films_as_asked_and_both_kinds_of_boxes(tables,
 
 def test_roc_picture_uses_the_three_class_colours(report):
     pictures, _ = report
-    assert {rgb(colour) for colour in drawing.CLASS_COLOURS.values()} <= colours(pictures[0].path)
+    assert {rgb(colour) for colour in drawing.CLASS_COLOURS.values()} <= colours(pictures[2].path)
 
 
 def test_printed_tables_hold_the_bootstrap_figures_aligned(tables):

@@ -1,0 +1,29 @@
+-- description: Exclusion reason 1: patients whose fractured vertebra has lost more than 40 % of its height (Genant).
+-- partitioned by: institution
+-- group: cohort
+-- Where the height ratio (after over before) was measured it decides, whatever the condition beside it; else the sheet.
+with crushed as (
+    select
+        institution,
+        patient_id,
+        height_ratio is not null as measured,
+        level || coalesce(' at ' || cast(height_ratio as varchar) || ' of its height', ' by the sheet') as finding
+    from film_conditions
+    where
+        scope = 'fracture'
+        and coalesce(height_ratio < 0.60, condition = 'severe_crush')
+)
+
+select
+    institution,
+    'patient' as unit,
+    patient_id,
+    cast(null as varchar) as film_id,
+    cast(null as varchar) as level,
+    'severe_crush' as reason,
+    'exclusion_severe_crush' as rule,
+    string_agg(distinct finding, ', ' order by finding) as evidence,
+    case when bool_and(measured) then null else 'not named' end as reader
+from crushed
+group by institution, patient_id
+order by institution, patient_id

@@ -1,0 +1,48 @@
+-- description: Every question the readers answered differently, or one did not answer: what each said, open or settled by whom.
+-- partitioned by: institution
+-- group: cohort
+-- Two questions a vertebra: its class, and whether tumour caused the fracture.
+with answers as (
+    select institution, patient_id, level, 'class' as question, reader, label as answer
+    from reader_labels
+    where reading = 1
+    union all
+    select institution, patient_id, level, 'pathological', reader, case when pathological then 'yes' else 'no' end
+    from reader_labels
+    where reading = 1
+),
+
+beside as (
+    select
+        subject.institution,
+        subject.patient_id,
+        level.level,
+        question.question,
+        max(answer.answer) filter (where answer.reader = '1') as reader_1,
+        max(answer.answer) filter (where answer.reader = '2') as reader_2,
+        max(answer.answer) filter (where answer.reader = 'consensus') as settled_as
+    from subjects as subject
+    cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
+    cross join (values ('class'), ('pathological')) as question (question)
+    left join answers as answer
+        on
+            subject.institution = answer.institution
+            and subject.patient_id = answer.patient_id
+            and level.level = answer.level
+            and question.question = answer.question
+    group by subject.institution, subject.patient_id, level.level, question.question
+)
+
+select
+    institution,
+    patient_id,
+    level,
+    question,
+    reader_1,
+    reader_2,
+    case when settled_as is null then 'open' else 'settled' end as state,
+    settled_as,
+    case when settled_as is not null then 'consensus' end as settled_by
+from beside
+where reader_1 is distinct from reader_2 or reader_1 is null
+order by institution, patient_id, level, question

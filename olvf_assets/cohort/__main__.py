@@ -1,0 +1,38 @@
+"""Count again how many rows each exclusion rule touches in the hospitals of the profiles.
+
+python -m olvf_assets.cohort      after a change of a profile, of the phantom or of a rule; then look at git diff
+"""
+
+import argparse
+import sys
+
+import polars as pl
+
+from olvf_assets.cohort.expected import EXPECTED_EXCLUSIONS, EXPECTED_FILE, counted_exclusions
+from olvf_assets.cohort.rehearsal import rehearse
+from olvf_assets.profiles import FOLDER, load_profile
+
+
+def expected_of_profiles() -> pl.DataFrame:
+    """Return the counts of every synthetic hospital of every profile, as they stand in the committed file."""
+    parts = []
+    for name in sorted(path.stem for path in FOLDER.glob("*.yaml")):
+        profile = load_profile(name)
+        for key in profile.phantom.institutions:
+            exclusions = rehearse(key, profile.phantom, profile.intake, profile.seed, ["exclusions"])["exclusions"]
+            parts.append(counted_exclusions(exclusions).select(pl.lit(name).alias("profile"), pl.all()))
+    return pl.concat(parts).select(EXPECTED_EXCLUSIONS.names())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the file and return the exit status."""
+    argparse.ArgumentParser(prog="python -m olvf_assets.cohort", description=__doc__).parse_args(arguments)
+    counts = expected_of_profiles()
+    EXPECTED_FILE.parent.mkdir(exist_ok=True)
+    counts.write_csv(EXPECTED_FILE)
+    print(f"{counts.height} counts in {EXPECTED_FILE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
