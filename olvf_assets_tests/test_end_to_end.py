@@ -13,6 +13,8 @@ import pydicom
 import pytest
 from dagster import AssetKey, DagsterInstance
 
+from olvf_assets.intake.view_rules import DESCRIPTIONS
+
 PROJECT = Path(__file__).parents[1]
 NEVER_TRAINED_AGAIN = ["detector_model", "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints"]
 
@@ -147,6 +149,9 @@ def untidy_hospital(study: Study, tmp_path_factory: pytest.TempPathFactory) -> P
     (films[0].parent / "notes.dcm").write_text("This is a letter, not a film.")
     (films[0].parent / "cut_off.dcm").write_bytes(films[0].read_bytes()[:100_000])
     frontal = pydicom.dcmread(films[1])
+    for lateral in ("ViewCodeSequence", *DESCRIPTIONS):
+        if lateral in frontal:  # would contradict the view position, so that the picture would decide
+            delattr(frontal, lateral)
     frontal.ViewPosition = "AP"
     frontal.SOPInstanceUID = frontal.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     frontal.save_as(films[0].parent / "frontal.dcm")

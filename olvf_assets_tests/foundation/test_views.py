@@ -68,8 +68,11 @@ CHECKS: list[Check] = [check(table="tenfold")(below_thousand)]
 
 @pytest.fixture
 def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as each:
-        yield each
+    # Not entered here: a run enters it too, and Dagster's instances forget the outer entry when entered twice, which
+    # leaves a reference to the closed instance behind for whatever resolves a graph later.
+    each = DagsterInstance.ephemeral(tempdir=str(tmp_path))
+    yield each
+    each.dispose()
 
 
 @pytest.fixture
