@@ -14,6 +14,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -38,6 +39,9 @@ from olvf_assets.intake.picture_views import picture_body_part, picture_projecti
 from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.phantom.dicom import make_dataset, make_uid
+from olvf_assets.places import PROJECT
+
+sys.path.insert(0, str(PROJECT))  # the tests are not installed; they know how to draw frontal films
 from olvf_assets_tests.intake.phantom_films import Case, cases
 
 NAMES = Pseudonymiser("institution_1", SYNTHETIC_KEY, synthetic=True)
