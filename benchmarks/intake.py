@@ -257,7 +257,7 @@ def in_every_syntax(root: Path, dataset: Dataset) -> dict[str, Path]:
         ("deflated", plain, ["dcmconv", "+td"]),
         ("jpeg_lossless_sv1", plain, ["dcmcjpeg", "+e1"]),
         ("jpeg_lossless", plain, ["dcmcjpeg", "+el"]),
-        ("jpeg_baseline", root / "eight_bit.dcm", ["dcmcjpeg", "+eb", "-ma"]),
+        ("jpeg_baseline", root / "eight_bit.dcm", ["dcmcjpeg", "+eb"]),
     ):
         if shutil.which(command[0]):
             target = root / f"{name}.dcm"

@@ -16,7 +16,10 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
+    ComputedRadiographyImageStorage,
     DeflatedExplicitVRLittleEndian,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
@@ -39,6 +42,12 @@ from olvf_assets.intake.tables import DICOM_HEADERS
 from olvf_assets.intake.view_rules import header_view, view_of
 
 PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+# Of these classes a file without Rows was cut off; of others it may be whole and hold no picture.
+RADIOGRAPHS = (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+)
 # The first element of a data set without file header: group 0002 or 0008, little or big endian.
 BARE_BEGINNINGS = (b"\x08\x00", b"\x00\x08", b"\x02\x00", b"\x00\x02")
 # What pydicom raises for values that break their value representation, or that it does not know
@@ -140,7 +149,7 @@ def _judge_content(header: Dataset, modalities: tuple[str, ...]) -> Judgement:
     modality = letters(header.get("Modality"))
     if modality and modality not in modalities and "Rows" not in header:
         return Judgement("not_radiograph", f"Modality is {shown_code(modality)}: no image")
-    if sop_class and "Rows" not in header and "Image" not in sop_class.name:
+    if "Rows" not in header and sop_class not in RADIOGRAPHS:
         return Judgement("no_image", "the file holds no picture (Rows and pixel data are missing)")
     return ACCEPTED
 

@@ -28,7 +28,7 @@ from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 RESULT_FILE = "result.json"
 # Fewer films than this are done in this process: starting others takes about as long (1.3 s of each core).
 FILMS_PER_PROCESS = 24
