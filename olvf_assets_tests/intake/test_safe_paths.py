@@ -1,14 +1,29 @@
+import os
 import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.landing import landing_manifest
+from olvf_assets.foundation.remembered import RememberedFacts
+from olvf_assets.intake import safe_paths
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import path_names
 from olvf_assets.intake.sheets import subjects
-from olvf_assets_tests.intake.samples import NAMES, SETTINGS, boxes, film, headers, hospital, manifest, pixels
+from olvf_assets_tests.intake.samples import (
+    NAMES,
+    SETTINGS,
+    boxes,
+    film,
+    headers,
+    hospital,
+    manifest,
+    packed,
+    pixels,
+)
 
 REAL = Pseudonymiser("institution_1", b"a secret of the hospital")
 TELLING = {
@@ -91,3 +106,51 @@ def test_words_that_are_in_no_header_stay_only_when_they_are_harmless(
         top, _, rest = found.partition("/")
         assert top == name.partition("/")[0]
         assert re.fullmatch(r"x[a-p]{8}( 1)?\.(dcm|xml)", rest)
+
+
+def test_names_inside_archives_are_made_safe_as_well(tmp_path: Path) -> None:
+    archive = packed({"YAMADA_TARO/IM0001": film("one"), "A-2.dcm": film("two", "A-2")})
+    folder = hospital(tmp_path, {"A-1_20190403.zip": archive})
+    table = headers(folder, REAL)
+    assert table["refusal"].null_count() == 2
+    assert all(path.startswith("films/x") and ".zip/" in path for path in table["path"])
+    assert not re.search("yamada|taro|a-1|a-2|2019", "".join(table["path"]).casefold())
+
+
+def test_headers_of_unchanged_files_are_not_read_again_for_the_names_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hospital(tmp_path, TELLING)
+    for path in folder.rglob("*.*"):
+        os.utime(path, ns=(10**18, 10**18))
+    read: list[str] = []
+    really = safe_paths._header_digests
+    monkeypatch.setattr(safe_paths, "_header_digests", lambda path, **given: read.append(path) or really(path, **given))
+    kept = tmp_path / "identifiers.parquet"
+
+    def names() -> dict[str, str]:
+        read.clear()
+        return safe_paths.path_names(folder, REAL, RememberedFacts(kept, REAL.film)).shown_by_real
+
+    first = names()
+    assert len(read) == 6
+    assert names() == first == path_names(folder, REAL).shown_by_real
+    read.clear()
+    # A patient named in an old header is hidden in the name of a new file, though that header is not read again.
+    (folder / "films" / "Suzuki.txt").write_text("no film")
+    again = names()
+    assert read == ["films/Suzuki.txt"]
+    assert again["films/Suzuki.txt"].startswith("films/x")
+    content = pl.read_parquet(kept).write_csv().casefold()
+    for identifier in ("yamada", "suzuki", "b77012", "20190403", "a-1"):
+        assert identifier not in content
+
+
+def test_a_file_that_arrives_while_others_are_listed_waits_for_the_next_run(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, TELLING)
+    known = path_names(folder, REAL)
+    (folder / "films" / "Sato.dcm").write_bytes(b"late")
+    lines: list[str] = []
+    listed = landing_manifest(folder, "institution_1", 1, show=known.shown, report=lines.append)
+    assert "Sato" not in "".join(listed["path"])
+    assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
