@@ -210,14 +210,18 @@ def landing_manifest(
             "in any folders, and start again"
         )
     files, digests = _hashed(folder, files, hashes or RememberedFacts(None, str), workers or available_cores())
-    rows = [
-        {"institution": institution, "path": shown, "size_bytes": file.size_bytes, "sha256": digest}
-        for file, digest in zip(files, digests, strict=True)
-        if digest is not None and (shown := show(file.path) if show else file.path) is not None
-    ]
-    if report is not None and len(rows) < len(files):
-        report(f"{len(files) - len(rows)} files of {institution} are still being written and wait for the next run")
-    return pl.DataFrame(rows, schema=LANDING_MANIFEST).sort("path")
+    listed = pl.DataFrame(
+        {
+            "institution": [institution] * len(files),
+            "path": [show(file.path) if show else file.path for file in files],
+            "size_bytes": [file.size_bytes for file in files],
+            "sha256": digests,
+        },
+        schema=LANDING_MANIFEST,
+    ).drop_nulls()
+    if report is not None and listed.height < len(files):
+        report(f"{len(files) - listed.height} files of {institution} are still being written and wait for the next run")
+    return listed.sort("path")
 
 
 def _hashed(

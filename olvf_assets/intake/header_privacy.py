@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydicom import Dataset
 
+from olvf_assets.intake.header_values import text
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ WORD = re.compile(r"[^\W\d_]{2,}")
 
 def film_date(header: Dataset, names: Pseudonymiser) -> "date | None":
     """Return the day the film was taken, shifted as all dates of its patient; null without such a day or a patient."""
-    patient_id = str(header.get("PatientID") or "").strip()
+    patient_id = text(header, "PatientID")
     for keyword in DATE_ATTRIBUTES:
         try:
-            day = datetime.strptime(str(header.get(keyword) or "").strip(), "%Y%m%d").date()
+            day = datetime.strptime(text(header, keyword), "%Y%m%d").date()
         except ValueError:
             continue
         return names.shifted(patient_id, day) if patient_id and day.year >= FIRST_YEAR else None
@@ -61,11 +62,11 @@ def detector_name(header: Dataset, known_words: tuple[str, ...]) -> str | None:
         known_words: words of detectors' names, capitals (`IntakeSettings.detector_words`).
     """
     for keyword in DETECTOR_ATTRIBUTES:
-        text = str(header.get(keyword) or "").strip()
-        if not text:
+        name = text(header, keyword)
+        if not name:
             continue
-        known = all(word.upper() in known_words for word in WORD.findall(text)) and not re.search(r"\d{5}", text)
-        return text[:64] if known else UNLISTED_DETECTOR
+        known = all(word.upper() in known_words for word in WORD.findall(name)) and not re.search(r"\d{5}", name)
+        return name[:64] if known else UNLISTED_DETECTOR
     return None
 
 

@@ -143,10 +143,10 @@ def _judge_file(header: Dataset, handle: BinaryIO, modalities: tuple[str, ...]) 
 
 
 def _judge_content(header: Dataset, modalities: tuple[str, ...]) -> Judgement:
-    sop_class = UID(str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or ""))
+    sop_class = UID(str(header.file_meta.get("MediaStorageSOPClassUID") or text(header, "SOPClassUID")))
     if sop_class == MediaStorageDirectoryStorage:
         return Judgement("dicomdir", "a DICOMDIR lists films and holds none; the films beside it are taken in")
-    modality = letters(header.get("Modality"))
+    modality = letters(text(header, "Modality"))
     if modality and modality not in modalities and "Rows" not in header:
         return Judgement("not_radiograph", f"Modality is {shown_code(modality)}: no image")
     if "Rows" not in header and sop_class not in RADIOGRAPHS:
@@ -174,7 +174,7 @@ def _judge_length(header: Dataset, handle: BinaryIO) -> Judgement:
 
 def _facts(header: Dataset, spacing: Spacing, names: Pseudonymiser, settings: IntakeSettings) -> dict[str, Any]:
     patient_id = text(header, "PatientID")
-    uid = str(header.SOPInstanceUID)
+    uid = text(header, "SOPInstanceUID")
     return {
         "sop_instance_uid": names.uid(uid),
         "film_id": names.film(uid),
@@ -187,9 +187,9 @@ def _facts(header: Dataset, spacing: Spacing, names: Pseudonymiser, settings: In
         "pixel_mm_source": spacing.source,
         "calibrated_pixel_mm": spacing.calibrated_pixel_mm,
         "bits_stored": integer(header.get("BitsStored")),
-        "photometric": shown_code(str(header.get("PhotometricInterpretation") or "")),
-        "kvp": within(number(header.get("KVP")), settings.kvp_range),
-        "sid_mm": within(number(header.get("DistanceSourceToDetector")), settings.sid_mm_range),
+        "photometric": shown_code(text(header, "PhotometricInterpretation")),
+        "kvp": within(number(text(header, "KVP")), settings.kvp_range),
+        "sid_mm": within(number(text(header, "DistanceSourceToDetector")), settings.sid_mm_range),
         "detector": detector_name(header, settings.detector_words),
     }
 
@@ -212,14 +212,14 @@ def _judge_film(header: Dataset, spacing: Spacing, row: dict[str, Any], settings
 
 
 def _judge_image_kind(header: Dataset, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
-    modality = letters(header.get("Modality"))
+    modality = letters(text(header, "Modality"))
     if modality not in settings.modalities:
         return Judgement("not_radiograph", f"Modality is {shown_code(modality)}; expected CR or DX")
-    if (integer(header.get("NumberOfFrames")) or 1) > 1:
+    if (integer(text(header, "NumberOfFrames")) or 1) > 1:
         return Judgement("multi_frame", f"{header.NumberOfFrames} frames; a radiograph has one")
     if (row["photometric"] or "") not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
         return Judgement("colour", f"Photometric Interpretation is {row['photometric']}, not MONOCHROME1/2")
-    if letters(header.get("PresentationIntentType")) == "FORPROCESSING":
+    if letters(text(header, "PresentationIntentType")) == "FORPROCESSING":
         return Judgement("for_processing", "raw detector values (FOR PROCESSING); export the image FOR PRESENTATION")
     if not all(1 <= (row[side] or 0) <= LARGEST_SIDE_PX for side in ("rows", "columns")):
         return Judgement("bad_header", f"Rows or Columns is missing or not within 1 to {LARGEST_SIDE_PX}")
@@ -248,7 +248,7 @@ def _judge_syntax(header: Dataset) -> Judgement:
 
 
 def _judge_burned_in(header: Dataset) -> Judgement:
-    if letters(header.get("BurnedInAnnotation")) == "YES":
+    if letters(text(header, "BurnedInAnnotation")) == "YES":
         return Judgement("burned_in_annotation", "the header says that text is burned into the pixels; export without")
     return ACCEPTED
 

@@ -6,16 +6,21 @@ does not: what a value means for the study (`header_reading`, `spacing`, `view_r
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag, Tag
 
 # What Japanese consoles write when the header declares another character set, or none (PS3.3 C.12.1.1.2 wants it said).
 UNDECLARED_ENCODINGS = ("utf-8", "cp932", "euc_jp")
 ESCAPED_ENCODINGS = ("iso2022_jp_2",)  # read as another, its escape sequences are ASCII that may look like LL or AP
+
+# Value representations of characters (PS3.5 6.2).
+TEXT_VRS = frozenset(["AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"])
 
 
 class Judgement(NamedTuple):
@@ -29,9 +34,30 @@ ACCEPTED = Judgement(None, None)
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """Return an attribute as text, in the character set that the header declares; empty when absent."""
+    """Return an attribute as text, in the character set that the header declares; empty when absent.
+
+    One plain ASCII value, nearly always, is taken from the file's bytes: pydicom's conversion costs ten times as much.
+    """
+    raw = _raw_text(header, keyword)
+    if raw is not None and raw.isascii() and b"\x1b" not in raw and b"\\" not in raw:
+        return raw.decode("ascii").strip(" \0\t\r\n")
     value = header.get(keyword)
     return "" if value is None else str(value).strip()
+
+
+def _raw_text(header: Dataset, keyword: str) -> bytes | None:
+    """Return the bytes of a text attribute as they are in the file, None where there are none or they are no text."""
+    tag, text_vr = _tag_and_vr(keyword)
+    element = header.get_item(tag) if tag in header else None
+    if not isinstance(element, RawDataElement) or (element.VR or text_vr) not in TEXT_VRS:
+        return None
+    return element.value if isinstance(element.value, bytes) else None
+
+
+@cache
+def _tag_and_vr(keyword: str) -> tuple[BaseTag, str]:
+    tag = Tag(keyword)
+    return tag, dictionary_VR(tag)
 
 
 def readings(header: Dataset, keyword: str) -> Iterator[str]:
@@ -40,14 +66,10 @@ def readings(header: Dataset, keyword: str) -> Iterator[str]:
     Compatibility forms are folded (NFKC): half-width katakana of ISO 2022 IR 13 become full-width, full-width Latin
     letters ASCII.
     """
-    tag = tag_for_keyword(keyword)
-    element = header.get_item(tag) if tag is not None and tag in header else None
-    raw = getattr(element, "value", None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's, about character sets that are not what they say
-        yield unicodedata.normalize("NFKC", text(header, keyword))
-    escaped = isinstance(raw, bytes) and b"\x1b" in raw
-    if isinstance(raw, bytes) and (escaped or not raw.isascii()):
+    raw = _raw_text(header, keyword)
+    yield unicodedata.normalize("NFKC", text(header, keyword))
+    escaped = raw is not None and b"\x1b" in raw
+    if raw is not None and (escaped or not raw.isascii()):
         for encoding in ESCAPED_ENCODINGS if escaped else UNDECLARED_ENCODINGS:
             try:
                 yield unicodedata.normalize("NFKC", raw.decode(encoding)).strip()

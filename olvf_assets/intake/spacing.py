@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydicom import Dataset
 
-from olvf_assets.intake.header_values import ACCEPTED, Judgement, letters, number
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, letters, number, text
 
 SpacingSource = Literal["imager", "pixel_spacing", "calibrated", "scanned"]
 SAME = 0.01  # relative; two spacings closer than this are one
@@ -56,8 +56,8 @@ def spacing_of(header: Dataset) -> Spacing:
         return _of_detector(imager[0], plain[0] if plain is not None else None)
     if plain is None:
         return Spacing(round(used[0], 4), "scanned")
-    if letters(header.get("PixelSpacingCalibrationType")):
-        magnification = number(header.get("EstimatedRadiographicMagnificationFactor")) or 1.0
+    if letters(text(header, "PixelSpacingCalibrationType")):
+        magnification = number(text(header, "EstimatedRadiographicMagnificationFactor")) or 1.0
         return Spacing(round(used[0] * magnification, 4), "calibrated", round(used[0], 4))
     return Spacing(round(used[0], 4), "pixel_spacing")
 

@@ -239,8 +239,7 @@ def descriptions(header: Dataset) -> str:
 
 def _description_parts(header: Dataset) -> Iterator[str]:
     for keyword in DESCRIPTIONS:
-        if keyword in header:
-            yield from readings(header, keyword)
+        yield from readings(header, keyword)
     for sequence in ("ViewCodeSequence", "ViewModifierCodeSequence"):
         for item in header.get(sequence) or []:
             yield text(item, "CodeMeaning")
