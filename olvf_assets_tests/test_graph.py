@@ -1,5 +1,6 @@
 """The graph as a whole: what there is, what rests on what, what starts by itself."""
 
+import contextvars
 import os
 from pathlib import Path
 
@@ -11,6 +12,17 @@ from olvf_assets.graph import all_checks, all_tables, tables_scored_again
 from olvf_assets.study import defs as study
 
 SNAPSHOT = Path(__file__).parent / "graph_snapshot.txt"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def resolved_apart_from_other_tests() -> None:
+    """Resolve both graphs (they keep the result) in an empty context.
+
+    Dagster holds the current instance's storage in a context variable. Contexts of sensors and schedules that other
+    tests have built put a closed instance back there when they are collected, and no graph resolves after that.
+    """
+    for definitions in (operations, study):
+        contextvars.Context().run(definitions.get_repository_def)
 
 
 def described(definitions: Definitions) -> str:
