@@ -84,7 +84,10 @@ def test_every_table_is_in_the_lake_and_in_the_warehouse(study: Study) -> None:
 def test_external_metrics_are_there_for_the_external_hospital_and_no_other(study: Study) -> None:
     metrics = study.table("external_metrics")
     assert metrics["institution"].unique().to_list() == ["institution_2"]
-    overall = metrics.filter(model="ensemble", fold="mean", positive_class="all", ci_method="patient_bootstrap")
+    assert set(metrics["protocol"]) == {"patient", "thesis"}
+    overall = metrics.filter(
+        protocol="patient", model="ensemble", fold="mean", positive_class="all", ci_method="patient_bootstrap"
+    )
     assert set(overall["metric"]) >= {"accuracy", "sensitivity", "specificity", "false_discovery_rate", "auc"}
     accuracy = overall.filter(metric="accuracy").row(0, named=True)
     assert 0.5 < accuracy["value"] <= 1
@@ -99,11 +102,13 @@ def test_every_vertebra_of_the_external_hospital_is_scored_by_fifteen_networks(s
 
 
 def test_no_patient_is_both_trained_on_and_tested_on(study: Study) -> None:
-    trained = set(study.table("balanced_training_set")["patient_id"])
-    tested = set(study.table("fold_predictions")["patient_id"])
-    detector = set(study.table("detector_copies")["patient_id"])
-    assert not trained & tested
-    assert not detector & tested
+    def patients(table: str, protocol: str) -> set[str]:
+        return set(study.table(table).filter(protocol=protocol)["patient_id"])
+
+    tested = patients("fold_predictions", "patient")
+    assert not patients("balanced_training_set", "patient") & tested
+    assert not patients("detector_copies", "patient") & tested
+    assert patients("balanced_training_set", "thesis") & patients("fold_predictions", "thesis")
 
 
 def test_every_film_and_vertebra_ends_in_one_state(study: Study) -> None:
@@ -112,7 +117,9 @@ def test_every_film_and_vertebra_ends_in_one_state(study: Study) -> None:
     candidates = study.table("dicom_headers").group_by("institution").len()
     assert dict(films.rows()) == dict(candidates.rows())
     used = flow.filter(unit="vertebra", state="used").group_by("institution").agg(pl.col("n").sum())
-    assert dict(used.rows()) == dict(study.table("vertebra_crops").group_by("institution").len().rows())
+    assert dict(used.rows()) == dict(
+        study.table("vertebra_crops").filter(protocol="patient").group_by("institution").len().rows()
+    )
 
 
 def test_what_the_study_view_made_shows_in_the_operations_view(study: Study) -> None:

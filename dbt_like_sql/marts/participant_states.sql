@@ -4,7 +4,7 @@
 -- One reason per unit: the patient's exclusion goes before that of one image, and rules go before missing detections.
 -- A quarantined file counts as a film; its vertebrae cannot be counted. `label` is the vertebra's reference standard; of
 -- patients and films it is the patient's group: fresh if any vertebra is, else old, else normal; a fracture by tumour
--- counts as fresh where there is no other.
+-- counts as fresh where there is no other. Detection is that of protocol `patient`, which every study runs.
 with ranked as (
     select
         *,
@@ -73,7 +73,11 @@ vertebrae as (
     inner join consensus_labels as consensus
         on film.institution = consensus.institution and film.patient_id = consensus.patient_id
     left join vertebra_crops as crop
-        on film.institution = crop.institution and film.film_id = crop.film_id and consensus.level = crop.level
+        on
+            film.institution = crop.institution
+            and film.film_id = crop.film_id
+            and consensus.level = crop.level
+            and crop.protocol = 'patient'
     left join patient_exclusions as of_patient
         on film.institution = of_patient.institution and film.patient_id = of_patient.patient_id
     left join vertebra_exclusions as of_vertebra

@@ -3,7 +3,7 @@
 select flow.institution, flow.unit, flow.state, flow.n, count(crop.crop_id) as n_crops
 from participant_flow as flow
 left join vertebra_crops as crop
-    on flow.institution = crop.institution
+    on flow.institution = crop.institution and crop.protocol = 'patient'
 where flow.unit = 'vertebra' and flow.state = 'used'
 group by flow.institution, flow.unit, flow.state, flow.n
 having count(crop.crop_id) <> flow.n

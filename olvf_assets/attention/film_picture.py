@@ -30,9 +30,10 @@ def crops_on_films(gradcam_maps: pl.DataFrame, vertebra_crops: pl.DataFrame, fil
         films: table `films`.
     """
     place = ("x0_px", "y0_px", "x1_px", "y1_px", "scale", "pad_left_px", "pad_top_px", "view")
-    placed = vertebra_crops.select("institution", "crop_id", "film_id", *place)
+    placed = vertebra_crops.select("protocol", "institution", "crop_id", "film_id", *place)
     paths = films.select("institution", "film_id", film_path="image_path")
-    return gradcam_maps.join(placed, on=["institution", "crop_id"]).join(paths, on=["institution", "film_id"])
+    placed = placed.join(paths, on=["institution", "film_id"])
+    return gradcam_maps.join(placed, on=["protocol", "institution", "crop_id"])
 
 
 def some_films(crops: pl.DataFrame, count: int, seed: int) -> list[pl.DataFrame]:

@@ -20,10 +20,10 @@ from olvf_assets.foundation.tables import TableRun, table
 
 @table(schema=SPLITS)
 def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame) -> pl.DataFrame:
-    """Which development crop is held out, and in which fold each other one validates; a patient is on one side only."""
+    """Which development crop is held out, and in which fold each other one validates, in each protocol."""
     from olvf_assets.classification.splits import make_splits
 
-    return make_splits(vertebra_crops, patient_splits, run.profile.classification.folds)
+    return make_splits(vertebra_crops, patient_splits, run.profile.classification, run.seed)
 
 
 @table(schema=BALANCED_TEST_SET)
@@ -45,7 +45,7 @@ def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.Da
 
 @table(schema=BALANCED_TRAINING_SET)
 def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
-    """The training crops, replicated likewise; replicas share the fold of their crop."""
+    """The training crops, replicated likewise, with the fold in which each sample validates."""
     from olvf_assets.classification import replication
 
     settings = run.profile.classification
@@ -55,6 +55,7 @@ def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: p
         run.store,
         run.profile.detection.augmentation,
         run.seed,
+        folds=settings.folds,
         given=settings.replication.train,
         report=run.report,
     )
@@ -93,14 +94,20 @@ def fold_predictions(
     from olvf_assets.classification.replication import external_samples
 
     checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
-    external = [
-        external_samples(vertebra_crops, protocol)
-        for protocol in balanced_test_set["protocol"].unique(maintain_order=True)
-    ]
     settings = run.profile.classification
     parts = [
-        predict(checkpoints, samples, dataset, balanced_training_set, run.store, settings, run.seed, run.report)
-        for dataset, samples in (("test", balanced_test_set), ("external", pl.concat(external)))
+        predict(
+            own,
+            samples.filter(protocol=own["protocol"][0]),
+            dataset,
+            balanced_training_set,
+            run.store,
+            settings,
+            run.seed,
+            run.report,
+        )
+        for own in checkpoints.sort("protocol").partition_by("protocol")
+        for dataset, samples in (("test", balanced_test_set), ("external", external_samples(vertebra_crops)))
     ]
     return pl.concat(parts)
 
@@ -133,9 +140,10 @@ def ensemble_predictions(run: TableRun, fold_predictions: pl.DataFrame) -> pl.Da
 def _trained(run: TableRun, architecture: Architecture, samples: pl.DataFrame) -> pl.DataFrame:
     from olvf_assets.classification.training import train_folds
 
-    checkpoints = train_folds(
-        architecture, run.folds, samples, run.store, run.profile.classification, run.seed, run.report
+    checkpoints = pl.concat(
+        train_folds(architecture, run.folds, own, run.store, run.profile.classification, run.seed, run.report)
+        for own in samples.sort("protocol", "sample_id").partition_by("protocol")
     )
     for row in checkpoints.iter_rows(named=True):
-        run.notes[f"fold {row['fold']} validation accuracy"] = row["validation_accuracy"]
+        run.notes[f"{row['protocol']}, fold {row['fold']} validation accuracy"] = row["validation_accuracy"]
     return checkpoints

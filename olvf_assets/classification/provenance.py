@@ -13,7 +13,7 @@ from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.errors import OlvfError
 
 CODE_VERSION = 1
-NOT_TRAINING = {"networks", "replication", "workers", "folds"}
+NOT_TRAINING = {"networks", "replication", "test_share", "workers", "folds"}
 
 
 class SampleError(OlvfError):

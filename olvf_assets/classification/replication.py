@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
@@ -73,25 +74,58 @@ def balanced_training_set(
     ranges: Settings,
     seed: int,
     *,
+    folds: int,
     given: Mapping[Any, int] | None = None,
     workers: int = 0,
     report: Report | None = None,
 ) -> pl.DataFrame:
-    """Return table `balanced_training_set`, like the test set's; replicas share their crop's fold."""
+    """Return table `balanced_training_set`, like the test set's, with the fold in which each sample validates.
+
+    In protocol `patient` replicas share their crop's fold; in protocol `thesis` every sample is dealt a fold of its own
+    (`dealt_folds`), whatever crop or patient it is of.
+    """
     training = splits.filter(pl.col("role") == "train")
-    table = _replicated(training, vertebra_crops, store, ranges, seed, given, workers, report)
+    samples = _replicated(training, vertebra_crops, store, ranges, seed, given, workers, report)
+    table = dealt_folds(samples, folds, seed)
     return table.cast(BALANCED_TRAINING_SET).select(list(BALANCED_TRAINING_SET))
 
 
-def external_samples(vertebra_crops: pl.DataFrame, protocol: str) -> pl.DataFrame:
+def dealt_folds(samples: pl.DataFrame, folds: int, seed: int) -> pl.DataFrame:
+    """Return the samples with a fold from 1 to `folds` where protocol `thesis` left it open (thesis: 8:2 five ways).
+
+    Samples are shuffled within their class and dealt in turn, classes one after another, so that folds differ by at
+    most one sample, in all and of each class.
+    """
+    by_patient, by_sample = (samples.filter(pl.col("protocol") == each) for each in ("patient", "thesis"))
+    shuffled = [by_sample.clear()]
+    for (label,), own in by_sample.sort("label", "sample_id").group_by("label", maintain_order=True):
+        lots = np.random.default_rng(derive_seed(seed, "folds", "thesis", label)).permutation(own.height)
+        shuffled.append(own[lots.tolist()])
+    dealt = pl.concat(shuffled).with_columns(fold=pl.int_range(pl.len()) % folds + 1)
+    return pl.concat([by_patient, dealt]).sort("protocol", "sample_id")
+
+
+def external_samples(vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """Return all crops of external institutions as unreplicated samples, in the columns of a balanced set."""
     external = vertebra_crops.filter(pl.col("role") == "external").with_columns(
-        pl.lit(protocol).alias("protocol"),
         (pl.col("crop_id") + "-r0").alias("sample_id"),
         pl.lit(None, pl.Int64).alias("fold"),
         pl.lit(0, pl.Int64).alias("replica"),
     )
     return external.select(list(BALANCED_TEST_SET)).cast(BALANCED_TEST_SET).sort("protocol", "sample_id")
+
+
+def replica_rows(side: pl.DataFrame, given: Mapping[Any, int] | None, report: Report | None = None) -> pl.DataFrame:
+    """Return `side`, rows of `splits`, repeated as their protocol and class demand, with `replica` and `sample_id`."""
+    parts = []
+    for (protocol,), part in side.group_by("protocol", maintain_order=True):
+        factors = replication_factors(dict(part["label"].value_counts().iter_rows()), given)
+        repeats = pl.col("label").replace_strict(factors, return_dtype=pl.Int64)
+        parts.append(part.with_columns(pl.int_ranges(0, repeats).alias("replica")).explode("replica"))
+        if report is not None:
+            report(f"protocol {protocol!s}: " + ", ".join(f"{name} x{factor}" for name, factor in factors.items()))
+    sample_id = pl.col("crop_id") + "-r" + pl.col("replica").cast(pl.String)
+    return pl.concat(parts).with_columns(sample_id.alias("sample_id")).sort("protocol", "sample_id")
 
 
 def _replicated(
@@ -104,23 +138,15 @@ def _replicated(
     workers: int,
     report: Report | None,
 ) -> pl.DataFrame:
-    crops = side.join(
-        vertebra_crops.select("institution", "crop_id", "image_path"), on=["institution", "crop_id"], how="left"
-    )
+    crop = ["protocol", "institution", "crop_id"]
+    samples = replica_rows(side, given, report).join(vertebra_crops.select(*crop, "image_path"), on=crop, how="left")
     parts = []
-    sample_id = pl.col("crop_id") + "-r" + pl.col("replica").cast(pl.String)
-    for (protocol,), part in crops.group_by("protocol", maintain_order=True):
-        factors = replication_factors(dict(part["label"].value_counts().iter_rows()), given)
-        repeats = pl.col("label").replace_strict(factors, return_dtype=pl.Int64)
-        replicas = part.with_columns(pl.int_ranges(0, repeats).alias("replica")).explode("replica")
-        parts.append(replicas.with_columns(sample_id.alias("sample_id")))
-        if report is not None:
-            report(f"protocol {protocol!s}: " + ", ".join(f"{name} x{factor}" for name, factor in factors.items()))
-    samples = pl.concat(parts).sort("protocol", "sample_id")
-    altered = samples.filter(pl.col("replica") > 0).select("sample_id", "image_path").unique().sort("sample_id")
-    paths = _replica_paths(altered, store, ranges, seed, workers, report)
-    samples = samples.join(paths, on="sample_id", how="left")
-    return samples.with_columns(pl.coalesce("replica_path", "image_path").alias("image_path")).drop("replica_path")
+    for part in samples.partition_by("protocol", maintain_order=True):
+        altered = part.filter(pl.col("replica") > 0).select("sample_id", "image_path").sort("sample_id")
+        paths = _replica_paths(altered, store, ranges, seed, workers, report)
+        parts.append(part.join(paths, on="sample_id", how="left"))
+    replica_or_crop = pl.coalesce("replica_path", "image_path").alias("image_path")
+    return pl.concat(parts).with_columns(replica_or_crop).drop("replica_path").sort("protocol", "sample_id")
 
 
 def _replica_paths(

@@ -66,6 +66,7 @@ class ClassificationSettings(Settings):
     Attributes:
         networks: the three members of the ensemble.
         replication: how often each class appears in the test and training sets.
+        test_share: protocol `thesis`: share of each class's crops held out (`cohort.test_share` is of patients).
         augmentation: Table 4.
         input_divisor: the network sees crops of 166 / divisor by 140 / divisor pixels (area averaged, rounded up).
         folds: parts of the training set, each the validation set once.
@@ -79,6 +80,7 @@ class ClassificationSettings(Settings):
 
     networks: dict[Architecture, NetworkSettings]
     replication: ReplicationSettings = ReplicationSettings()
+    test_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     augmentation: AugmentationRanges = AugmentationRanges()
     input_divisor: Annotated[int, Field(ge=1)] = 1
     folds: Annotated[int, Field(ge=2)] = 5

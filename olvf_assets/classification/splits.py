@@ -1,13 +1,19 @@
-"""From the patients' sides to the crops' sides.
+"""Which crops train and which test.
 
-What lives here: `make_splits`, which gives every development crop the role and fold of its patient, and the rules that
-a split must keep. What does not: the assignment of patients (the cohort room makes it once for all rooms).
+What lives here: `make_splits`: in protocol `patient` every development crop has the role and fold of its patient, in
+protocol `thesis` crops are drawn class by class; and the rules that a split must keep. What does not: the assignment of
+patients (the cohort room makes it once for all rooms), the folds of protocol `thesis` (`replication.py`).
 """
 
+import math
+
+import numpy as np
 import polars as pl
 
+from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.classification.tables import SPLITS
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
 
@@ -15,13 +21,16 @@ class SplitError(OlvfError):
     """The patient-level split does not fit the crops."""
 
 
-def make_splits(vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame, folds: int) -> pl.DataFrame:
+def make_splits(
+    vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame, settings: ClassificationSettings, seed: int
+) -> pl.DataFrame:
     """Return `splits`: one row per protocol and development crop.
 
     Args:
         vertebra_crops: table `vertebra_crops`, all institutions; only role `development` is split.
         patient_splits: table `patient_splits`.
-        folds: how many folds the training patients must lie in, numbered from 1.
+        settings: folds, numbered from 1; test_share of protocol `thesis`.
+        seed: the profile's seed.
 
     Raises:
         SplitError: there is nothing to split, a patient has no side or two sides, a role or fold is impossible, or a
@@ -32,21 +41,42 @@ def make_splits(vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame, fold
         raise SplitError("vertebra_crops has no crop of a development institution; materialise the crops of one first")
     if patient_splits.is_empty():
         raise SplitError("patient_splits is empty; materialise it again after the cohort of a development institution")
-    _refuse_impossible_sides(patient_splits, folds)
-    sides = patient_splits.select("protocol", "institution", "patient_id", "role", "fold")
+    _refuse_impossible_sides(patient_splits, settings.folds)
+    parts = [
+        _by_patient(part, patient_splits, settings) if protocol == "patient" else _by_crop(part, settings, seed)
+        for (protocol,), part in crops.group_by("protocol", maintain_order=True)
+    ]
+    return pl.concat(part.select(list(SPLITS)).cast(SPLITS) for part in parts).sort("protocol", "crop_id")
+
+
+def _by_patient(crops: pl.DataFrame, patient_splits: pl.DataFrame, settings: ClassificationSettings) -> pl.DataFrame:
+    sides = patient_splits.select("institution", "patient_id", "role", "fold")
+    split = crops.join(sides, on=["institution", "patient_id"], how="left")
+    lost = split.filter(pl.col("role").is_null())["patient_id"].unique().sort()
+    if len(lost):
+        raise SplitError(
+            f"patient_splits: {len(lost)} patients with development crops have no side "
+            f"({', '.join(lost[:5])}); materialise patient_splits again"
+        )
+    _refuse_missing_classes(split, "patient", settings.folds)
+    return split
+
+
+def _by_crop(crops: pl.DataFrame, settings: ClassificationSettings, seed: int) -> pl.DataFrame:
+    """Hold out `test_share` of each class, rounded half up (thesis: 228, 68 and 52 of 2284, 676 and 521)."""
     parts = []
-    for (protocol,), part in sides.group_by("protocol", maintain_order=True):
-        joined = crops.join(part, on=["institution", "patient_id"], how="left")
-        lost = joined.filter(pl.col("role").is_null())
-        if not lost.is_empty():
-            names = lost["patient_id"].unique().sort().to_list()
+    for label in CLASSES:
+        own = crops.filter(label=label).sort("institution", "crop_id")
+        lots = np.random.default_rng(derive_seed(seed, "splits", "thesis", label)).permutation(own.height)
+        n_test = math.floor(settings.test_share * own.height + 0.5)
+        if not 0 < n_test < own.height:
             raise SplitError(
-                f"patient_splits, protocol {protocol!s}: {len(names)} patients with development crops have no side "
-                f"({', '.join(names[:5])}); materialise patient_splits again"
+                f"splits, protocol thesis: {own.height} {label} crops are too few to hold out {settings.test_share} of "
+                "them; take in more patients or change classification.test_share"
             )
-        _refuse_missing_classes(joined, str(protocol), folds)
-        parts.append(joined.select(list(SPLITS)))
-    return pl.concat(parts).cast(SPLITS).sort("protocol", "crop_id")
+        role = pl.when(pl.Series(lots < n_test)).then(pl.lit("test")).otherwise(pl.lit("train"))
+        parts.append(own.with_columns(role=role, fold=pl.lit(None, pl.Int64)))
+    return pl.concat(parts)
 
 
 def _refuse_impossible_sides(patient_splits: pl.DataFrame, folds: int) -> None:

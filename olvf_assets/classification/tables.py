@@ -16,7 +16,8 @@ _CROP: dict[str, DataTypeClass] = {
 
 _PROBABILITIES: dict[str, DataTypeClass] = {"p_normal": pl.Float64, "p_old": pl.Float64, "p_fresh": pl.Float64}
 
-# role is `train` or `test`; fold is the one in which the crop validates, null in the test set
+# role is `train` or `test`; fold is the one in which the crop validates, null in the test set and in protocol `thesis`,
+# whose folds are of replicas and stand in the training set
 SPLITS = pl.Schema({"protocol": pl.String, **_CROP, "role": pl.String, "fold": pl.Int64})
 
 # replica 0 is the crop itself

@@ -49,7 +49,9 @@ def rehearse(
 
     def make(name: str) -> pl.DataFrame:
         if name == "vertebra_crops":  # the detector is right about every vertebra
-            return table("cohort_vertebrae").with_columns(crop_id=pl.format("{}-{}", "film_id", "level"))
+            return table("cohort_vertebrae").with_columns(
+                protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
+            )
         return models[name].make(None, **{each: table(each) for each in models[name].reads})
 
     def table(name: str) -> pl.DataFrame:

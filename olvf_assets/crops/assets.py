@@ -14,10 +14,12 @@ from olvf_assets.foundation.tables import TableRun, table
 def vertebra_crops(
     run: TableRun, cohort_vertebrae: pl.DataFrame, detections: pl.DataFrame, films: pl.DataFrame
 ) -> pl.DataFrame:
-    """One equalised 166 x 140 picture per vertebra image of the cohort that the detector found. Intake ends here."""
+    """One equalised 166 x 140 picture per vertebra image of the cohort that a detector found. Intake ends here."""
     from olvf_assets.crops.crop import crop_vertebrae
 
     crops = crop_vertebrae(cohort_vertebrae, detections, films, run.store, run.profile.crops, report=run.report)
-    run.notes["vertebra images not detected"] = len(cohort_vertebrae) - len(crops)
+    for protocol in run.profile.protocols:
+        found = crops.filter(protocol=protocol)
+        run.notes[f"vertebra images not detected, protocol {protocol}"] = len(cohort_vertebrae) - len(found)
     confirm_taken_in(run.store, run.institution)
     return crops

@@ -15,7 +15,7 @@ def every_crop_is_of_the_cohort(
     """No crop is of an excluded vertebra, and none appears twice."""
     image = ["institution", "film_id", "level"]
     strangers = vertebra_crops.join(cohort_vertebrae, on=[*image, "patient_id", "label"], how="anti")
-    repeated = vertebra_crops.filter(pl.struct(image).is_duplicated())
+    repeated = vertebra_crops.filter(pl.struct("protocol", *image).is_duplicated())
     return pl.concat([strangers, repeated])
 
 
@@ -24,5 +24,6 @@ def most_vertebrae_were_detected(
     run: TableRun, vertebra_crops: pl.DataFrame, cohort_vertebrae: pl.DataFrame
 ) -> pl.DataFrame:
     """Look here when more than a tenth of the vertebra images of a hospital were not found by the detector."""
-    missed = cohort_vertebrae.join(vertebra_crops, on=["institution", "film_id", "level"], how="anti")
-    return missed if len(missed) > 0.1 * len(cohort_vertebrae) else missed.clear()
+    wanted = cohort_vertebrae.join(pl.DataFrame({"protocol": run.profile.protocols}), how="cross")
+    missed = wanted.join(vertebra_crops, on=["protocol", "institution", "film_id", "level"], how="anti")
+    return missed.filter(pl.len().over("protocol") > 0.1 * len(cohort_vertebrae))

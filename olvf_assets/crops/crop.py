@@ -56,7 +56,7 @@ def crop_vertebrae(
     *,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return `vertebra_crops`: a crop for every vertebra image of the cohort that the detector found.
+    """Return `vertebra_crops`: a crop for every vertebra image of the cohort that a protocol's detector found.
 
     Args:
         cohort_vertebrae: `cohort_vertebrae`, who is in and with which label.
@@ -74,7 +74,7 @@ def crop_vertebrae(
         .join(
             films.select("institution", "film_id", film_path="image_path"), on=["institution", "film_id"], how="inner"
         )
-        .sort("institution", "film_id", "level")
+        .sort("institution", "film_id", "protocol", "level")
     )
     by_film = wanted.group_by("institution", "film_id", "film_path", maintain_order=True).agg(
         boxes=pl.concat_list("x0_px", "y0_px", "x1_px", "y1_px")
@@ -91,7 +91,7 @@ def crop_vertebrae(
         | crop
         for row, crop in zip(wanted.iter_rows(named=True), crops, strict=True)
     ]
-    return pl.DataFrame(rows, schema=VERTEBRA_CROPS).sort("institution", "crop_id")
+    return pl.DataFrame(rows, schema=VERTEBRA_CROPS).sort("protocol", "institution", "crop_id")
 
 
 def cut_crop(film: np.ndarray, box: Box, settings: CropSettings) -> Crop:

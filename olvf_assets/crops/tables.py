@@ -7,6 +7,7 @@ import polars as pl
 
 VERTEBRA_CROPS = pl.Schema(
     {
+        "protocol": pl.String,  # whose detector found the vertebra
         "institution": pl.String,
         "role": pl.String,  # development, external
         "crop_id": pl.String,  # {film_id}-{level}

@@ -1,11 +1,19 @@
-"""Assets of the detector: copies, training, mAP, detections.
+"""Assets of the detector: copies, training, mAP, candidate bodies and the levels they are resolved to.
 
-What lives here: names, dependencies, partitions. What does not: how anything is done.
+What lives here: names, dependencies, partitions, one pass per protocol. What does not: how anything is done.
 """
 
 import polars as pl
 
-from olvf_assets.detection.tables import DETECTIONS, DETECTOR_COPIES, DETECTOR_METRICS, DETECTOR_MODEL
+from olvf_assets.detection.tables import (
+    DETECTED_FILMS,
+    DETECTION_CANDIDATES,
+    DETECTIONS,
+    DETECTOR_ANSWERS,
+    DETECTOR_COPIES,
+    DETECTOR_METRICS,
+    DETECTOR_MODEL,
+)
 from olvf_assets.foundation.tables import TableRun, table
 
 
@@ -13,60 +21,105 @@ from olvf_assets.foundation.tables import TableRun, table
 def detector_copies(
     run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
 ) -> pl.DataFrame:
-    """Square training pictures with their boxes: imgaug copies (Table 3) of training patients, plain for validation."""
+    """Square training pictures with their boxes: imgaug copies (Table 3) of films, split as the protocol says."""
     from olvf_assets.detection.copies import make_detector_copies
 
-    return make_detector_copies(
-        films, reader_boxes, patient_splits, run.store, run.profile.detection, run.seed, report=run.report
+    return pl.concat(
+        make_detector_copies(
+            films,
+            reader_boxes,
+            patient_splits,
+            run.store,
+            run.profile.detection,
+            run.seed,
+            protocol=protocol,
+            report=run.report,
+        )
+        for protocol in run.profile.protocols
     )
 
 
 @table(schema=DETECTOR_MODEL, pool="gpu")
 def detector_model(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
-    """YOLOv5 trained to find L1 to L5."""
+    """YOLOv5 trained to find L1 to L5, one detector per protocol."""
     from olvf_assets.detection.training import train_detector
 
-    model = train_detector(
-        detector_copies,
-        run.store,
-        run.profile.detection,
-        run.seed,
-        weights_folder=run.data / "weights",
-        report=run.report,
+    models = pl.concat(
+        train_detector(
+            detector_copies,
+            run.store,
+            run.profile.detection,
+            run.seed,
+            protocol=protocol,
+            weights_folder=run.data / "weights",
+            report=run.report,
+        )
+        for protocol in run.profile.protocols
     )
-    run.notes["model"] = model["model"].item()
-    return model
+    run.notes["model"] = models["model"][0]
+    return models
 
 
-@table(schema=DETECTOR_METRICS, pool="gpu")
-def detector_metrics(
+@table(schema=DETECTOR_ANSWERS, pool="gpu")
+def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,
     detector_copies: pl.DataFrame,
     films: pl.DataFrame,
     reader_boxes: pl.DataFrame,
 ) -> pl.DataFrame:
-    """mAP@0.5 and mAP@0.5:0.95 per level, on validation films and on films of external hospitals."""
-    from olvf_assets.detection.metrics import measure_detector
+    """Drawn and detected boxes on the validation pictures and on films of external hospitals, for the metrics."""
+    from olvf_assets.detection.metrics import detector_answers
 
-    metrics = measure_detector(
-        detector_model,
-        detector_copies,
-        films,
-        reader_boxes,
-        run.store,
-        run.profile.detection,
-        run.seed,
-        report=run.report,
+    settings = run.profile.detection
+    return pl.concat(
+        detector_answers(one, detector_copies, films, reader_boxes, run.store, settings, run.seed, report=run.report)
+        for one in detector_model.sort("protocol").partition_by("protocol")
     )
-    for row in metrics.filter(level="all", source="pycocotools").iter_rows(named=True):
-        run.notes[f"{row['dataset']} {row['metric']}"] = row["value"]
-    return metrics
 
 
-@table(schema=DETECTIONS, by="institution", pool="gpu")
-def detections(run: TableRun, films: pl.DataFrame, detector_model: pl.DataFrame) -> pl.DataFrame:
-    """The levels found on every film, at most one box each, in anatomical order."""
-    from olvf_assets.detection.prediction import detect_levels
+@table(schema=DETECTOR_METRICS)
+def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
+    """mAP@0.5 and mAP@0.5:0.95 per level, on validation pictures and on films of external hospitals."""
+    from olvf_assets.detection import metrics
 
-    return detect_levels(films, detector_model, run.store, run.profile.detection, report=run.report)
+    measured = metrics.detector_metrics(detector_answers)
+    for row in measured.filter(level="all", source="pycocotools").iter_rows(named=True):
+        run.notes[f"{row['protocol']}, {row['dataset']} {row['metric']}"] = row["value"]
+    return measured
+
+
+@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu")
+def detection_candidates(run: TableRun, films: pl.DataFrame, detector_model: pl.DataFrame) -> pl.DataFrame:
+    """The distinct bodies that the detector finds on every film, with the probabilities of all five levels."""
+    from olvf_assets.detection import prediction
+
+    settings = run.profile.detection
+    return pl.concat(
+        prediction.detection_candidates(films, one, run.store, settings, report=run.report)
+        for one in detector_model.sort("protocol").partition_by("protocol")
+    )
+
+
+@table(schema=DETECTED_FILMS, by="institution")
+def detected_films(
+    run: TableRun, detection_candidates: pl.DataFrame, films: pl.DataFrame, detector_model: pl.DataFrame
+) -> pl.DataFrame:
+    """Which candidate is which level on every film, and whether that can be told at all."""
+    from olvf_assets.detection import resolution
+
+    protocols = detector_model["protocol"].to_list()
+    found = resolution.detected_films(detection_candidates, films, protocols, run.profile.detection)
+    for state, n in found["state"].value_counts().sort("state").iter_rows():
+        run.notes[f"films {state}"] = n
+    return found
+
+
+@table(schema=DETECTIONS, by="institution")
+def detections(
+    run: TableRun, detection_candidates: pl.DataFrame, detected_films: pl.DataFrame, films: pl.DataFrame
+) -> pl.DataFrame:
+    """The levels found on every resolved film, at most one box each, in anatomical order."""
+    from olvf_assets.detection import resolution
+
+    return resolution.detections(detection_candidates, detected_films, films)

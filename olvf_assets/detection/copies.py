@@ -1,13 +1,13 @@
 """Pictures that the detector learns from: films squeezed to a square, and their augmented copies.
 
-What lives here: the split into training and validation films (by patient, before anything is copied), squeezing,
-copying. What does not: the operators (`augmentation.py`), learning (`training.py`).
+What lives here: the split into training and validation pictures (by patient before anything is copied, or as the
+thesis did), squeezing, copying. What does not: the operators (`augmentation.py`), learning (`training.py`).
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.foundation.vocabulary import Protocol
 
 CODE_VERSION = "1"
 
@@ -46,30 +47,27 @@ def make_detector_copies(
     settings: DetectionSettings,
     seed: int,
     *,
-    protocol: str = "patient",
+    protocol: Protocol = "patient",
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `detector_copies`: one row per picture, stored as `image_px` x `image_px` grey PNG.
 
-    A training film (role `train`, another fold than the validation fold) gives its augmented copies 1..n and, with
-    `keep_original`, copy 0, the film itself. A validation film gives copy 0 only. Films of test patients and films
-    without a drawn box give nothing.
-
     Args:
-        films: `films` of the development institutions (other institutions are ignored).
+        films: `films`; only those of patients in `patient_splits` with a drawn box are copied.
         reader_boxes: `reader_boxes` of the same; full-resolution film pixels.
-        patient_splits: `patient_splits`; only rows of `protocol` are used.
+        patient_splits: `patient_splits`.
         store: where pictures go.
-        settings: copies, ranges, picture size.
+        settings: copies, ranges, picture size, what validates.
         seed: the profile's seed; every copy's seed is derived from film id and copy number.
-        protocol: which split to obey.
+        protocol: see `planned_copies`.
         report: gets progress lines.
 
     Raises:
         NoTrainingFilmsError: when the training or the validation subset would be empty.
     """
-    chosen = _films_by_subset(films, reader_boxes, patient_splits, settings, protocol)
-    wanted = [_copies_of(subset, settings) for subset in chosen["subset"]]
+    patients = patient_splits.select("institution", "patient_id")
+    chosen = drawn_films(films.join(patients, on=["institution", "patient_id"], how="semi"), reader_boxes)
+    planned = planned_copies(chosen, patient_splits, settings, seed, protocol)
     jobs = [
         _Job(
             store.root,
@@ -79,51 +77,69 @@ def make_detector_copies(
             [derive_seed(seed, "detector_copy", film_id, copy) for copy in copies],
             settings.augmentation,
         )
-        for film_id, image_path, copies in zip(chosen["film_id"], chosen["image_path"], wanted, strict=True)
+        for film_id, image_path, copies in planned.group_by("film_id", maintain_order=True)
+        .agg("copy")
+        .join(chosen, on="film_id", maintain_order="left")
+        .select("film_id", "image_path", "copy")
+        .iter_rows()
     ]
     made = [_finished(job) for job in jobs]
     todo = [job for job, paths in zip(jobs, made, strict=True) if paths is None]
     if report is not None and len(todo) < len(jobs):
         report(f"{len(jobs) - len(todo)} films were copied before")
     fresh = iter(parallel_map(_make_copies, todo, workers=settings.workers, what="films copied", report=report))
-    paths_by_film = [paths if paths is not None else next(fresh) for paths in made]
-    rows: list[dict[str, Any]] = []
-    for film, copies, paths in zip(chosen.iter_rows(named=True), wanted, paths_by_film, strict=True):
-        for copy, path in zip(copies, paths, strict=True):
-            rows.append(
-                {key: film[key] for key in ("institution", "patient_id", "film_id", "subset", "boxes")}
-                | {"protocol": protocol, "copy": copy, "image_path": path}
-            )
-    return pl.DataFrame(rows, schema=DETECTOR_COPIES).sort("protocol", "film_id", "copy")
-
-
-def squeeze(pixels: np.ndarray, image_px: int) -> np.ndarray:
-    """Return the picture resized to a square without keeping its aspect, as the thesis did; uint8 (side, side)."""
-    import cv2
-
-    return cv2.resize(pixels, (image_px, image_px), interpolation=cv2.INTER_AREA)
-
-
-def _copies_of(subset: str, settings: DetectionSettings) -> list[int]:
-    if subset == "validation":
-        return [0]
-    return list(range(0 if settings.keep_original or settings.copies == 0 else 1, settings.copies + 1))
-
-
-def _films_by_subset(
-    films: pl.DataFrame,
-    reader_boxes: pl.DataFrame,
-    patient_splits: pl.DataFrame,
-    settings: DetectionSettings,
-    protocol: str,
-) -> pl.DataFrame:
-    """Return the films to copy, with `subset` and `boxes` in shares of the film's width and height, by film id."""
-    validates = pl.col("fold") == settings.validation_fold
-    patients = patient_splits.filter(pl.col("protocol") == protocol, pl.col("role") == "train").select(
-        "institution",
-        "patient_id",
-        pl.when(validates).then(pl.lit("validation")).otherwise(pl.lit("train")).alias("subset"),
+    paths = [path for of_film in made for path in (of_film if of_film is not None else next(fresh))]
+    return (
+        planned.with_columns(protocol=pl.lit(protocol), image_path=pl.Series(paths))
+        .join(chosen.select("institution", "patient_id", "film_id", "boxes"), on="film_id")
+        .select(DETECTOR_COPIES.names())
+        .cast(DETECTOR_COPIES)
+        .sort("protocol", "film_id", "copy")
     )
+
+
+def planned_copies(
+    films: pl.DataFrame, patient_splits: pl.DataFrame, settings: DetectionSettings, seed: int, protocol: Protocol
+) -> pl.DataFrame:
+    """Return which copies there will be: columns film_id, copy and subset (`train`, `validation`), by film and copy.
+
+    Copies are numbered 1..n; copy 0, the film itself, is among them with `keep_original`. Protocol `patient`: a film of
+    the validation fold gives copy 0 only, a film of a test patient nothing. Protocol `thesis`: every film gives all
+    its copies, and `validation_share` of all copies, drawn by lot, validates.
+
+    Args:
+        films: columns institution, patient_id, film_id; what is to be copied.
+        patient_splits: `patient_splits`.
+        settings: copies and what validates.
+        seed: the profile's seed.
+        protocol: the rule of splitting.
+
+    Raises:
+        NoTrainingFilmsError: when the training or the validation subset would be empty.
+    """
+    copies = list(range(0 if settings.keep_original or settings.copies == 0 else 1, settings.copies + 1))
+    if protocol == "patient":
+        validates = pl.col("fold") == settings.validation_fold
+        subset = pl.when(validates).then(pl.lit("validation")).otherwise(pl.lit("train"))
+        sides = patient_splits.filter(pl.col("role") == "train").select("institution", "patient_id", subset=subset)
+        of_film = pl.when(pl.col("subset") == "validation").then(pl.lit([0])).otherwise(pl.lit(copies))
+        planned = films.join(sides, on=["institution", "patient_id"]).with_columns(copy=of_film).explode("copy")
+    else:
+        planned = films.with_columns(copy=pl.lit(copies)).explode("copy").sort("film_id", "copy")
+        lots = np.random.default_rng(derive_seed(seed, "detector_copies", protocol)).permutation(planned.height)
+        validates = pl.lit(pl.Series(lots < round(settings.validation_share * planned.height)))
+        planned = planned.with_columns(subset=pl.when(validates).then(pl.lit("validation")).otherwise(pl.lit("train")))
+    for subset_name in ("train", "validation"):
+        if not planned["subset"].eq(subset_name).any():
+            raise NoTrainingFilmsError(
+                f"detector_copies: no {subset_name} film with a drawn box (protocol {protocol}, validation fold "
+                f"{settings.validation_fold}); add boxes/<film>.txt files to a development institution's landing folder"
+            )
+    return planned.select("film_id", pl.col("copy").cast(pl.Int64), "subset").sort("film_id", "copy")
+
+
+def drawn_films(films: pl.DataFrame, reader_boxes: pl.DataFrame) -> pl.DataFrame:
+    """Return the films that have a drawn box with `boxes`, in shares of the film's width and height, by film id."""
     box = pl.struct(
         "level",
         x0=(pl.col("x0_px") / pl.col("width_px")).clip(0, 1),
@@ -131,23 +147,22 @@ def _films_by_subset(
         x1=(pl.col("x1_px") / pl.col("width_px")).clip(0, 1),
         y1=(pl.col("y1_px") / pl.col("height_px")).clip(0, 1),
     )
-    chosen = films.join(patients, on=["institution", "patient_id"], how="inner")
     boxes = (
         reader_boxes.join(
-            chosen.select("institution", "film_id", "width_px", "height_px"), on=["institution", "film_id"]
+            films.select("institution", "film_id", "width_px", "height_px"), on=["institution", "film_id"]
         )
         .sort("film_id", "level")
         .group_by("institution", "film_id", maintain_order=True)
         .agg(box.alias("boxes"))
     )
-    chosen = chosen.join(boxes, on=["institution", "film_id"], how="inner").sort("film_id")
-    for subset in ("train", "validation"):
-        if not chosen["subset"].eq(subset).any():
-            raise NoTrainingFilmsError(
-                f"detector_copies: no {subset} film with a drawn box (protocol {protocol}, validation fold "
-                f"{settings.validation_fold}); add boxes/<film>.txt files to a development institution's landing folder"
-            )
-    return chosen
+    return films.join(boxes, on=["institution", "film_id"]).sort("film_id")
+
+
+def squeeze(pixels: np.ndarray, image_px: int) -> np.ndarray:
+    """Return the picture resized to a square without keeping its aspect, as the thesis did; uint8 (side, side)."""
+    import cv2
+
+    return cv2.resize(pixels, (image_px, image_px), interpolation=cv2.INTER_AREA)
 
 
 def _record(job: _Job) -> Path:

@@ -1,7 +1,8 @@
 """How good the detector is: mean average precision, twice.
 
-What lives here: mAP@0.5 and mAP@0.5:0.95 per level and over all, by pycocotools and by ultralytics' own code, on the
-same boxes. What does not: the detections that the study goes on with (those are put in order first).
+What lives here: the answers that are measured, and mAP@0.5 and mAP@0.5:0.95 per level and over all, by pycocotools and
+by ultralytics' own code, on the same boxes. What does not: the detections that the study goes on with (those are put
+in order first).
 """
 
 import contextlib
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from olvf_assets.detection.prediction import FilmBoxes, level_boxes, predict_films
+from olvf_assets.detection.copies import drawn_films
+from olvf_assets.detection.prediction import level_boxes, predict_films
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.detection.tables import DETECTOR_METRICS
+from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
@@ -23,10 +25,10 @@ from olvf_assets.foundation.vocabulary import LEVELS
 
 METRICS = ("map50", "map50_95")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
-Truth = dict[str, list[tuple[int, np.ndarray]]]  # film id -> (level index, box in film pixels)
+PICTURE = ["institution", "film_id", "copy"]
 
 
-def measure_detector(
+def detector_answers(
     detector_model: pl.DataFrame,
     detector_copies: pl.DataFrame,
     films: pl.DataFrame,
@@ -35,102 +37,134 @@ def measure_detector(
     settings: DetectionSettings,
     seed: int,
     *,
-    protocol: str = "patient",
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return `detector_metrics` on validation films (unaugmented) and on external films.
+    """Return `detector_answers`: what was drawn and what was detected on validation pictures and external films.
 
     Args:
-        detector_model: `detector_model`, one row.
-        detector_copies: names the validation films, and by its institutions which ones are development.
+        detector_model: `detector_model`, one row, whose protocol is the table's.
+        detector_copies: `detector_copies`: its validation pictures, and which institutions are development.
         films: `films` of all institutions.
         reader_boxes: `reader_boxes` of all institutions: the truth. Films without a drawn box are not measured on.
-        store: where films and weights lie.
+        store: where pictures and weights lie.
         settings: thresholds, number of external films (drawn once per institution if there are more).
         seed: the profile's seed.
-        protocol: goes into the table and picks the copies.
         report: gets progress lines.
     """
     prepare_ultralytics(store)
-    copies = detector_copies.filter(pl.col("protocol") == protocol)
-    validation = copies.filter(pl.col("subset") == "validation")
-    drawn = films.join(
-        reader_boxes.select("institution", "film_id").unique(), on=["institution", "film_id"], how="semi"
+    (protocol,) = detector_model["protocol"]
+    validation = detector_copies.filter(pl.col("protocol") == protocol, pl.col("subset") == "validation")
+    external = _external_films(
+        films.join(reader_boxes, on=["institution", "film_id"], how="semi"),
+        detector_copies["institution"].unique().to_list(),
+        settings.n_external_films,
+        seed,
     )
-    datasets = {
-        "validation": drawn.join(validation.select("film_id").unique(), on="film_id", how="semi"),
-        "external": _external_films(drawn, copies, settings.n_external_films, seed),
-    }
+    image_px = detector_model["image_px"].item()
+    external = drawn_films(external, reader_boxes).with_columns(copy=pl.lit(0, pl.Int64))
+    parts = []
+    for dataset, pictures in (("validation", validation), ("external", external)):
+        numbered = pictures.sort(PICTURE).with_row_index("number")
+        drawn = (
+            numbered.select("number", "boxes").explode("boxes").unnest("boxes")
+            .select("number", "level", **{f"{c}_px": pl.col(c) * image_px for c in ("x0", "y0", "x1", "y1")})
+            .with_columns(source=pl.lit("drawn"), confidence=pl.lit(1.0))
+        )  # fmt: skip
+        squares = numbered.select(
+            pl.col("number").cast(pl.String).str.zfill(8).alias("film_id"),
+            "image_path",
+            width_px=pl.lit(image_px),
+            height_px=pl.lit(image_px),
+        )
+        detected = [
+            (int(found.film_id), LEVELS[level], *box, "detected", p[level])
+            for found in predict_films(squares, detector_model, store, settings, level_boxes, report=report)
+            for box, p, level in zip(
+                found.boxes_px.tolist(), found.probabilities.tolist(), found.levels.tolist(), strict=True
+            )
+        ]
+        found_boxes = pl.DataFrame(detected, schema=drawn.schema, orient="row")
+        parts.append(
+            pl.concat([drawn, found_boxes])
+            .join(numbered.select("number", *PICTURE), on="number")
+            .with_columns(protocol=pl.lit(protocol), dataset=pl.lit(dataset))
+            .select(DETECTOR_ANSWERS.names())
+            .cast(DETECTOR_ANSWERS)
+        )
+    return pl.concat(parts).sort("protocol", "dataset", *PICTURE, "source", "level", "confidence")
+
+
+def detector_metrics(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return `detector_metrics`: mAP by two programs for each protocol and dataset of `detector_answers`."""
     rows: list[dict[str, Any]] = []
-    for dataset, chosen in datasets.items():
-        truth = _truth(chosen, reader_boxes)
-        found = list(predict_films(chosen, detector_model, store, settings, level_boxes, report=report))
+    for (protocol, dataset), part in answers.sort("protocol", "dataset").group_by(
+        "protocol", "dataset", maintain_order=True
+    ):
+        drawn = part.filter(source="drawn")
         for source, measured in (("pycocotools", coco_precision), ("ultralytics", ultralytics_precision)):
-            precision = measured(found, truth)
-            for level, values in precision.items():
-                n_boxes = sum(level in (LEVELS[index], "all") for boxes in truth.values() for index, _ in boxes)
-                rows += [
-                    {
-                        "protocol": protocol,
-                        "dataset": dataset,
-                        "level": level,
-                        "metric": metric,
-                        "source": source,
-                        "value": value,
-                        "n_films": len(truth),
-                        "n_boxes": n_boxes,
-                    }
-                    for metric, value in zip(METRICS, values, strict=True)
-                ]
+            rows += [
+                {
+                    "protocol": protocol,
+                    "dataset": dataset,
+                    "level": level,
+                    "metric": metric,
+                    "source": source,
+                    "value": value,
+                    "n_films": drawn.n_unique(PICTURE),
+                    "n_boxes": len(drawn if level == "all" else drawn.filter(level=level)),
+                }
+                for level, values in measured(part).items()
+                for metric, value in zip(METRICS, values, strict=True)
+            ]
     return pl.DataFrame(rows, schema=DETECTOR_METRICS).sort("protocol", "dataset", "source", "metric", "level")
 
 
-def coco_precision(found: list[FilmBoxes], truth: Truth) -> dict[str, tuple[float, float]]:
-    """Return (AP@0.5, AP@0.5:0.95) per level that the truth contains, and their mean as `all`, by COCOeval.
+def coco_precision(answers: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return (AP@0.5, AP@0.5:0.95) per level that was drawn, and their mean as `all`, by COCOeval.
 
     Args:
-        found: boxes per film, each for one level.
-        truth: drawn boxes per film.
+        answers: rows of `detector_answers` of one protocol and dataset.
     """
+    curves = coco_curves(answers)
+    return _with_mean({level: curve.mean(axis=1) for level, curve in curves.items()})
+
+
+def coco_curves(answers: pl.DataFrame) -> dict[str, np.ndarray]:
+    """Return COCOeval's precision per level that was drawn: float64 (10 IoU thresholds, 101 recalls from 0 to 1)."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    image_ids = {film_id: number for number, film_id in enumerate(sorted(truth), start=1)}
-    drawn = [(film_id, level, box) for film_id in image_ids for level, box in truth[film_id]]
-    annotations = [
-        _coco_box(box) | {"id": number, "image_id": image_ids[film_id], "category_id": level + 1, "iscrowd": 0}
-        for number, (film_id, level, box) in enumerate(drawn, start=1)
-    ]
-    results = [
-        _coco_box(box) | {"image_id": image_ids[film.film_id], "category_id": int(level) + 1, "score": float(p[level])}
-        for film in found
-        if film.film_id in image_ids
-        for box, p, level in zip(film.boxes_px, film.probabilities, film.levels, strict=True)
-    ]
-    present = sorted({level for _, level, _ in drawn})
-    if not results:
-        return _with_mean({LEVELS[level]: np.zeros(len(THRESHOLDS)) for level in present})
+    rows = answers.with_columns(
+        image_id=pl.struct(PICTURE).rank("dense").cast(pl.Int64),
+        category_id=pl.col("level").replace_strict(list(LEVELS), range(1, len(LEVELS) + 1), return_dtype=pl.Int64),
+        bbox=pl.concat_list("x0_px", "y0_px", pl.col("x1_px") - pl.col("x0_px"), pl.col("y1_px") - pl.col("y0_px")),
+    ).with_columns(area=pl.col("bbox").list.get(2) * pl.col("bbox").list.get(3))
+    drawn = rows.filter(source="drawn").with_row_index("id", offset=1)
+    present = [level for level in LEVELS if level in set(drawn["level"])]
+    results = rows.filter(pl.col("source") == "detected", pl.col("level").is_in(present))
+    if results.is_empty():
+        return {level: np.zeros((len(THRESHOLDS), 101)) for level in present}
+    columns = ["image_id", "category_id", "bbox", "area"]
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO()
         reference.dataset = {
             "info": {},
-            "images": [{"id": number} for number in image_ids.values()],
-            "categories": [{"id": level + 1, "name": LEVELS[level]} for level in present],
-            "annotations": annotations,
+            "images": [{"id": number} for number in rows["image_id"].unique().sort()],
+            "categories": [{"id": LEVELS.index(level) + 1, "name": level} for level in present],
+            "annotations": drawn.select("id", *columns, iscrowd=pl.lit(0)).to_dicts(),
         }
         reference.createIndex()
-        evaluation = COCOeval(
-            reference, reference.loadRes([r for r in results if r["category_id"] - 1 in present]), "bbox"
-        )
+        found = reference.loadRes(results.select(*columns, score="confidence").to_dicts())
+        evaluation = COCOeval(reference, found, "bbox")
         evaluation.params.iouThrs = THRESHOLDS
         evaluation.params.maxDets = [100, 100, 300]
         evaluation.evaluate()
         evaluation.accumulate()
-    curves = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU threshold, recall, level; area `all`, most boxes
-    return _with_mean({LEVELS[level]: curves[:, :, column].mean(axis=1) for column, level in enumerate(present)})
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU threshold, recall, level; area `all`, most boxes
+    return {level: precision[:, :, column] for column, level in enumerate(present)}
 
 
-def ultralytics_precision(found: list[FilmBoxes], truth: Truth) -> dict[str, tuple[float, float]]:
+def ultralytics_precision(answers: pl.DataFrame) -> dict[str, tuple[float, float]]:
     """Return the same as `coco_precision`, by ultralytics' matching and precision-recall integration."""
     import torch
     from ultralytics.engine.validator import BaseValidator
@@ -138,20 +172,22 @@ def ultralytics_precision(found: list[FilmBoxes], truth: Truth) -> dict[str, tup
 
     thresholds: Any = SimpleNamespace(iouv=torch.from_numpy(THRESHOLDS))
     matched, confidences, levels = [np.zeros((0, len(THRESHOLDS)), bool)], [np.zeros(0)], [np.zeros(0, np.int64)]
-    drawn_levels = np.array([level for boxes in truth.values() for level, _ in boxes], np.int64)
-    for film in found:
-        boxes = truth.get(film.film_id, [])
-        if not len(film.levels):
+    numbered = answers.with_columns(
+        number=pl.col("level").replace_strict(list(LEVELS), range(len(LEVELS)), return_dtype=pl.Int64)
+    )
+    drawn_levels = numbered.filter(source="drawn")["number"].to_numpy()
+    for _, picture in numbered.group_by(PICTURE, maintain_order=True):
+        drawn, found = picture.filter(source="drawn"), picture.filter(source="detected")
+        if found.is_empty():
             continue
-        confidence = film.probabilities[np.arange(len(film.levels)), film.levels]
-        order = np.argsort(-confidence, kind="stable")
-        drawn = torch.tensor(np.array([box for _, box in boxes]).reshape(-1, 4))
-        overlap = box_iou(drawn, torch.from_numpy(film.boxes_px[order]))
-        drawn_here = torch.tensor([level for level, _ in boxes])
-        correct = BaseValidator.match_predictions(thresholds, torch.from_numpy(film.levels[order]), drawn_here, overlap)
+        found = found.sort("confidence", descending=True, maintain_order=True)
+        drawn_boxes, found_boxes = (torch.tensor(each.select(BOX_PX).rows()).double() for each in (drawn, found))
+        drawn_here, found_here = (torch.tensor(each["number"].to_list()) for each in (drawn, found))
+        overlap = box_iou(drawn_boxes, found_boxes)
+        correct = BaseValidator.match_predictions(thresholds, found_here, drawn_here, overlap)
         matched.append(correct.numpy())
-        confidences.append(confidence[order])
-        levels.append(film.levels[order])
+        confidences.append(found["confidence"].to_numpy())
+        levels.append(found["number"].to_numpy())
     results = ap_per_class(np.concatenate(matched), np.concatenate(confidences), np.concatenate(levels), drawn_levels)
     precision, present = results[5], results[6]
     return _with_mean({LEVELS[level]: precision[row] for row, level in enumerate(present)})
@@ -166,23 +202,9 @@ def _with_mean(by_level: dict[str, np.ndarray]) -> dict[str, tuple[float, float]
     return result
 
 
-def _coco_box(box: np.ndarray) -> dict[str, Any]:
-    x0, y0, x1, y1 = (float(value) for value in box)
-    return {"bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0)}
-
-
-def _external_films(drawn: pl.DataFrame, copies: pl.DataFrame, n_films: int, seed: int) -> pl.DataFrame:
-    """Return at most `n_films` films of each institution that the detector did not learn from."""
-    external = drawn.filter(~pl.col("institution").is_in(copies["institution"].unique().to_list()))
+def _external_films(films: pl.DataFrame, development: list[str], n_films: int, seed: int) -> pl.DataFrame:
+    """Return at most `n_films` films, chosen by lot, of each institution that is not a development one."""
+    external = films.filter(~pl.col("institution").is_in(development))
     lots = {film_id: derive_seed(seed, "external_film", film_id) for film_id in external["film_id"]}
     rank = pl.col("film_id").replace_strict(lots, return_dtype=pl.UInt64).rank("ordinal").over("institution")
     return external.filter(rank <= n_films) if lots else external
-
-
-def _truth(films: pl.DataFrame, reader_boxes: pl.DataFrame) -> Truth:
-    boxes = reader_boxes.join(films.select("institution", "film_id"), on=["institution", "film_id"], how="semi")
-    truth: Truth = {}
-    for row in boxes.sort("film_id", "level").iter_rows(named=True):
-        corners = np.array([row[name] for name in ("x0_px", "y0_px", "x1_px", "y1_px")], np.float64)
-        truth.setdefault(row["film_id"], []).append((LEVELS.index(row["level"]), corners))
-    return truth

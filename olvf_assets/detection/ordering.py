@@ -5,6 +5,7 @@ L5, neighbours about one body apart. What does not: the network (`prediction.py`
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,14 +21,27 @@ SPACING_SPREAD = 0.25  # standard deviation of the ratio's natural logarithm
 MISSED_COST = -math.log(0.05)  # a body between two found ones is overlooked about once in twenty times
 
 
-def order_levels(boxes_px: np.ndarray, probabilities: np.ndarray, floor: float) -> list[tuple[int, int]]:
-    """Return (candidate, level index) pairs from L1 to L5 of the most probable labelling, unlikely candidates left out.
+class Labelling(NamedTuple):
+    """The most probable labelling of one film.
+
+    chain: (candidate, level index) pairs from L1 to L5. margin: natural logarithm of how many times as probable it is
+    as the best labelling that calls one of these candidates by another level; infinite where there is none.
+    """
+
+    chain: list[tuple[int, int]]
+    margin: float
+
+
+def order_levels(boxes_px: np.ndarray, probabilities: np.ndarray, floor: float) -> Labelling:
+    """Return the most probable labelling, unlikely candidates left out.
 
     The probability b that a candidate is a lumbar body at all is that of being any of the five levels, the five taken
     as independent (as the network's outputs are); its probabilities, smoothed and scaled to sum 1, are its vote.
     Labelling it k gains log(odds(b) / odds(floor)) + log(vote[k]) over leaving it out. A pair of consecutive labels
     costs the squared deviation of its spacing, and every level skipped between them the chance of having been
-    overlooked. The best chain of the candidates sorted from top to bottom is found by dynamic programming.
+    overlooked. The best chain of the candidates sorted from top to bottom is found by dynamic programming, once
+    downwards and once upwards: together they give the best chain through any candidate and level (max-marginals), and
+    hence the margin.
 
     Args:
         boxes_px: float (n, 4), x0 y0 x1 y1, y down.
@@ -41,9 +55,27 @@ def order_levels(boxes_px: np.ndarray, probabilities: np.ndarray, floor: float) 
     order = kept[np.argsort(centre_y[kept], kind="stable")]
     gains = _gains(probabilities[order], floor)
     costs = _step_costs(boxes_px[order])
-    n, n_levels = gains.shape
-    best = gains.copy()  # best[i, k]: value of the best chain that ends with candidate i as level k
+    down, before = _best_chains(gains, costs)
+    if not gains.size or down.max() <= 0:
+        return Labelling([], math.inf)
+    up = _best_chains(gains[::-1, ::-1], costs[::-1, ::-1])[0][::-1, ::-1]
+    last, level = np.unravel_index(int(down.argmax()), down.shape)
+    link: tuple[int, int] | None = (int(last), int(level))
+    chain: list[tuple[int, int]] = []
+    while link is not None:
+        chain.append(link)
+        link = before.get(link)
+    through = down + up - gains
+    rivals = through[[candidate for candidate, _ in chain]]
+    rivals[np.arange(len(chain)), [level for _, level in chain]] = -math.inf
+    return Labelling([(int(order[i]), k) for i, k in reversed(chain)], float(down.max() - rivals.max()))
+
+
+def _best_chains(gains: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, dict[tuple[int, int], tuple[int, int]]]:
+    """Return (n, 5) value of the best chain that ends with each candidate and level, and each one's link before."""
+    best = gains.copy()
     before: dict[tuple[int, int], tuple[int, int]] = {}
+    n, n_levels = gains.shape
     for i in range(1, n):
         for k in range(1, n_levels):
             chains = best[:i, :k] - costs[:i, i, k - 1 :: -1]  # by candidate and level above
@@ -52,15 +84,7 @@ def order_levels(boxes_px: np.ndarray, probabilities: np.ndarray, floor: float) 
                 best[i, k] += value
                 j, above = np.unravel_index(int(chains.argmax()), chains.shape)
                 before[i, k] = (int(j), int(above))
-    if n == 0 or best.max() <= 0:
-        return []
-    last, level = np.unravel_index(int(best.argmax()), best.shape)
-    link: tuple[int, int] | None = (int(last), int(level))
-    chain: list[tuple[int, int]] = []
-    while link is not None:
-        chain.append((int(order[link[0]]), link[1]))
-        link = before.get(link)
-    return chain[::-1]
+    return best, before
 
 
 def _gains(probabilities: np.ndarray, floor: float) -> np.ndarray:

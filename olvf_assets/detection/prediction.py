@@ -1,8 +1,8 @@
 """The trained detector asked about films.
 
 What lives here: loading the network, reading and squeezing films beside it, its raw answers in film pixels, and the
-two readings of them: boxes per level for the metric, candidate bodies for the ordering. What does not: deciding which
-candidate is which level (`ordering.py`), measuring (`metrics.py`).
+two readings of them: boxes per level for the metric, candidate bodies (`detection_candidates`) for the ordering. What
+does not: deciding which candidate is which level (`resolution.py`), measuring (`metrics.py`).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +13,8 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.detection.copies import squeeze
-from olvf_assets.detection.ordering import order_levels
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.detection.tables import DETECTIONS
+from olvf_assets.detection.tables import DETECTION_CANDIDATES
 from olvf_assets.detection.training import choose_device
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.artifacts import ArtifactStore
@@ -43,7 +42,7 @@ class FilmBoxes(NamedTuple):
     levels: np.ndarray
 
 
-def detect_levels(
+def detection_candidates(
     films: pl.DataFrame,
     detector_model: pl.DataFrame,
     store: ArtifactStore,
@@ -51,7 +50,7 @@ def detect_levels(
     *,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return `detections`: at most one box per level and film, in anatomical order, clipped to the film.
+    """Return `detection_candidates`: distinct bodies found on every film, with the probabilities of all five levels.
 
     Args:
         films: `films` of any institutions.
@@ -59,28 +58,18 @@ def detect_levels(
         store: where films and weights lie.
         settings: candidate thresholds, device.
         report: gets progress lines.
-
-    `confidence` is the network's own probability of the level that the box was given.
     """
-    sizes = {film["film_id"]: film for film in films.iter_rows(named=True)}
-    rows: list[dict[str, Any]] = []
-    for found in predict_films(films, detector_model, store, settings, candidate_bodies, report=report):
-        film = sizes[found.film_id]
-        for candidate, level in order_levels(found.boxes_px, found.probabilities, settings.candidate_confidence):
-            x0, y0, x1, y1 = (float(value) for value in found.boxes_px[candidate])
-            rows.append(
-                {
-                    "institution": film["institution"],
-                    "film_id": found.film_id,
-                    "level": LEVELS[level],
-                    "x0_px": max(x0, 0.0),
-                    "y0_px": max(y0, 0.0),
-                    "x1_px": min(x1, float(film["width_px"])),
-                    "y1_px": min(y1, float(film["height_px"])),
-                    "confidence": float(found.probabilities[candidate, level]),
-                }
-            )
-    return pl.DataFrame(rows, schema=DETECTIONS).sort("institution", "film_id", "level")
+    institution_of = dict(films.select("film_id", "institution").iter_rows())
+    rows = [
+        (protocol, institution_of[found.film_id], found.film_id, number, *box, *probabilities)
+        for protocol in detector_model["protocol"]
+        for found in predict_films(films, detector_model, store, settings, candidate_bodies, report=report)
+        for number, (box, probabilities) in enumerate(
+            zip(found.boxes_px.tolist(), found.probabilities.tolist(), strict=True)
+        )
+    ]
+    table = pl.DataFrame(rows, schema=DETECTION_CANDIDATES, orient="row")
+    return table.sort("protocol", "institution", "film_id", "candidate")
 
 
 def predict_films(

@@ -60,7 +60,8 @@ class DetectionSettings(Settings):
     weight_decay: float = Field(default=0.00057, ge=0)
     warmup_epochs: float = Field(default=3.0, ge=0)
     geometry: GeometrySettings = GeometrySettings()
-    validation_fold: int = Field(default=1, ge=1)
+    validation_fold: int = Field(default=1, ge=1)  # protocol `patient`: whose films validate
+    validation_share: float = Field(default=0.2, gt=0, lt=1)  # protocol `thesis`: of all copies
     device: str = "auto"  # `auto`, `cpu` or the number of a GPU
     workers: int = Field(default=0, ge=0)  # 0: one per core; for reading, copying and (on a GPU) loading
 
@@ -69,3 +70,6 @@ class DetectionSettings(Settings):
     metric_iou: float = Field(default=0.7, gt=0, lt=1)  # overlap above which the weaker of two boxes is dropped
     candidate_confidence: float = Field(default=0.05, gt=0, lt=1)  # weakest class probability that can become a level
     candidate_iou: float = Field(default=0.5, gt=0, lt=1)  # two candidates that overlap more are one body
+    # How many times as probable a labelling must be as the next one that calls one of its bodies otherwise. On the 223
+    # films of the demo 100 flags 6, of which 5 were labelled wrongly; 4 wrong ones pass.
+    least_margin: float = Field(default=100.0, ge=1)

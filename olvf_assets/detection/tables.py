@@ -5,6 +5,11 @@ What lives here: column names and types. What does not: how they are filled.
 
 import polars as pl
 
+from olvf_assets.foundation.vocabulary import LEVELS
+
+BOX_PX = ("x0_px", "y0_px", "x1_px", "y1_px")
+PROBABILITIES = tuple(f"p_{level}" for level in LEVELS)
+
 BOX = pl.Struct(
     [
         pl.Field("level", pl.String),
@@ -41,6 +46,21 @@ DETECTOR_MODEL = pl.Schema(
     }
 )
 
+# The detector's answers on the pictures that it is measured on, in pixels of the squeezed picture.
+DETECTOR_ANSWERS = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,  # validation, external
+        "institution": pl.String,
+        "film_id": pl.String,
+        "copy": pl.Int64,  # 0: the film as it is
+        "source": pl.String,  # drawn: the truth; detected: every level of every box above the metric's confidence
+        "level": pl.String,
+        **dict.fromkeys(BOX_PX, pl.Float64),
+        "confidence": pl.Float64,  # 1 for drawn boxes
+    }
+)
+
 DETECTOR_METRICS = pl.Schema(
     {
         "protocol": pl.String,
@@ -54,8 +74,34 @@ DETECTOR_METRICS = pl.Schema(
     }
 )
 
+# Distinct bodies found on a film, numbered by falling confidence: the raw detections.
+DETECTION_CANDIDATES = pl.Schema(
+    {
+        "protocol": pl.String,
+        "institution": pl.String,
+        "film_id": pl.String,
+        "candidate": pl.Int64,
+        **dict.fromkeys((*BOX_PX, *PROBABILITIES), pl.Float64),
+    }
+)
+
+DETECTED_FILMS = pl.Schema(
+    {
+        "protocol": pl.String(),
+        "institution": pl.String(),
+        "film_id": pl.String(),
+        "state": pl.String(),  # resolved, ambiguous, nothing_found
+        "n_candidates": pl.Int64(),
+        "n_levels": pl.Int64(),
+        "n_renamed": pl.Int64(),  # candidates whose level is not the one that the network finds likeliest
+        "margin": pl.Float64(),  # natural logarithm; null when nothing rivals the labelling
+        "labelling": pl.List(pl.Struct({"candidate": pl.Int64, "level": pl.String})),
+    }
+)
+
 DETECTIONS = pl.Schema(
     {
+        "protocol": pl.String,
         "institution": pl.String,
         "film_id": pl.String,
         "level": pl.String,

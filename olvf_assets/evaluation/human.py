@@ -102,8 +102,8 @@ def review_list(
     return (
         overall.join(said, on=SAMPLE)
         .join(
-            vertebra_crops.select("institution", "crop_id", "film_id", "view", "image_path"),
-            on=["institution", "crop_id"],
+            vertebra_crops.select("protocol", "institution", "crop_id", "film_id", "view", "image_path"),
+            on=["protocol", "institution", "crop_id"],
             how="left",
         )
         .with_columns(p_readers_label=probability_of("readers_label"), p_predicted=probability_of("predicted"))

@@ -68,6 +68,7 @@ def groups_of_crops(
     people = subjects.select("institution", "patient_id", "sex", age_band=band)
     return (
         vertebra_crops.select("institution", "crop_id", "film_id", "patient_id", "view")
+        .unique()  # protocols share crops
         .join(devices, on=["institution", "film_id"], how="left")
         .join(people, on=["institution", "patient_id"], how="left")
         .drop("film_id", "patient_id")

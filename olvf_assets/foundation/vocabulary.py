@@ -1,6 +1,6 @@
 """The words that every room spells the same.
 
-What lives here: classes, levels and views, in their fixed order. What does not: anything a profile may vary.
+What lives here: classes, levels, views and protocols, in their fixed order. What does not: anything a profile may vary.
 """
 
 from typing import Literal, get_args
@@ -8,7 +8,10 @@ from typing import Literal, get_args
 VertebraClass = Literal["normal", "old", "fresh"]
 Level = Literal["L1", "L2", "L3", "L4", "L5"]
 View = Literal["neutral", "flexion", "extension", "thoracic"]
+# How the data are split: by patient, before anything is copied; or as the thesis did, per picture, after copying.
+Protocol = Literal["patient", "thesis"]
 
 CLASSES: tuple[VertebraClass, ...] = get_args(VertebraClass)
 LEVELS: tuple[Level, ...] = get_args(Level)
 VIEWS: tuple[View, ...] = get_args(View)
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)

@@ -78,6 +78,7 @@ def readable(key: str) -> str:
     return key.replace("_", " ").capitalize()
 
 
-def dataset_title(dataset: str, institution: str) -> str:
-    """Return e.g. `Institution 1, held-out test` or `Institution 2, external`."""
-    return f"{readable(institution)}, {'held-out test' if dataset == 'test' else 'external'}"
+def dataset_title(dataset: str, institution: str, protocol: str) -> str:
+    """Return e.g. `Institution 1, held-out test` or `Institution 2, external (protocol thesis)`."""
+    which = "" if protocol == "patient" else f" (protocol {protocol})"
+    return f"{readable(institution)}, {'held-out test' if dataset == 'test' else 'external'}{which}"

@@ -61,7 +61,7 @@ def draw_roc_curves(curves: pl.DataFrame, metrics: pl.DataFrame, path: Path, dot
                         label=_auc_label(metrics, protocol, institution, name) if thick else None,
                     )
             square(each)
-            each.set_title(drawing.dataset_title(dataset, institution))
+            each.set_title(drawing.dataset_title(dataset, institution, protocol))
             each.set_xlabel("1 − specificity (false positive rate)")
             each.set_ylabel("sensitivity (true positive rate)")
             each.legend(loc="lower right", title="mean AUC of folds (95 % interval)", title_fontsize=8)
@@ -77,7 +77,7 @@ def draw_confusion_matrices(confusion: pl.DataFrame, path: Path, dots_per_inch: 
     groups = groups_of(confusion.filter(pl.col("model") == "ensemble"))
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.0, 4.0)
     with drawing.styled():
-        for each, (_, dataset, institution, rows) in zip(axes, groups, strict=True):
+        for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
             counts = _matrix(rows)
             shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
             each.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -91,7 +91,9 @@ def draw_confusion_matrices(confusion: pl.DataFrame, path: Path, dots_per_inch: 
             each.spines[:].set_visible(False)
             each.set_xlabel("predicted")
             each.set_ylabel("actual")
-            each.set_title(f"{drawing.dataset_title(dataset, institution)}\nsum of {rows['fold'].n_unique()} folds")
+            each.set_title(
+                f"{drawing.dataset_title(dataset, institution, protocol)}\nsum of {rows['fold'].n_unique()} folds"
+            )
     drawing.save(figure, path, dots_per_inch)
 
 

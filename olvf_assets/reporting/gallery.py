@@ -69,10 +69,11 @@ def draw_gallery(
     draw_calibration(tables["reliability_curves"], tables["calibration"], reliability.path, dpi)
     draw_decision_curves(tables["decision_curves"], decision.path, dpi)
     draw_readers_and_flow(tables["reader_agreement"], tables["participant_flow"], readers.path, dpi)
-    draw_film_sheet(
-        tables["films"], tables["reader_boxes"], tables["detections"], load_image, films.path, settings, seed
+    detections, predictions = (
+        tables[name].filter(protocol="patient") for name in ("detections", "ensemble_predictions")
     )
-    draw_crop_sheet(tables["vertebra_crops"], tables["ensemble_predictions"], load_image, crops.path, settings, seed)
+    draw_film_sheet(tables["films"], tables["reader_boxes"], detections, load_image, films.path, settings, seed)
+    draw_crop_sheet(tables["vertebra_crops"], predictions, load_image, crops.path, settings, seed)
     flows = [_flow_picture(folder, part, dpi) for part in _by_institution(tables["participant_flow"])]
     return [*flows, roc, confusion, reliability, decision, readers, films, crops]
 

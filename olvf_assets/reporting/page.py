@@ -79,12 +79,11 @@ def write_report(
 
 
 def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:
-    order = ["dataset", "metric", "source"]
-    parts = metrics.sort("dataset", "metric", "source", descending=[True, False, False]).partition_by(
-        order, maintain_order=True
-    )
+    order = ["protocol", "dataset", "metric", "source"]
+    parts = metrics.sort(order, descending=[False, True, False, False]).partition_by(order, maintain_order=True)
     return [
         {
+            "protocol": part["protocol"][0],
             "dataset": part["dataset"][0],
             "metric": DETECTOR_METRIC_NAMES.get(part["metric"][0], part["metric"][0]),
             "source": part["source"][0],

@@ -61,7 +61,7 @@ def draw_calibration(curves: pl.DataFrame, figures: pl.DataFrame, path: Path, do
                     areas = 6 + 120 * filled["n"].to_numpy() / max(int(filled["n"].sum()), 1)
                     each.scatter(filled["mean_probability"], filled["observed_share"], areas, color=colour, zorder=4)
                 square(each)
-                each.set_title(f"{drawing.dataset_title(dataset, institution)}\n{title}")
+                each.set_title(f"{drawing.dataset_title(dataset, institution, protocol)}\n{title}")
                 each.set_xlabel("mean predicted probability")
                 each.set_ylabel("share that was of the class")
                 each.legend(
@@ -87,7 +87,7 @@ def draw_decision_curves(curves: pl.DataFrame, path: Path, dots_per_inch: int) -
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.6, 3.8)
     colour = drawing.CLASS_COLOURS["fresh"]
     with drawing.styled():
-        for each, (_, dataset, institution, rows) in zip(axes, groups, strict=True):
+        for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
             for name, title in PROBABILITIES.items():
                 curve = rows.filter(pl.col("probabilities") == name).sort("threshold")
                 style, width = STYLES[name]
@@ -110,7 +110,7 @@ def draw_decision_curves(curves: pl.DataFrame, path: Path, dots_per_inch: int) -
             each.set_xlim(0, reference["threshold"].to_numpy()[-1])
             each.grid(color=drawing.GRID, linewidth=0.6)
             each.set_axisbelow(True)
-            each.set_title(drawing.dataset_title(dataset, institution))
+            each.set_title(drawing.dataset_title(dataset, institution, protocol))
             each.set_xlabel("threshold probability of a fresh fracture")
             each.set_ylabel("net benefit per vertebra image")
             each.legend(loc="upper right")

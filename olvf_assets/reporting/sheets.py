@@ -18,6 +18,7 @@ from olvf_assets.reporting import drawing
 from olvf_assets.reporting.settings import ReportingSettings
 
 LoadImage = Callable[[str], np.ndarray]
+CROP = ("protocol", "institution", "crop_id")
 BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 DRAWN_COLOUR = "#33CCDD"
 DETECTED_COLOUR = "#FF8844"
@@ -42,7 +43,7 @@ def draw_film_sheet(
     Args:
         films: `films`.
         reader_boxes: `reader_boxes`.
-        detections: `detections`.
+        detections: `detections` of one protocol.
         load_image: returns the uint8 film (height_px, width_px) of an `image_path`.
         path: the PNG file to write.
         settings: films_per_institution, dots_per_inch.
@@ -100,7 +101,7 @@ def draw_crop_sheet(
 
     Args:
         vertebra_crops: `vertebra_crops`.
-        ensemble_predictions: `ensemble_predictions`.
+        ensemble_predictions: `ensemble_predictions` of one protocol.
         load_image: returns the uint8 crop (140, 166) of an `image_path`.
         path: the PNG file to write.
         settings: crops_per_class, dots_per_inch.
@@ -108,7 +109,7 @@ def draw_crop_sheet(
     """
     scored = (
         ensemble_predictions.filter(pl.col("model") == "ensemble_of_15", pl.col("replica") == 0)
-        .join(vertebra_crops.select("institution", "crop_id", "image_path"), on=["institution", "crop_id"])
+        .join(vertebra_crops.select(*CROP, "image_path"), on=CROP)
         .sort("dataset", "institution", "crop_id", descending=[True, False, False])
     )
     rows = [

@@ -70,7 +70,7 @@ def made_up_crops(store: ArtifactStore) -> tuple[pl.DataFrame, pl.DataFrame, pl.
         for number, level in enumerate(levels):
             crop = cut_crop(film, (120.0, 60 + 120.0 * number, 250.0, 160 + 120.0 * number), CropSettings())
             crop_id = f"{film_id}-{level}"
-            about = {"institution": "i", "crop_id": crop_id}
+            about = {"protocol": "patient", "institution": "i", "crop_id": crop_id}
             places.append({**about, "film_id": film_id, "view": "neutral", **row_of(crop)})
             hot = np.zeros((140, 166), np.uint8)
             hot[40:90, 60:120] = 255

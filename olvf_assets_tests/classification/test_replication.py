@@ -8,7 +8,9 @@ import pytest
 from olvf_assets.classification.replication import (
     balanced_test_set,
     balanced_training_set,
+    dealt_folds,
     external_samples,
+    replica_rows,
     replication_factors,
 )
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET, SPLITS
@@ -30,6 +32,7 @@ def cohort(store: ArtifactStore, counts: dict[str, int], role: str) -> tuple[pl.
     labels = [label for label, count in counts.items() for _ in range(count)]
     crops = pl.DataFrame(
         {
+            "protocol": "patient",
             "institution": "institution_1",
             "role": "development",
             "crop_id": [f"F{number:05d}-L1" for number in range(len(labels))],
@@ -40,7 +43,7 @@ def cohort(store: ArtifactStore, counts: dict[str, int], role: str) -> tuple[pl.
         }
     )
     fold = pl.int_range(pl.len()) % 5 + 1 if role == "train" else pl.lit(None)
-    sides = crops.with_columns(pl.lit("patient").alias("protocol"), pl.lit(role).alias("role"), fold.alias("fold"))
+    sides = crops.with_columns(pl.lit(role).alias("role"), fold.alias("fold"))
     return sides.select(list(SPLITS)).cast(SPLITS), crops
 
 
@@ -63,7 +66,7 @@ def test_the_thesis_factors_give_the_thesis_counts(tmp_path: Path) -> None:
 
     sides, crops = cohort(store, THESIS_TRAINING, "train")
     given = {"normal": 1, "old": 4, "fresh": 5}
-    training = balanced_training_set(sides, crops, store, RANGES, 1, given=given, workers=1)
+    training = balanced_training_set(sides, crops, store, RANGES, 1, folds=5, given=given, workers=1)
     assert dict(training["label"].value_counts().iter_rows()) == {"normal": 2056, "old": 2432, "fresh": 2345}
     assert len(training) == 6833
 
@@ -77,7 +80,7 @@ def test_computed_factors_round_the_ratio_to_normal_and_never_drop_a_class() -> 
 def test_replica_0_is_the_crop_and_the_others_are_altered_by_their_own_seed(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     sides, crops = cohort(store, {"normal": 4, "old": 2, "fresh": 1}, "train")
-    table = balanced_training_set(sides, crops, store, RANGES, 11, workers=1)
+    table = balanced_training_set(sides, crops, store, RANGES, 11, folds=5, workers=1)
     assert table.schema == BALANCED_TRAINING_SET
     assert table["sample_id"].to_list() == sorted(
         [
@@ -113,6 +116,27 @@ def test_crops_of_external_hospitals_are_not_replicated(tmp_path: Path) -> None:
     mixed = crops.with_columns(
         pl.when(pl.col("crop_id") == "F00001-L1").then(pl.lit("external")).otherwise("role").alias("role")
     )
-    table = external_samples(mixed, "patient")
+    table = external_samples(mixed)
     assert table.schema == BALANCED_TEST_SET
     assert table.select("sample_id", "replica", "fold", "label").rows() == [("F00001-L1-r0", 0, None, "normal")]
+
+
+def test_protocol_thesis_deals_replicas_five_ways_and_parts_those_of_one_crop(tmp_path: Path) -> None:
+    sides, _ = cohort(ArtifactStore(tmp_path), THESIS_TRAINING, "train")
+    thesis = sides.with_columns(protocol=pl.lit("thesis"), fold=pl.lit(None, pl.Int64))
+    samples = replica_rows(thesis, {"normal": 1, "old": 4, "fresh": 5})
+    dealt = dealt_folds(samples, 5, 1)
+    assert dealt.height == 6833
+    per_fold = dealt.group_by("fold").len().sort("fold")
+    assert per_fold.rows() == [(1, 1367), (2, 1367), (3, 1367), (4, 1366), (5, 1366)]
+    per_class = dealt.group_by("fold", "label").len().group_by("label").agg(pl.col("len").max() - pl.col("len").min())
+    assert per_class["len"].max() <= 1
+    assert dealt.group_by("crop_id").agg(pl.col("fold").n_unique())["fold"].max() == 5
+    assert dealt.equals(dealt_folds(samples.reverse(), 5, 1))
+    assert not dealt.equals(dealt_folds(samples, 5, 2))
+
+
+def test_protocol_patient_keeps_its_folds(tmp_path: Path) -> None:
+    sides, _ = cohort(ArtifactStore(tmp_path), {"normal": 5, "old": 5}, "train")
+    samples = replica_rows(sides, None)
+    assert dealt_folds(samples, 5, 1).equals(samples)

@@ -4,20 +4,21 @@ import pytest
 from olvf_assets.classification.splits import SplitError, make_splits
 from olvf_assets.classification.tables import SPLITS
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets_tests.classification.made_up import small_settings
 
-FOLDS = 2
+SETTINGS = small_settings(folds=2)
 SIDES = {"P1": ("test", None), "P2": ("train", 1), "P3": ("train", 2)}
 
 
 def crops(**changes: list[str]) -> pl.DataFrame:
     """One crop of each class for each of three patients, and one of an external patient."""
     rows = [
-        ("institution_1", "development", f"F{patient}-L{index + 1}", patient, f"L{index + 1}", label)
+        ("patient", "institution_1", "development", f"F{patient}-L{index + 1}", patient, f"L{index + 1}", label)
         for patient in SIDES
         for index, label in enumerate(changes.get(patient, list(CLASSES)))
     ]
-    rows.append(("institution_2", "external", "FX-L1", "PX", "L1", "old"))
-    names = ["institution", "role", "crop_id", "patient_id", "level", "label"]
+    rows.append(("patient", "institution_2", "external", "FX-L1", "PX", "L1", "old"))
+    names = ["protocol", "institution", "role", "crop_id", "patient_id", "level", "label"]
     return pl.DataFrame(rows, schema=names, orient="row")
 
 
@@ -34,7 +35,7 @@ def patients(sides: dict[str, tuple[str, int | None]] = SIDES) -> pl.DataFrame:
 
 
 def test_every_development_crop_takes_the_side_of_its_patient() -> None:
-    table = make_splits(crops(), patients(), FOLDS)
+    table = make_splits(crops(), patients(), SETTINGS, 1)
     assert table.schema == SPLITS
     assert table["crop_id"].to_list() == [f"F{patient}-L{level}" for patient in SIDES for level in (1, 2, 3)]
     assert table.select("patient_id", "role", "fold").unique(maintain_order=True).rows() == [
@@ -45,19 +46,19 @@ def test_every_development_crop_takes_the_side_of_its_patient() -> None:
 def test_a_development_patient_without_a_side_is_refused_by_name() -> None:
     sides = {name: side for name, side in SIDES.items() if name != "P3"}
     with pytest.raises(SplitError, match=r"1 patients with development crops have no side \(P3\)"):
-        make_splits(crops(), patients(sides), FOLDS)
+        make_splits(crops(), patients(sides), SETTINGS, 1)
 
 
 def test_a_patient_on_two_sides_is_refused() -> None:
     twice = pl.concat([patients(), patients({"P2": ("train", 2)})])
     with pytest.raises(SplitError, match="patient P2 has more than one row"):
-        make_splits(crops(), twice, FOLDS)
+        make_splits(crops(), twice, SETTINGS, 1)
 
 
 @pytest.mark.parametrize("side", [("train", None), ("train", 3), ("train", 0), ("test", 1), ("validation", 1)])
 def test_an_impossible_side_is_refused(side: tuple[str, int | None]) -> None:
     with pytest.raises(SplitError, match="patient P2 has role"):
-        make_splits(crops(), patients({**SIDES, "P2": side}), FOLDS)
+        make_splits(crops(), patients({**SIDES, "P2": side}), SETTINGS, 1)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +71,41 @@ def test_an_impossible_side_is_refused(side: tuple[str, int | None]) -> None:
 )
 def test_a_class_missing_from_a_side_is_refused_by_name(patient: str, labels: list[str], side: str) -> None:
     with pytest.raises(SplitError, match=side):
-        make_splits(crops(**{patient: labels}), patients(), FOLDS)
+        make_splits(crops(**{patient: labels}), patients(), SETTINGS, 1)
 
 
 def test_a_study_without_development_crops_is_refused() -> None:
     external = crops().filter(pl.col("role") == "external")
     with pytest.raises(SplitError, match="no crop of a development institution"):
-        make_splits(external, patients(), FOLDS)
+        make_splits(external, patients(), SETTINGS, 1)
     with pytest.raises(SplitError, match="patient_splits is empty"):
-        make_splits(crops(), patients({}), FOLDS)
+        make_splits(crops(), patients({}), SETTINGS, 1)
+
+
+def test_protocol_thesis_holds_out_a_tenth_of_each_class_whoever_it_is_of() -> None:
+    counts = {"normal": 2284, "old": 676, "fresh": 521}
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    table = pl.DataFrame(
+        {
+            "protocol": "thesis",
+            "institution": "institution_1",
+            "role": "development",
+            "crop_id": [f"F{number:04}-L1" for number in range(len(labels))],
+            "patient_id": [f"P{number % 415}" for number in range(len(labels))],
+            "level": "L1",
+            "label": labels,
+        }
+    )
+    sides = make_splits(table, patients(), SETTINGS, 1)
+    held_out = sides.filter(role="test")
+    assert dict(held_out["label"].value_counts().iter_rows()) == {"normal": 228, "old": 68, "fresh": 52}
+    assert sides["fold"].is_null().all()
+    assert set(held_out["patient_id"]) & set(sides.filter(role="train")["patient_id"])
+    assert sides.equals(make_splits(table.reverse(), patients(), SETTINGS, 1))
+    assert not sides.equals(make_splits(table, patients(), SETTINGS, 2))
+
+
+def test_protocol_thesis_needs_crops_of_every_class() -> None:
+    thesis = crops().with_columns(protocol=pl.lit("thesis"))
+    with pytest.raises(SplitError, match=r"3 normal crops are too few to hold out 0\.1"):
+        make_splits(thesis, patients(), SETTINGS, 1)

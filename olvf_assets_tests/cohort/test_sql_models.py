@@ -125,7 +125,9 @@ def with_models(tables: dict[str, pl.DataFrame], names: list[str]) -> dict[str, 
 def tables() -> dict[str, pl.DataFrame]:
     made = with_models(frames(), COHORT_MODELS)
     # The detector finds all but L1 of the flexed film.
-    crops = made["cohort_vertebrae"].with_columns(crop_id=pl.format("{}-{}", "film_id", "level"))
+    crops = made["cohort_vertebrae"].with_columns(
+        protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
+    )
     made["vertebra_crops"] = crops.filter(pl.col("crop_id") != "F_fresh_flexed-L1")
     return with_models(made, AFTER_CROPS)
 
@@ -244,7 +246,9 @@ def test_the_same_reason_of_a_patient_and_of_a_crop_is_counted_apart() -> None:
     )
     made["film_conditions"] = pl.concat([made["film_conditions"], poor])
     made = with_models(made, ["cohort_vertebrae"])
-    made["vertebra_crops"] = made["cohort_vertebrae"].with_columns(crop_id=pl.format("{}-{}", "film_id", "level"))
+    made["vertebra_crops"] = made["cohort_vertebrae"].with_columns(
+        protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
+    )
     flow = with_models(made, AFTER_CROPS)["participant_flow"].filter(unit="vertebra", reason="poor_positioning")
     assert dict(flow.select("rule", "n").iter_rows()) == {
         "exclusion_fracture_condition": 5,

@@ -75,7 +75,9 @@ def test_corners_of_the_picture_in_the_crop_are_the_corners_of_the_rectangle(fil
 @pytest.fixture
 def cohort(tmp_path):
     store, films, boxes = draw_films(tmp_path, {"institution_1": ["A", "B"]})
-    detections = boxes.filter(~((pl.col("film_id") == "FB") & (pl.col("level") == "L3"))).with_columns(confidence=0.5)
+    detections = boxes.filter(~((pl.col("film_id") == "FB") & (pl.col("level") == "L3"))).with_columns(
+        protocol=pl.lit("patient"), confidence=0.5
+    )
     vertebrae = (
         boxes.select("institution", "film_id", "level")
         .join(films.select("film_id", "patient_id", "view"), on="film_id")

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from olvf_assets.detection.augmentation import augment
-from olvf_assets.detection.copies import NoTrainingFilmsError, make_detector_copies, squeeze
+from olvf_assets.detection.copies import NoTrainingFilmsError, make_detector_copies, planned_copies, squeeze
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
 from olvf_assets.foundation.seeds import derive_seed
@@ -99,3 +99,25 @@ def test_copies_made_before_are_reused_and_missing_pictures_made_again(drawn) ->
     assert make_detector_copies(films, boxes, SPLITS, store, SETTINGS, 7, report=lines.append).equals(first)
     assert lines == ["2 films were copied before", "1/1 films copied"]
     assert lost.read_bytes() == bytes_before
+
+
+def test_protocol_thesis_copies_every_film_and_splits_copies_by_lot(drawn) -> None:
+    store, films, boxes = drawn
+    copies = make_detector_copies(films, boxes, SPLITS, store, SETTINGS, 7, protocol="thesis")
+    assert copies["protocol"].unique().to_list() == ["thesis"]
+    assert copies.select("film_id", "copy").rows() == [(f"F{name}", copy) for name in "ABCD" for copy in (0, 1, 2)]
+    assert dict(copies["subset"].value_counts().iter_rows()) == {"train": 10, "validation": 2}  # 0.2 of 12
+    patient = make_detector_copies(films, boxes, SPLITS, store, SETTINGS, 7)
+    same = patient.join(copies, on=["film_id", "copy"])
+    assert same["image_path"].equals(same["image_path_right"], check_names=False)  # the same copy of a film everywhere
+
+
+def test_the_thesis_has_7160_copies_of_which_5728_train() -> None:
+    films = pl.DataFrame(
+        {"institution": "institution_1", "patient_id": "P", "film_id": [f"F{number:03}" for number in range(716)]}
+    )
+    planned = planned_copies(films, split_patients({"P": 1}), DetectionSettings(), 7, "thesis")
+    assert planned.height == 7160
+    assert dict(planned["subset"].value_counts().iter_rows()) == {"train": 5728, "validation": 1432}
+    both_sides = planned.group_by("film_id").agg(pl.col("subset").n_unique().alias("sides"))
+    assert both_sides["sides"].mean() > 1.8  # the leak: nearly every film is on both sides

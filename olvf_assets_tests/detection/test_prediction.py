@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from olvf_assets.detection import prediction
-from olvf_assets.detection.prediction import FilmBoxes, candidate_bodies, detect_levels, level_boxes
+from olvf_assets.detection.prediction import FilmBoxes, candidate_bodies, detection_candidates, level_boxes
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.foundation.artifacts import ArtifactStore
 
@@ -44,17 +44,18 @@ def test_a_single_candidate_and_none_keep_their_shapes() -> None:
     assert level_boxes(TWO_ON_ONE_BODY[:, 2:] * 0, SETTINGS)[0].shape == (0, 4)
 
 
-def test_detections_are_ordered_and_clipped_to_the_film(monkeypatch, tmp_path) -> None:
+def test_every_distinct_body_is_kept_with_its_probabilities(monkeypatch, tmp_path) -> None:
     found = FilmBoxes(
         "Fa",
         np.array([[-3.0, 10.0, 40.0, 40.0], [0.0, 46.0, 45.0, 101.5]]),
-        np.array([[0.01, 0.01, 0.01, 0.9, 0.01], [0.01, 0.01, 0.01, 0.01, 0.8]]),
+        np.array([[0.01, 0.02, 0.03, 0.9, 0.05], [0.01, 0.01, 0.01, 0.01, 0.8]]),
         np.array([-1, -1]),
     )
     monkeypatch.setattr(prediction, "predict_films", lambda *_, **__: iter([found]))
     films = pl.DataFrame({"institution": ["institution_9"], "film_id": ["Fa"], "width_px": [44], "height_px": [100]})
-    detections = detect_levels(films, pl.DataFrame(), ArtifactStore(tmp_path), SETTINGS)
-    assert detections.rows() == [
-        ("institution_9", "Fa", "L4", 0.0, 10.0, 40.0, 40.0, 0.9),
-        ("institution_9", "Fa", "L5", 0.0, 46.0, 44.0, 100.0, 0.8),
+    model = pl.DataFrame({"protocol": ["patient"]})
+    candidates = detection_candidates(films, model, ArtifactStore(tmp_path), SETTINGS)
+    assert candidates.rows() == [
+        ("patient", "institution_9", "Fa", 0, -3.0, 10.0, 40.0, 40.0, 0.01, 0.02, 0.03, 0.9, 0.05),
+        ("patient", "institution_9", "Fa", 1, 0.0, 46.0, 45.0, 101.5, 0.01, 0.01, 0.01, 0.01, 0.8),
     ]

@@ -8,10 +8,10 @@ import pytest
 
 from olvf_assets.detection import training
 from olvf_assets.detection.copies import make_detector_copies
-from olvf_assets.detection.metrics import measure_detector
-from olvf_assets.detection.prediction import detect_levels
+from olvf_assets.detection.metrics import detector_answers, detector_metrics
+from olvf_assets.detection.prediction import detection_candidates
 from olvf_assets.detection.settings import DetectionSettings, GeometrySettings
-from olvf_assets.detection.tables import DETECTIONS, DETECTOR_METRICS, DETECTOR_MODEL
+from olvf_assets.detection.tables import DETECTION_CANDIDATES, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_MODEL
 from olvf_assets.detection.training import train_detector
 from olvf_assets.detection.ultralytics_home import MissingWeightsError
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
@@ -117,7 +117,7 @@ def test_ultralytics_is_silent_and_writes_nothing_outside_the_store(trained, tmp
     monkeypatch.setenv("ULTRALYTICS_API_KEY", "secret")
     store, films, boxes, copies, *_ = trained
     other = train_detector(copies, store, TINY.model_copy(update={"epochs": 1}), 7)
-    measure_detector(other, copies, films, boxes, store, TINY, 7)
+    detector_answers(other, copies, films, boxes, store, TINY, 7)
     assert list(tmp_path.iterdir()) == []
     captured = capfd.readouterr()
     assert captured.out == ""
@@ -125,9 +125,11 @@ def test_ultralytics_is_silent_and_writes_nothing_outside_the_store(trained, tmp
     assert "ULTRALYTICS_API_KEY" not in os.environ
 
 
-def test_metrics_cover_both_datasets_and_sources_and_detections_at_most_one_box_per_level(trained) -> None:
+def test_metrics_cover_both_datasets_and_sources_and_candidates_every_film(trained) -> None:
     store, films, boxes, copies, model, _ = trained
-    metrics = measure_detector(model, copies, films, boxes, store, TINY, 7)
+    answers = detector_answers(model, copies, films, boxes, store, TINY, 7)
+    assert answers.schema == DETECTOR_ANSWERS
+    metrics = detector_metrics(answers)
     assert metrics.schema == DETECTOR_METRICS
     assert metrics.group_by("dataset", "source").len().sort("dataset", "source").rows() == [
         (dataset, source, 12) for dataset in ("external", "validation") for source in ("pycocotools", "ultralytics")
@@ -137,9 +139,11 @@ def test_metrics_cover_both_datasets_and_sources_and_detections_at_most_one_box_
         ("validation", 1, 5),
     ]
     assert metrics["value"].is_between(0, 1).all()
-    fewer = measure_detector(model, copies, films, boxes, store, TINY.model_copy(update={"n_external_films": 1}), 7)
+    one_film = TINY.model_copy(update={"n_external_films": 1})
+    fewer = detector_metrics(detector_answers(model, copies, films, boxes, store, one_film, 7))
     assert fewer.filter(dataset="external")["n_films"].unique().to_list() == [1]
-    detections = detect_levels(films, model, store, TINY.model_copy(update={"candidate_confidence": 1e-6}))
-    assert detections.schema == DETECTIONS
-    assert detections.select("film_id", "level").is_duplicated().sum() == 0
-    assert detect_levels(films.clear(), model, store, TINY).is_empty()
+    everything = TINY.model_copy(update={"candidate_confidence": 1e-6})
+    candidates = detection_candidates(films, model, store, everything)
+    assert candidates.schema == DETECTION_CANDIDATES
+    assert set(candidates["film_id"]) == set(films["film_id"])
+    assert detection_candidates(films.clear(), model, store, TINY).is_empty()

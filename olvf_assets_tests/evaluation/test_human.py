@@ -142,7 +142,9 @@ def test_the_review_list_holds_what_readers_agree_on_and_no_network_does() -> No
         reader_1=pl.lit("normal"),
         reader_2=pl.Series(["normal", "old", "normal", "normal"]),
     )
-    crops = ensemble.select("institution", "crop_id", film_id="crop_id", view=pl.lit("neutral"), image_path="crop_id")
+    crops = ensemble.select(
+        "protocol", "institution", "crop_id", film_id="crop_id", view=pl.lit("neutral"), image_path="crop_id"
+    )
     table = human.review_list(ensemble, fold_predictions, consensus, crops)
     assert table.schema == REVIEW_LIST
     (row,) = table.iter_rows(named=True)

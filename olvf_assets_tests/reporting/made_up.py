@@ -24,7 +24,7 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
     test, test_folds = study_predictions("test", "institution_1", patients, seed)
     external, external_folds = study_predictions("external", "institution_2", patients, seed + 1, skill=1.0)
     ensemble, folds = pl.concat([test, external]), pl.concat([test_folds, external_folds])
-    crops = ensemble.select("institution", "crop_id", "label").unique().sort("institution", "crop_id")
+    crops = ensemble.select("protocol", "institution", "crop_id", "label").unique().sort("institution", "crop_id")
     temperatures = temperature.calibration_temperatures(validation_predictions(patients, seed + 2))
     return {
         "ensemble_predictions": ensemble,
@@ -159,7 +159,9 @@ def film_tables() -> dict[str, pl.DataFrame]:
     return {
         "films": pl.DataFrame(films),
         "reader_boxes": pl.DataFrame(boxes, schema=columns, orient="row"),
-        "detections": pl.DataFrame(found, schema=[*columns, "confidence"], orient="row"),
+        "detections": pl.DataFrame(found, schema=[*columns, "confidence"], orient="row").with_columns(
+            protocol=pl.lit("patient")
+        ),
     }
 
 

@@ -116,8 +116,9 @@ def test_figure_table_names_each_file_with_its_hash(report):
 
 
 def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
-    crops = pl.DataFrame({"institution": ["institution_2"], "crop_id": ["F1-L1"], "image_path": ["crop"]})
-    predictions = crops.select("institution", "crop_id").with_columns(
+    crop = {"protocol": "patient", "institution": "institution_2", "crop_id": "F1-L1"}
+    crops = pl.DataFrame([crop | {"image_path": "crop"}])
+    predictions = pl.DataFrame([crop]).with_columns(
         dataset=pl.lit("external"),
         model=pl.lit("ensemble_of_15"),
         replica=0,
