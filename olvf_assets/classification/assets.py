@@ -12,8 +12,10 @@ from olvf_assets.classification.tables import (
     CHECKPOINTS,
     ENSEMBLE_PREDICTIONS,
     FOLD_PREDICTIONS,
+    PATIENT_PREDICTIONS,
     SPLITS,
     VALIDATION_PREDICTIONS,
+    VERTEBRA_PREDICTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, table
 
@@ -135,6 +137,22 @@ def ensemble_predictions(run: TableRun, fold_predictions: pl.DataFrame) -> pl.Da
     from olvf_assets.classification import ensemble
 
     return ensemble.ensemble_predictions(fold_predictions, run.profile.classification.folds)
+
+
+@table(schema=VERTEBRA_PREDICTIONS)
+def vertebra_predictions(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
+    """The ensembles' word on each vertebra: its lateral, flexion and extension views merged."""
+    from olvf_assets.classification import merging
+
+    return merging.vertebra_predictions(ensemble_predictions)
+
+
+@table(schema=PATIENT_PREDICTIONS)
+def patient_predictions(run: TableRun, vertebra_predictions: pl.DataFrame) -> pl.DataFrame:
+    """The ensembles' word on each patient: whether any vertebra is fresh."""
+    from olvf_assets.classification import merging
+
+    return merging.patient_predictions(vertebra_predictions)
 
 
 def _trained(run: TableRun, architecture: Architecture, samples: pl.DataFrame) -> pl.DataFrame:

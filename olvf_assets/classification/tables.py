@@ -90,3 +90,27 @@ ENSEMBLE_PREDICTIONS = pl.Schema(
         "predicted": pl.String,
     }
 )
+
+_PATIENT: dict[str, DataTypeClass] = {
+    "protocol": pl.String,
+    "dataset": pl.String,
+    "institution": pl.String,
+    "model": pl.String,
+    "fold": pl.String,
+    "patient_id": pl.String,
+}
+
+VERTEBRA_PREDICTIONS = pl.Schema(
+    {**_PATIENT, "level": pl.String, "label": pl.String, "n_films": pl.Int64, **_PROBABILITIES, "predicted": pl.String}
+)
+
+PATIENT_PREDICTIONS = pl.Schema(
+    {
+        **_PATIENT,
+        "n_vertebrae": pl.Int64,
+        "any_fresh": pl.Boolean,
+        "predicted_any_fresh": pl.Boolean,
+        "highest_p_fresh": pl.Float64,
+        "likeliest_level": pl.String,  # of the vertebra with the highest p_fresh
+    }
+)

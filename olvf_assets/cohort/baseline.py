@@ -109,7 +109,8 @@ def _counts(
 
 
 def _measure(name: str, patients: pl.DataFrame, *, tested: bool) -> dict[str, Any]:
-    known = patients.filter(pl.col(name).is_not_null())
+    # Sorted and in one piece: a sum hangs on its order, to the last digit.
+    known = patients.filter(pl.col(name).is_not_null()).sort(name).rechunk()
     values = known[name]
     row = {
         "characteristic": name,

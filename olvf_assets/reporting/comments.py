@@ -23,6 +23,15 @@ COLUMN_COMMENTS = {
     "level": "lumbar vertebra L1 to L5; all: taken together",
     "label": "consensus of the readers: normal, old or fresh fracture",
     "predicted": "class of the highest probability",
+    "n_films": "films that a figure or a merged probability rests on",
+    "any_fresh": "whether a scored vertebra of the patient has a fresh fracture",
+    "predicted_any_fresh": "whether the model calls one of them fresh: who goes to MRI",
+    "highest_p_fresh": "the highest probability of a fresh fracture among the patient's vertebrae",
+    "likeliest_level": "the vertebra that it is of",
+    "margin": "natural logarithm of how much likelier a film's labelling is than the next; below the profile's "
+    "least_margin the film is ambiguous and not used",
+    "candidate": "number of a distinct body that the detector found on a film",
+    "n_renamed": "candidates that were given another level than the network finds likeliest",
     "fold": "cross-validation fold 1 to 5; mean: average over the folds, or all folds together (ensemble_of_15); "
     "pooled: the folds' predictions taken together",
     "dataset": "test, validation or external",
