@@ -51,6 +51,8 @@ Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
+FILES_IN_QUEUE = 1000  # a file waiting to be hashed takes memory
+
 LANDING_MANIFEST = pl.Schema({"institution": pl.String, "path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String})
 
 
@@ -232,8 +234,12 @@ def _hashed(
     stamps = {file.path: file.stamp for file in files}
 
     def find(paths: list[str]) -> list[str | None]:
+        found: list[str | None] = []
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(lambda path: _hash(folder, path, stamps[path], damaged), paths))
+            for start in range(0, len(paths), FILES_IN_QUEUE):
+                few = paths[start : start + FILES_IN_QUEUE]
+                found += pool.map(lambda path: _hash(folder, path, stamps[path], damaged), few)
+        return found
 
     digests = hashes.facts([(file.path, file.stamp) for file in files], find)
     for archive in sorted(damaged):
