@@ -7,9 +7,13 @@ import pytest
 from scipy.stats import ttest_ind_from_stats
 from sklearn.metrics import cohen_kappa_score
 
+from olvf_assets.classification.replication import dealt_folds, replica_rows
+from olvf_assets.classification.splits import make_splits
 from olvf_assets.cohort.agreement import reader_agreement, reader_confusion
 from olvf_assets.cohort.baseline import baseline_characteristics
+from olvf_assets.cohort.patient_split import patient_splits
 from olvf_assets.cohort.rehearsal import rehearse
+from olvf_assets.detection.copies import planned_copies
 from olvf_assets.foundation.sql_models import load_tests
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 from olvf_assets.profiles import load_profile
@@ -164,3 +168,49 @@ def test_141_patients_needed_a_consensus_and_none_is_open(hospitals: dict[str, T
 def test_every_rule_over_the_tables_holds(test, key: str, hospitals: dict[str, Tables]) -> None:
     tables = hospitals[key]
     assert test.find(None, **{name: tables[name] for name in test.reads}).rows() == []
+
+
+def test_protocol_thesis_splits_and_replicates_to_the_counts_of_the_thesis(hospitals: dict[str, Tables]) -> None:
+    classification = THESIS.classification
+    crops = hospitals["institution_1"]["vertebra_crops"].with_columns(
+        protocol=pl.lit("thesis"), role=pl.lit("development")
+    )
+    split = patient_splits(hospitals["institution_1"]["cohort_vertebrae"], THESIS.cohort, THESIS.seed)
+    sides = make_splits(crops, split, classification, THESIS.seed)
+    assert classes_of(sides.filter(role="test")) == {"normal": 228, "old": 68, "fresh": 52}
+    assert classes_of(sides.filter(role="train")) == {"normal": 2056, "old": 608, "fresh": 469}
+    tested = replica_rows(sides.filter(role="test"), classification.replication.test)
+    assert classes_of(tested) == {"normal": 228, "old": 204, "fresh": 208}
+    assert tested.height == 640
+    trained = dealt_folds(replica_rows(sides.filter(role="train"), classification.replication.train), 5, THESIS.seed)
+    assert classes_of(trained) == {"normal": 2056, "old": 2432, "fresh": 2345}
+    assert trained.group_by("fold").len()["len"].sort().to_list() == [1366, 1366, 1367, 1367, 1367]  # of 6833
+
+
+def test_protocol_thesis_copies_716_films_ten_times(hospitals: dict[str, Tables]) -> None:
+    tables = hospitals["institution_1"]
+    split = patient_splits(tables["cohort_vertebrae"], THESIS.cohort, THESIS.seed)
+    films = tables["films"].join(split, on=["institution", "patient_id"], how="semi")
+    assert films.height == 716
+    copies = planned_copies(films, split, THESIS.detection, THESIS.seed, "thesis")
+    assert dict(copies["subset"].value_counts().iter_rows()) == {"train": 5728, "validation": 1432}
+
+
+def test_protocol_patient_shares_one_split_and_keeps_patients_apart_at_full_scale(hospitals: dict[str, Tables]) -> None:
+    tables = hospitals["institution_1"]
+    split = patient_splits(tables["cohort_vertebrae"], THESIS.cohort, THESIS.seed)
+    crops = tables["vertebra_crops"].with_columns(role=pl.lit("development"))
+    sides = make_splits(crops, split, THESIS.classification, THESIS.seed)
+    copies = planned_copies(tables["films"], split, THESIS.detection, THESIS.seed, "patient")
+    seen = copies.join(tables["films"].select("film_id", "patient_id"), on="film_id")
+    tested = set(sides.filter(role="test")["patient_id"])
+    assert not tested & set(seen["patient_id"])
+    assert not tested & set(sides.filter(role="train")["patient_id"])
+    validated = set(seen.filter(subset="validation")["patient_id"])
+    assert validated == set(sides.filter(fold=THESIS.detection.validation_fold)["patient_id"])
+    shares = sides.group_by("label").agg((pl.col("role") == "test").mean().alias("share"))
+    assert shares["share"].to_list() == pytest.approx([0.1] * 3, abs=0.03)
+
+
+def classes_of(table: pl.DataFrame) -> dict[str, int]:
+    return dict(table["label"].value_counts().iter_rows())
