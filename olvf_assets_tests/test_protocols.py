@@ -18,7 +18,8 @@ from olvf_assets_tests.detection.drawn_films import draw_films
 MADE = (
     "patient_splits", "detector_copies", "splits", "balanced_test_set", "balanced_training_set",
     "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints", "fold_predictions",
-    "ensemble_predictions", "vertebra_predictions", "patient_predictions", "test_metrics", "external_metrics",
+    "validation_predictions", "ensemble_predictions", "vertebra_predictions", "patient_predictions", "sample_lineage",
+    "picture_fingerprints", "leakage_audit", "leakage_summary", "test_metrics", "external_metrics",
 )  # fmt: skip
 FOLDS = (1, 2)
 
@@ -38,6 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
     tables = {
         "films": films,
         "reader_boxes": boxes,
+        "institutions": pl.DataFrame({"institution": list(people), "role": ["development", "external"]}),
         "cohort_vertebrae": levels.with_columns(role=role, label=label),
     }
     ci = load_profile("ci")
@@ -49,7 +51,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
             "classification": small_settings(
                 epochs=1, folds=len(FOLDS), input_divisor=4, replication={"train": {"old": 2, "fresh": 2}}
             ),
-            "evaluation": ci.evaluation.model_copy(update={"draws": 50}),
+            "evaluation": ci.evaluation.model_copy(
+                update={"draws": 50, "near_duplicate_correlation": 1.0}  # drawn films are all alike
+            ),
         }
     )
     tables["vertebra_crops"] = crop_vertebrae(tables["cohort_vertebrae"], found, films, store, profile.crops)
@@ -61,7 +65,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
     return run, tables
 
 
-@pytest.mark.parametrize("name", [name for name in MADE if name != "patient_splits"])
+@pytest.mark.parametrize(
+    "name", [name for name in MADE if name not in ("patient_splits", "picture_fingerprints", "leakage_audit")]
+)
 def test_every_table_that_hangs_on_a_split_has_both_protocols(name: str, made) -> None:
     assert set(made[1][name]["protocol"]) == set(PROTOCOLS)
 
@@ -100,3 +106,17 @@ def test_external_films_are_scored_under_both_protocols(made) -> None:
     )
     assert set(accuracy["protocol"]) == set(PROTOCOLS)
     assert np.isfinite(accuracy["value"].to_numpy()).all()
+
+
+def test_the_thesis_leaks_the_patient_protocol_does_not_and_the_metrics_say_so(made) -> None:
+    tables = made[1]
+    assert tables["leakage_audit"]["protocol"].unique().to_list() == ["thesis"]
+    assert tables["leakage_summary"].filter(protocol="patient")["n_samples"].sum() == 0
+    for name in ("test_metrics", "external_metrics"):
+        assert (
+            tables[name].filter(protocol="patient")["leaks"].null_count()
+            == tables[name].filter(protocol="patient").height
+        )
+    (stamp,) = tables["test_metrics"].filter(protocol="thesis")["leaks"].unique()
+    assert "classifier training: same film" in stamp
+    assert "detector training: same film of 100%" in stamp

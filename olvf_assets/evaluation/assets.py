@@ -12,36 +12,95 @@ from olvf_assets.evaluation.tables import (
     DECISION_CURVES,
     EXTERNAL_METRICS,
     HUMAN_CEILING,
+    LEAKAGE_AUDIT,
+    LEAKAGE_SUMMARY,
     MRI_AVOIDED,
     OPERATING_POINT_METRICS,
     OPERATING_POINTS,
+    PICTURE_FINGERPRINTS,
     RELIABILITY_CURVES,
     REVIEW_LIST,
     ROC_CURVES,
+    SAMPLE_LINEAGE,
     SUBGROUP_METRICS,
     TEST_METRICS,
 )
 from olvf_assets.foundation.tables import TableRun, table
 
 
+@table(schema=SAMPLE_LINEAGE)
+def sample_lineage(
+    run: TableRun,
+    detector_copies: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+    validation_predictions: pl.DataFrame,
+    fold_predictions: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    films: pl.DataFrame,
+) -> pl.DataFrame:
+    """What every sample of every stage derives from: patient, film, crop, copy, pictures."""
+    from olvf_assets.evaluation import lineage
+
+    return lineage.sample_lineage(
+        detector_copies, balanced_training_set, validation_predictions, fold_predictions, vertebra_crops, films
+    )
+
+
+@table(schema=PICTURE_FINGERPRINTS, by="institution")
+def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+    """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
+    from olvf_assets.evaluation import fingerprints
+
+    return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, run.report)
+
+
+@table(schema=LEAKAGE_AUDIT)
+def leakage_audit(
+    run: TableRun, sample_lineage: pl.DataFrame, picture_fingerprints: pl.DataFrame, institutions: pl.DataFrame
+) -> pl.DataFrame:
+    """Everything that scored samples share with what was learnt or chosen from."""
+    from olvf_assets.evaluation import leakage
+
+    least = run.profile.evaluation.near_duplicate_correlation
+    return leakage.leakage_audit(sample_lineage, picture_fingerprints, institutions, least)
+
+
+@table(schema=LEAKAGE_SUMMARY)
+def leakage_summary(run: TableRun, leakage_audit: pl.DataFrame, sample_lineage: pl.DataFrame) -> pl.DataFrame:
+    """How many scored samples each kind of leak concerns; any under protocol patient stops the metric tables."""
+    from olvf_assets.evaluation import leakage
+
+    return leakage.leakage_summary(leakage_audit, sample_lineage)
+
+
 @table(schema=TEST_METRICS)
-def test_metrics(run: TableRun, ensemble_predictions: pl.DataFrame, fold_predictions: pl.DataFrame) -> pl.DataFrame:
+def test_metrics(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    fold_predictions: pl.DataFrame,
+    leakage_summary: pl.DataFrame,
+) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on the held-out test set of the development institutions."""
-    from olvf_assets.evaluation import metric_tables
+    from olvf_assets.evaluation import leakage, metric_tables
 
     found = metric_tables.internal_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
-    return found
+    return leakage.stamped(found, leakage_summary, "test")
 
 
 @table(schema=EXTERNAL_METRICS)
-def external_metrics(run: TableRun, ensemble_predictions: pl.DataFrame, fold_predictions: pl.DataFrame) -> pl.DataFrame:
+def external_metrics(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    fold_predictions: pl.DataFrame,
+    leakage_summary: pl.DataFrame,
+) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on each external hospital."""
-    from olvf_assets.evaluation import metric_tables
+    from olvf_assets.evaluation import leakage, metric_tables
 
     found = metric_tables.external_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
-    return found
+    return leakage.stamped(found, leakage_summary, "external")
 
 
 @table(schema=SUBGROUP_METRICS)
@@ -168,4 +227,4 @@ def _note_accuracy(run: TableRun, metrics: pl.DataFrame) -> None:
         model="ensemble", fold="mean", positive_class="all", metric="accuracy", ci_method="wald"
     ).iter_rows(named=True)
     for row in rows:
-        run.notes[f"accuracy {row['institution']}"] = row["value"]
+        run.notes[f"accuracy {row['institution']}, protocol {row['protocol']}"] = row["value"]

@@ -5,7 +5,39 @@ What lives here: functions that return the rows that break a rule. What does not
 
 import polars as pl
 
-from olvf_assets.foundation.tables import TableRun, check
+from olvf_assets.foundation.tables import Check, TableRun, check
+
+
+def _firewall(table: str) -> Check:
+    """Return the rule that stops a table of figures when samples that it scores leak from what was learnt."""
+
+    @check(table=table)
+    def nothing_leaks_under_protocol_patient(run: TableRun, leakage_summary: pl.DataFrame) -> pl.DataFrame:
+        """Scored samples share nothing with what was learnt from; see leakage_audit for the samples concerned."""
+        from olvf_assets.evaluation.leakage import forbidden
+
+        return forbidden(leakage_summary)
+
+    return nothing_leaks_under_protocol_patient
+
+
+FIREWALLS = tuple(
+    _firewall(table)
+    for table in (
+        "test_metrics",
+        "external_metrics",
+        "subgroup_metrics",
+        "confusion_matrices",
+        "roc_curves",
+        "calibration",
+        "reliability_curves",
+        "decision_curves",
+        "operating_point_metrics",
+        "mri_avoided",
+        "human_ceiling",
+        "review_list",
+    )
+)
 
 
 @check(table="fold_predictions")
@@ -56,14 +88,6 @@ def calibration_figures_are_shares(run: TableRun, calibration: pl.DataFrame) -> 
     return _improper(calibration)
 
 
-@check(table="calibration")
-def no_scored_crop_fitted_its_temperature(
-    run: TableRun, ensemble_predictions: pl.DataFrame, validation_predictions: pl.DataFrame
-) -> pl.DataFrame:
-    """No crop whose calibration is measured was among those that the temperature was fitted on."""
-    return _in_both(ensemble_predictions, validation_predictions)
-
-
 @check(table="reliability_curves")
 def observed_shares_are_shares(run: TableRun, reliability_curves: pl.DataFrame) -> pl.DataFrame:
     """Observed shares and intervals lie in 0 to 1 and the right way up, and a missing one says why."""
@@ -91,14 +115,6 @@ def operating_point_metrics_are_shares(run: TableRun, operating_point_metrics: p
     return _improper(operating_point_metrics)
 
 
-@check(table="operating_point_metrics")
-def no_scored_crop_set_its_operating_point(
-    run: TableRun, ensemble_predictions: pl.DataFrame, validation_predictions: pl.DataFrame
-) -> pl.DataFrame:
-    """No crop that is scored at an operating point was among those that the threshold was chosen on."""
-    return _in_both(ensemble_predictions, validation_predictions)
-
-
 @check(table="mri_avoided")
 def avoided_and_missed_add_up(run: TableRun, mri_avoided: pl.DataFrame) -> pl.DataFrame:
     """Of 100 patients at most 100 are spared, and no more are missed than are fresh or are spared."""
@@ -119,8 +135,3 @@ def _improper(figures: pl.DataFrame, column: str = "value") -> pl.DataFrame:
     from olvf_assets.evaluation.intervals import improper_rows
 
     return improper_rows(figures, column, 0, 1)
-
-
-def _in_both(scored: pl.DataFrame, fitted_on: pl.DataFrame) -> pl.DataFrame:
-    key = ["protocol", "institution", "crop_id"]
-    return scored.select(key).unique().join(fitted_on, on=key, how="semi")

@@ -44,8 +44,9 @@ _FIGURES: dict[str, DataTypeClass] = {
     "reason": pl.String,
 }
 METRIC_TABLE = pl.Schema(_FIGURES)
-TEST_METRICS = METRIC_TABLE
-EXTERNAL_METRICS = METRIC_TABLE
+# leaks: what the audit found on the way to these samples, in words; null where nothing leaks
+TEST_METRICS = pl.Schema({**_FIGURES, "leaks": pl.String})
+EXTERNAL_METRICS = TEST_METRICS
 
 # subgroup is a kind: level, view, device, sex or age_band; subgroup_value one group of that kind
 SUBGROUP_METRICS = pl.Schema({**_GROUP, "subgroup": pl.String, "subgroup_value": pl.String, **_FIGURES})
@@ -216,3 +217,35 @@ REVIEW_LIST = pl.Schema(
         "image_path": pl.String,
     }
 )
+
+SAMPLE_LINEAGE = pl.Schema(
+    {
+        "protocol": pl.String,
+        "stage": pl.String,  # see lineage.py
+        "fold": pl.Int64,
+        "institution": pl.String,
+        "patient_id": pl.String,
+        "film_id": pl.String,
+        "crop_id": pl.String,  # null for the detector's pictures
+        "sample_id": pl.String,
+        "copy": pl.Int64,  # 0: the film or crop itself; 1, 2, ...: augmented copies
+        "film_path": pl.String,  # pictures are named by the hash of their pixels
+        "crop_path": pl.String,
+    }
+)
+
+PICTURE_FINGERPRINTS = pl.Schema({"institution": pl.String, "image_path": pl.String, "thumbnail": pl.Binary})
+
+_WAY: dict[str, DataTypeClass] = {
+    "protocol": pl.String,
+    "kind": pl.String,
+    "left_stage": pl.String,
+    "right_stage": pl.String,
+}
+
+LEAKAGE_AUDIT = pl.Schema(
+    {**_WAY, "left_sample": pl.String, "right_sample": pl.String, "n_left": pl.Int64, "detail": pl.String}
+)
+
+# n_samples of the n_right samples of the scored stage are concerned
+LEAKAGE_SUMMARY = pl.Schema({**_WAY, "n_samples": pl.Int64, "n_right": pl.Int64, "share": pl.Float64})

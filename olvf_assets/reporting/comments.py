@@ -43,6 +43,16 @@ COLUMN_COMMENTS = {
     "thesis_label": "what Table 6 of the thesis calls the quantity, where that is the name of another one",
     "ci_method": "wald: the thesis's, all samples as independent; patient_bootstrap: crops once, patients resampled; "
     "delong: AUC, crops once, as independent",
+    "leaks": "what the scored samples share with what was learnt from, and how many of them; null: nothing",
+    "kind": "of leak: same_sample, same_crop, same_film, same_patient; same_pixels, near_duplicate (both under another "
+    "patient's name); external_used",
+    "left_stage": "stage that something was learnt or chosen from",
+    "right_stage": "stage that is scored",
+    "left_sample": "the first of n_left samples of the left stage that the scored one shares something with",
+    "right_sample": "the scored sample; of external_used the institution",
+    "n_right": "samples of the scored stage",
+    "stage": "detector_training, classifier_validation, temperature, test, ...: where the sample is used",
+    "thumbnail": "24 x 24 grey bytes, row by row",
     "reason": "why a value or its interval is NaN; null where both are given",
     "n_patients": "patients that the samples come from",
     "n_positive": "samples of the positive class; for all: summed over the classes",

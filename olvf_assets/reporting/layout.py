@@ -54,6 +54,7 @@ class MetricGrid:
         protocol, dataset, institution: where they come from.
         figures: by (ci_method, metric, positive_class).
         crops: how many crops of each class were counted once, as text.
+        leaks: what leaks into these figures, in words; "" where nothing does.
     """
 
     protocol: str
@@ -61,6 +62,7 @@ class MetricGrid:
     institution: str
     figures: dict[tuple[str, str, str], Figure]
     crops: str
+    leaks: str
 
     @property
     def title(self) -> str:
@@ -88,6 +90,7 @@ def metric_grids(metrics: pl.DataFrame, dataset: str) -> list[MetricGrid]:
                 part["institution"][0],
                 {row[:3]: Figure(*row[3:]) for row in named.iter_rows()},
                 ", ".join(f"{positives[name]} {name}" for name in CLASSES if name in positives),
+                part["leaks"][0] or "",
             )
         )
     return grids

@@ -34,6 +34,8 @@ def _grid_text(grid: MetricGrid) -> str:
     counting = grid.dataset == "test"
     head = [f"{'':22}", *(f"{name:>{WIDTH}}" for name in COLUMNS)]
     lines = [f"{grid.title}  (protocol {grid.protocol}; crops: {grid.crops})"]
+    if grid.leaks:
+        lines.append(f"LEAKS, of the scored samples: {grid.leaks}")
     if counting:
         head.append(f"{'all, replicas':>15}")
     lines.append(" ".join(head).rstrip())

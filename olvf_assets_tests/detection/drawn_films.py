@@ -22,7 +22,7 @@ def draw_films(root: Path, patients: dict[str, list[str]]) -> tuple[ArtifactStor
     films, boxes = [], []
     for institution, ids in patients.items():
         for number, patient_id in enumerate(ids):
-            rng = np.random.default_rng(number)
+            rng = np.random.default_rng(len(films))
             pixels = rng.integers(20, 60, (HEIGHT_PX, WIDTH_PX)).astype(np.uint8)
             left = 40 + 10 * (number % 6)
             for index, level in enumerate(LEVELS):

@@ -19,6 +19,9 @@ REPORTING = ReportingSettings(films_per_institution=3, crops_per_class=3, dots_p
 WIDTH, HEIGHT = 1693, 2032
 
 
+NO_LEAK = pl.lit(None, pl.String)
+
+
 def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]:
     """Return the tables of a study with one development and one external institution."""
     test, test_folds = study_predictions("test", "institution_1", patients, seed)
@@ -28,8 +31,10 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
     temperatures = temperature.calibration_temperatures(validation_predictions(patients, seed + 2))
     return {
         "ensemble_predictions": ensemble,
-        "test_metrics": metric_tables.internal_metrics(ensemble, folds, EVALUATION, seed),
-        "external_metrics": metric_tables.external_metrics(ensemble, folds, EVALUATION, seed),
+        "test_metrics": metric_tables.internal_metrics(ensemble, folds, EVALUATION, seed).with_columns(leaks=NO_LEAK),
+        "external_metrics": metric_tables.external_metrics(ensemble, folds, EVALUATION, seed).with_columns(
+            leaks=NO_LEAK
+        ),
         "confusion_matrices": confusion.confusion_matrices(ensemble),
         "roc_curves": roc.roc_curves(ensemble, EVALUATION),
         "calibration": calibration.calibration(ensemble, temperatures, EVALUATION, seed),
