@@ -8,7 +8,57 @@ from collections.abc import Sequence
 import polars as pl
 
 from olvf_assets.foundation.tables import Table, TableRun, table
-from olvf_assets.reporting.tables import REPORT_FIGURES, WAREHOUSE
+from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE
+
+
+@table(schema=THESIS_COMPARISON)
+def thesis_comparison(
+    run: TableRun,
+    participant_flow: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    baseline_characteristics: pl.DataFrame,
+    reader_agreement: pl.DataFrame,
+    consensus_queue: pl.DataFrame,
+    detector_copies: pl.DataFrame,
+    detector_answers: pl.DataFrame,
+    detector_model: pl.DataFrame,
+    detector_metrics: pl.DataFrame,
+    splits: pl.DataFrame,
+    balanced_test_set: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+    test_metrics: pl.DataFrame,
+    external_metrics: pl.DataFrame,
+    gradcam_section_means: pl.DataFrame,
+    institutions: pl.DataFrame,
+) -> pl.DataFrame:
+    """Every figure that the thesis printed beside this run's, under both protocols, with a verdict."""
+    from olvf_assets.reporting.thesis_comparison import Study, thesis_comparison
+
+    tables = {
+        "participant_flow": participant_flow,
+        "vertebra_crops": vertebra_crops,
+        "baseline_characteristics": baseline_characteristics,
+        "reader_agreement": reader_agreement,
+        "consensus_queue": consensus_queue,
+        "detector_copies": detector_copies,
+        "detector_answers": detector_answers,
+        "detector_model": detector_model,
+        "detector_metrics": detector_metrics,
+        "splits": splits,
+        "balanced_test_set": balanced_test_set,
+        "balanced_training_set": balanced_training_set,
+        "test_metrics": test_metrics,
+        "external_metrics": external_metrics,
+        "gradcam_section_means": gradcam_section_means,
+        "institutions": institutions,
+    }
+    profile = run.profile
+    networks = list(profile.classification.networks.values())
+    compared = thesis_comparison(tables, Study(profile.protocols, set(profile.phantom.institutions), networks))
+    for protocol in run.profile.protocols:
+        for verdict, n in compared[f"verdict_{protocol}"].value_counts().sort(f"verdict_{protocol}").iter_rows():
+            run.notes[f"protocol {protocol}, {verdict}"] = n
+    return compared
 
 
 @table(schema=REPORT_FIGURES)
@@ -32,6 +82,7 @@ def report_figures(
     baseline_characteristics: pl.DataFrame,
     institutions: pl.DataFrame,
     expectation_results: pl.DataFrame,
+    thesis_comparison: pl.DataFrame,
     gradcam_section_means: pl.DataFrame,
     gradcam_statistics: pl.DataFrame,
     gradcam_boundaries: pl.DataFrame,
@@ -64,6 +115,7 @@ def report_figures(
         "participant_flow": participant_flow,
         "baseline_characteristics": baseline_characteristics,
         "expectation_results": expectation_results,
+        "thesis_comparison": thesis_comparison,
     }
     pictures = draw_gallery(folder, tables, run.store.load_image, run.profile.reporting, run.seed)
     attention = {

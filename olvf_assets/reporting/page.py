@@ -11,12 +11,12 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.foundation.artifacts import write_atomically
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import LEVELS, PROTOCOLS
 from olvf_assets.reporting.baseline import baseline_tables
 from olvf_assets.reporting.figures import UNITS
 from olvf_assets.reporting.gallery import STARD_FLOW, Picture
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
-from olvf_assets.reporting.thesis_table6 import TABLE_6
+from olvf_assets.reporting.thesis_table6 import table_6
 
 TEMPLATE = "page.html.jinja"
 SECTIONS = (
@@ -24,6 +24,7 @@ SECTIONS = (
     ("detector", "Detection"),
     ("readers", "Readers"),
     ("flow", "Participants"),
+    ("comparison", "Beside the thesis"),
     ("pictures", "Pictures"),
 )
 DETECTOR_METRIC_NAMES = {"map50": "mAP@0.5", "map50_95": "mAP@0.5:0.95"}
@@ -44,7 +45,7 @@ def write_report(
         folder: made if missing.
         pictures: in the order of the page; their files are copied into it.
         tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow,
-            baseline_characteristics, expectation_results.
+            baseline_characteristics, expectation_results, thesis_comparison.
         profile_name: of the run.
         synthetic: whether the data come from the phantom; the page then says so at its top.
     """
@@ -61,13 +62,14 @@ def write_report(
         grids=grids,
         columns=COLUMNS,
         metric_names=METRIC_NAMES,
-        thesis=TABLE_6,
+        thesis=table_6(),
         levels=(*LEVELS, "all"),
         detector=_detector_rows(tables["detector_metrics"]),
         agreement=tables["reader_agreement"].sort("institution", "comparison", "weighting", "level").to_dicts(),
         flow=_flow_rows(tables["participant_flow"]),
         expectations_met=tables["expectation_results"]["success"].to_list(),
         baseline=baseline_tables(tables["baseline_characteristics"]),
+        comparison=_comparison_groups(tables["thesis_comparison"]),
         flow_pictures=[_embedded(each) for each in pictures if each.name.startswith(STARD_FLOW)],
         pictures=[_embedded(each) for each in pictures if not each.name.startswith(STARD_FLOW)],
         number=number_text,
@@ -91,6 +93,33 @@ def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:
         }
         for part in parts
     ]
+
+
+def _comparison_groups(comparison: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return each group of `thesis_comparison` with its rows, and of each protocol run the verdicts' counts."""
+    run = [name for name in PROTOCOLS if f"protocol {name} was not run" not in comparison[f"reason_{name}"]]
+    groups = []
+    for part in comparison.partition_by("group", maintain_order=True):
+        counts = {
+            name: dict(part[f"verdict_{name}"].value_counts().sort(f"verdict_{name}").iter_rows()) for name in run
+        }
+        groups.append(
+            {
+                "name": part["group"][0].replace("_", " "),
+                "place": part["place"][0],
+                "protocols": run,
+                "counts": {
+                    name: ", ".join(f"{n} {verdict.replace('_', ' ')}" for verdict, n in found.items())
+                    for name, found in counts.items()
+                },
+                "reasons": {
+                    name: part[f"reason_{name}"].drop_nulls().unique(maintain_order=True).to_list() for name in run
+                },
+                "rows": part.to_dicts(),
+                "whole": part.select(pl.col("thesis").round(0).eq(pl.col("thesis")).all()).item(),
+            }
+        )
+    return groups
 
 
 def _flow_rows(flow: pl.DataFrame) -> list[dict[str, Any]]:

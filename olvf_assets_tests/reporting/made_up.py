@@ -10,6 +10,7 @@ from olvf_assets.evaluation import calibration, confusion, decision, metric_tabl
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.reporting.settings import ReportingSettings
+from olvf_assets.reporting.tables import THESIS_COMPARISON
 from olvf_assets_tests.evaluation.samples import study_predictions, validation_predictions
 
 EVALUATION = EvaluationSettings(
@@ -46,8 +47,20 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "baseline_characteristics": baseline_rows(),
         "expectation_results": pl.DataFrame({"success": [True] * 81 + [False]}),
         "detector_metrics": detector_rows(),
+        "thesis_comparison": comparison_rows(),
         **film_tables(),
     }
+
+
+def comparison_rows() -> pl.DataFrame:
+    """Return `thesis_comparison` with a count and a figure with intervals; protocol thesis was not run."""
+    rows = [
+        ("institution_1/films_used", "flow", "text", 716.0, None, None, 716.0, None, None, 0.0, "inside", None),
+        ("test/auc/all", "classification", "Table 6", 0.912, 0.861, 0.963, 0.85, 0.8, 0.9, -0.062, "not_comparable",
+         "synthetic films"),
+    ]  # fmt: skip
+    not_run = (None, None, None, None, "not_comparable", "protocol thesis was not run")
+    return pl.DataFrame([(*row, *not_run) for row in rows], schema=THESIS_COMPARISON, orient="row")
 
 
 def agreement_rows() -> pl.DataFrame:
