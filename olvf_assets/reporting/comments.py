@@ -46,8 +46,8 @@ COLUMN_COMMENTS = {
     "thesis": "the figure that the thesis printed",
     "thesis_low": "lower end of the thesis's 95 % interval, where it printed one",
     "place": "where the thesis prints the figure",
-    "verdict_patient": "of protocol patient: inside (the thesis's figure lies in this run's interval, or is this run's to "
-    "the printed digit), outside, not_comparable (see reason_patient)",
+    "verdict_patient": "of protocol patient: inside (the thesis's figure lies in this run's interval, or is this run's "
+    "to the printed digit), outside, not_comparable (see reason_patient)",
     "verdict_thesis": "the same of protocol thesis",
     "leaks": "what the scored samples share with what was learnt from, and how many of them; null: nothing",
     "kind": "of leak: same_sample, same_crop, same_film, same_patient; same_pixels, near_duplicate (both under another "
