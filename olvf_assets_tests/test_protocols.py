@@ -39,6 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
     tables = {
         "films": films,
         "reader_boxes": boxes,
+        "detector_model": pl.DataFrame({"protocol": PROTOCOLS, "generation": [None, None]}),
         "institutions": pl.DataFrame({"institution": list(people), "role": ["development", "external"]}),
         "cohort_vertebrae": levels.with_columns(role=role, label=label),
     }

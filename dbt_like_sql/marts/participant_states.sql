@@ -1,7 +1,8 @@
 -- description: Each enrolled patient, film and vertebra image with the one state it is in: used, excluded or quarantined, and why.
 -- partitioned by: institution
 -- group: cohort
--- One reason per unit: the patient's exclusion goes before that of one image, and rules go before missing detections.
+-- One reason per unit: the patient's exclusion goes before that of one image, and rules go before missing detections
+-- (of those, not_detected goes before levels_ambiguous).
 -- A quarantined file counts as a film; its vertebrae cannot be counted. `label` is the vertebra's reference standard; of
 -- patients and films it is the patient's group: fresh if any vertebra is, else old, else normal; a fracture by tumour
 -- counts as fresh where there is no other. Detection is that of protocol `patient`, which every study runs.
@@ -66,7 +67,10 @@ vertebrae as (
         crop.crop_id is not null as used,
         case
             when crop.crop_id is not null then null
-            else coalesce(of_patient.reason, of_vertebra.reason, 'not_detected')
+            when of_patient.reason is not null then of_patient.reason
+            when of_vertebra.reason is not null then of_vertebra.reason
+            when detected.state = 'ambiguous' then 'levels_ambiguous'
+            else 'not_detected'
         end as reason,
         case when crop.crop_id is null then coalesce(of_patient.rule, of_vertebra.rule) end as rule
     from films as film
@@ -78,6 +82,11 @@ vertebrae as (
             and film.film_id = crop.film_id
             and consensus.level = crop.level
             and crop.protocol = 'patient'
+    left join detected_films as detected
+        on
+            film.institution = detected.institution
+            and film.film_id = detected.film_id
+            and detected.protocol = 'patient'
     left join patient_exclusions as of_patient
         on film.institution = of_patient.institution and film.patient_id = of_patient.patient_id
     left join vertebra_exclusions as of_vertebra
@@ -88,13 +97,18 @@ vertebrae as (
 ),
 
 used_films as (
-    select institution, patient_id, film_id, bool_or(used) as used, bool_or(reason = 'not_detected') as missed
+    select
+        institution,
+        patient_id,
+        film_id,
+        bool_or(used) as used,
+        max(reason) filter (reason in ('not_detected', 'levels_ambiguous')) as missed
     from vertebrae
     group by institution, patient_id, film_id
 ),
 
 used_patients as (
-    select institution, patient_id, bool_or(used) as used, bool_or(missed) as missed
+    select institution, patient_id, bool_or(used) as used, max(missed) as missed
     from used_films
     group by institution, patient_id
 ),
@@ -107,7 +121,7 @@ patients_and_films as (
         cast(null as varchar) as film_id,
         cast(null as varchar) as path,
         coalesce(patient.used, false) as used,
-        coalesce(patient.missed, false) as missed
+        patient.missed
     from subjects as subject
     left join used_patients as patient
         on subject.institution = patient.institution and subject.patient_id = patient.patient_id
@@ -129,7 +143,7 @@ states as (
         case when one.used then 'used' else 'excluded' end as state,
         case
             when one.used then null
-            else coalesce(of_patient.reason, case when one.missed then 'not_detected' else 'no_image_left' end)
+            else coalesce(of_patient.reason, one.missed, 'no_image_left')
         end as reason,
         case when not one.used then of_patient.rule end as rule,
         patient_group.label

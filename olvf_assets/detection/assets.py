@@ -11,8 +11,11 @@ from olvf_assets.detection.tables import (
     DETECTIONS,
     DETECTOR_ANSWERS,
     DETECTOR_COPIES,
+    DETECTOR_ERRORS,
+    DETECTOR_EVOLUTION,
     DETECTOR_METRICS,
     DETECTOR_MODEL,
+    DETECTOR_PR_CURVES,
 )
 from olvf_assets.foundation.tables import TableRun, table
 
@@ -39,13 +42,13 @@ def detector_copies(
     )
 
 
-@table(schema=DETECTOR_MODEL, pool="gpu")
-def detector_model(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
-    """YOLOv5 trained to find L1 to L5, one detector per protocol."""
-    from olvf_assets.detection.training import train_detector
+@table(schema=DETECTOR_EVOLUTION, pool="gpu")
+def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
+    """Generations of hyper-parameters with the validation mAP that each reached; none unless the profile asks."""
+    from olvf_assets.detection.evolution import evolve_detector
 
-    models = pl.concat(
-        train_detector(
+    return pl.concat(
+        evolve_detector(
             detector_copies,
             run.store,
             run.profile.detection,
@@ -56,8 +59,30 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame
         )
         for protocol in run.profile.protocols
     )
-    run.notes["model"] = models["model"][0]
-    return models
+
+
+@table(schema=DETECTOR_MODEL, pool="gpu")
+def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame) -> pl.DataFrame:
+    """YOLOv5 trained to find L1 to L5, one detector per protocol."""
+    from olvf_assets.detection.evolution import chosen_settings
+    from olvf_assets.detection.training import train_detector
+
+    models = []
+    for protocol in run.profile.protocols:
+        settings, generation = chosen_settings(run.profile.detection, detector_evolution, protocol)
+        model = train_detector(
+            detector_copies,
+            run.store,
+            settings,
+            run.seed,
+            protocol=protocol,
+            weights_folder=run.data / "weights",
+            generation=generation,
+            report=run.report,
+        )
+        run.notes[f"network, protocol {protocol}"] = model["network"].item()
+        models.append(model)
+    return pl.concat(models)
 
 
 @table(schema=DETECTOR_ANSWERS, pool="gpu")
@@ -87,6 +112,28 @@ def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFr
     for row in measured.filter(level="all", source="pycocotools").iter_rows(named=True):
         run.notes[f"{row['protocol']}, {row['dataset']} {row['metric']}"] = row["value"]
     return measured
+
+
+@table(schema=DETECTOR_PR_CURVES)
+def detector_pr_curves(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
+    """Precision over recall at IoU 0.5 of each level, on validation pictures and on films of external hospitals."""
+    from olvf_assets.detection import metrics
+
+    return metrics.pr_curves(detector_answers)
+
+
+@table(schema=DETECTOR_ERRORS)
+def detector_errors(
+    run: TableRun,
+    detections: pl.DataFrame,
+    films: pl.DataFrame,
+    reader_boxes: pl.DataFrame,
+    detector_answers: pl.DataFrame,
+) -> pl.DataFrame:
+    """How far resolved detections lie from the drawn boxes and how their sizes differ, per level, in millimetres."""
+    from olvf_assets.detection import errors
+
+    return errors.detector_errors(errors.box_errors(detections, films, reader_boxes, detector_answers))
 
 
 @table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu")

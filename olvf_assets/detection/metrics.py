@@ -9,7 +9,7 @@ import contextlib
 import io
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ import polars as pl
 from olvf_assets.detection.copies import drawn_films
 from olvf_assets.detection.prediction import level_boxes, predict_films
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS
+from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_PR_CURVES
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
@@ -25,6 +25,7 @@ from olvf_assets.foundation.vocabulary import LEVELS
 
 METRICS = ("map50", "map50_95")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0, 1, 101)
 PICTURE = ["institution", "film_id", "copy"]
 
 
@@ -51,7 +52,6 @@ def detector_answers(
         seed: the profile's seed.
         report: gets progress lines.
     """
-    prepare_ultralytics(store)
     (protocol,) = detector_model["protocol"]
     validation = detector_copies.filter(pl.col("protocol") == protocol, pl.col("subset") == "validation")
     external = _external_films(
@@ -60,38 +60,63 @@ def detector_answers(
         settings.n_external_films,
         seed,
     )
-    image_px = detector_model["image_px"].item()
     external = drawn_films(external, reader_boxes).with_columns(copy=pl.lit(0, pl.Int64))
-    parts = []
-    for dataset, pictures in (("validation", validation), ("external", external)):
-        numbered = pictures.sort(PICTURE).with_row_index("number")
-        drawn = (
-            numbered.select("number", "boxes").explode("boxes").unnest("boxes")
-            .select("number", "level", **{f"{c}_px": pl.col(c) * image_px for c in ("x0", "y0", "x1", "y1")})
-            .with_columns(source=pl.lit("drawn"), confidence=pl.lit(1.0))
-        )  # fmt: skip
-        squares = numbered.select(
-            pl.col("number").cast(pl.String).str.zfill(8).alias("film_id"),
-            "image_path",
-            width_px=pl.lit(image_px),
-            height_px=pl.lit(image_px),
+    return pl.concat(
+        picture_answers(dataset, pictures, detector_model, store, settings, report=report)
+        for dataset, pictures in (("validation", validation), ("external", external))
+    )
+
+
+def picture_answers(
+    dataset: str,
+    pictures: pl.DataFrame,
+    detector_model: pl.DataFrame,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    *,
+    report: Callable[[str], None] | None = None,
+) -> pl.DataFrame:
+    """Return the rows of `detector_answers` of some pictures.
+
+    Args:
+        dataset: what to call them.
+        pictures: columns institution, film_id, copy, image_path and boxes, as in `detector_copies`.
+        detector_model: `detector_model`, one row.
+        store: where pictures and weights lie.
+        settings: thresholds.
+        report: gets progress lines.
+    """
+    prepare_ultralytics(store)
+    (protocol,) = detector_model["protocol"]
+    image_px = detector_model["image_px"].item()
+    numbered = pictures.sort(PICTURE).with_row_index("number")
+    drawn = (
+        numbered.select("number", "boxes").explode("boxes").unnest("boxes")
+        .select("number", "level", **{f"{c}_px": pl.col(c) * image_px for c in ("x0", "y0", "x1", "y1")})
+        .with_columns(source=pl.lit("drawn"), confidence=pl.lit(1.0))
+    )  # fmt: skip
+    squares = numbered.select(
+        pl.col("number").cast(pl.String).str.zfill(8).alias("film_id"),
+        "image_path",
+        width_px=pl.lit(image_px),
+        height_px=pl.lit(image_px),
+    )
+    detected = [
+        (int(found.film_id), LEVELS[level], *box, "detected", p[level])
+        for found in predict_films(squares, detector_model, store, settings, level_boxes, report=report)
+        for box, p, level in zip(
+            found.boxes_px.tolist(), found.probabilities.tolist(), found.levels.tolist(), strict=True
         )
-        detected = [
-            (int(found.film_id), LEVELS[level], *box, "detected", p[level])
-            for found in predict_films(squares, detector_model, store, settings, level_boxes, report=report)
-            for box, p, level in zip(
-                found.boxes_px.tolist(), found.probabilities.tolist(), found.levels.tolist(), strict=True
-            )
-        ]
-        found_boxes = pl.DataFrame(detected, schema=drawn.schema, orient="row")
-        parts.append(
-            pl.concat([drawn, found_boxes])
-            .join(numbered.select("number", *PICTURE), on="number")
-            .with_columns(protocol=pl.lit(protocol), dataset=pl.lit(dataset))
-            .select(DETECTOR_ANSWERS.names())
-            .cast(DETECTOR_ANSWERS)
-        )
-    return pl.concat(parts).sort("protocol", "dataset", *PICTURE, "source", "level", "confidence")
+    ]
+    found_boxes = pl.DataFrame(detected, schema=drawn.schema, orient="row")
+    return (
+        pl.concat([drawn, found_boxes])
+        .join(numbered.select("number", *PICTURE), on="number")
+        .with_columns(protocol=pl.lit(protocol), dataset=pl.lit(dataset))
+        .select(DETECTOR_ANSWERS.names())
+        .cast(DETECTOR_ANSWERS)
+        .sort(*PICTURE, "source", "level", "confidence")
+    )
 
 
 def detector_metrics(answers: pl.DataFrame) -> pl.DataFrame:
@@ -125,12 +150,34 @@ def coco_precision(answers: pl.DataFrame) -> dict[str, tuple[float, float]]:
     Args:
         answers: rows of `detector_answers` of one protocol and dataset.
     """
-    curves = coco_curves(answers)
-    return _with_mean({level: curve.mean(axis=1) for level, curve in curves.items()})
+    return _with_mean({level: curves.precision.mean(axis=1) for level, curves in coco_curves(answers).items()})
 
 
-def coco_curves(answers: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Return COCOeval's precision per level that was drawn: float64 (10 IoU thresholds, 101 recalls from 0 to 1)."""
+class CocoCurves(NamedTuple):
+    """COCOeval's curves of one level, float64 (10 IoU thresholds, 101 recalls from 0 to 1).
+
+    precision: 0 where the recall is not reached. confidence: of the box that reaches the recall, else 0.
+    """
+
+    precision: np.ndarray
+    confidence: np.ndarray
+
+
+def pr_curves(answers: pl.DataFrame) -> pl.DataFrame:
+    """Return `detector_pr_curves`: precision over recall at IoU 0.5, per protocol, dataset and drawn level."""
+    rows = [
+        (protocol, dataset, level, THRESHOLDS[0], recall, precision, confidence if precision > 0 else None)
+        for (protocol, dataset), part in answers.sort("protocol", "dataset").group_by(
+            "protocol", "dataset", maintain_order=True
+        )
+        for level, curves in coco_curves(part).items()
+        for recall, precision, confidence in zip(RECALLS, curves.precision[0], curves.confidence[0], strict=True)
+    ]
+    return pl.DataFrame(rows, schema=DETECTOR_PR_CURVES, orient="row")
+
+
+def coco_curves(answers: pl.DataFrame) -> dict[str, CocoCurves]:
+    """Return COCOeval's curves per level that was drawn."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -143,7 +190,8 @@ def coco_curves(answers: pl.DataFrame) -> dict[str, np.ndarray]:
     present = [level for level in LEVELS if level in set(drawn["level"])]
     results = rows.filter(pl.col("source") == "detected", pl.col("level").is_in(present))
     if results.is_empty():
-        return {level: np.zeros((len(THRESHOLDS), 101)) for level in present}
+        nothing = np.zeros((len(THRESHOLDS), len(RECALLS)))
+        return {level: CocoCurves(nothing, nothing) for level in present}
     columns = ["image_id", "category_id", "bbox", "area"]
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO()
@@ -160,8 +208,9 @@ def coco_curves(answers: pl.DataFrame) -> dict[str, np.ndarray]:
         evaluation.params.maxDets = [100, 100, 300]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU threshold, recall, level; area `all`, most boxes
-    return {level: precision[:, :, column] for column, level in enumerate(present)}
+    # IoU threshold, recall, level; area `all`, most boxes
+    precision, scores = (evaluation.eval[name][:, :, :, 0, -1] for name in ("precision", "scores"))
+    return {level: CocoCurves(precision[:, :, k], scores[:, :, k]) for k, level in enumerate(present)}
 
 
 def ultralytics_precision(answers: pl.DataFrame) -> dict[str, tuple[float, float]]:

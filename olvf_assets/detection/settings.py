@@ -36,10 +36,21 @@ class GeometrySettings(Settings):
     close_mosaic: int = Field(default=10, ge=0)  # last epochs without mosaic
 
 
+class EvolutionSettings(Settings):
+    """Evolution of the hyper-parameters; none unless a profile asks for generations. Defaults are YOLOv5's."""
+
+    generations: int = Field(default=0, ge=0)
+    epochs: int = Field(default=10, ge=1)  # of each generation
+    parents: int = Field(default=5, ge=1)  # the best ones, among which a parent is drawn
+    mutation_probability: float = Field(default=0.8, gt=0, le=1)  # of each hyper-parameter
+    sigma: float = Field(default=0.2, gt=0)
+
+
 class DetectionSettings(Settings):
     """The detector, from copies to metrics.
 
-    `weights` is `random`, the name of a checkpoint file in the weights folder (`yolov5xu.pt`), or a path to one.
+    `weights` is `random`, the name of a checkpoint file in the weights folder (`yolov5xu.pt`), or a path to one. With
+    `use_evolved` the best generation of `detector_evolution` replaces the hyper-parameters given here.
     """
 
     copies: int = Field(default=10, ge=0)  # augmented copies of each training film
@@ -60,6 +71,8 @@ class DetectionSettings(Settings):
     weight_decay: float = Field(default=0.00057, ge=0)
     warmup_epochs: float = Field(default=3.0, ge=0)
     geometry: GeometrySettings = GeometrySettings()
+    evolution: EvolutionSettings = EvolutionSettings()
+    use_evolved: bool = False
     validation_fold: int = Field(default=1, ge=1)  # protocol `patient`: whose films validate
     validation_share: float = Field(default=0.2, gt=0, lt=1)  # protocol `thesis`: of all copies
     device: str = "auto"  # `auto`, `cpu` or the number of a GPU

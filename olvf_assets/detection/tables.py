@@ -43,6 +43,51 @@ DETECTOR_MODEL = pl.Schema(
         "fingerprint": pl.String(),
         "n_train_images": pl.Int64(),
         "train_loss_by_epoch": pl.List(pl.Float64),
+        "network": pl.String(),  # what the model's name stands for
+        "generation": pl.Int64(),  # of detector_evolution, whose hyper-parameters trained it; null: the profile's own
+    }
+)
+
+DETECTOR_EVOLUTION = pl.Schema(
+    {
+        "protocol": pl.String,
+        "generation": pl.Int64,  # 0: the profile's own hyper-parameters
+        "parent": pl.Int64,
+        **dict.fromkeys(("lr0", "lrf", "momentum", "weight_decay", "warmup_epochs", "translate", "mosaic"), pl.Float64),
+        "map50": pl.Float64,
+        "map50_95": pl.Float64,
+        "fitness": pl.Float64,  # 0.1 map50 + 0.9 map50_95, on validation pictures
+        "epochs": pl.Int64,
+        "weights_sha256": pl.String,
+    }
+)
+
+DETECTOR_PR_CURVES = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,
+        "level": pl.String,
+        "iou": pl.Float64,
+        "recall": pl.Float64,
+        "precision": pl.Float64,
+        "confidence": pl.Float64,  # least confidence that reaches the recall; null where nothing does
+    }
+)
+
+DETECTOR_ERRORS = pl.Schema(
+    {
+        "protocol": pl.String,
+        "dataset": pl.String,
+        "level": pl.String,  # L1..L5, all
+        "metric": pl.String,  # iou, centre_mm, width_error_mm, height_error_mm (found less drawn)
+        "mean": pl.Float64,
+        "sd": pl.Float64,
+        "median": pl.Float64,
+        "p95_absolute": pl.Float64,  # 95th percentile of the absolute value
+        "n_measured": pl.Int64,
+        "n_drawn": pl.Int64,
+        "n_missed": pl.Int64,  # drawn, and no box of this level found on the film
+        "n_elsewhere": pl.Int64,  # found less than half where it was drawn: another vertebra
     }
 )
 

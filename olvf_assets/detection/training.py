@@ -37,6 +37,7 @@ def train_detector(
     *,
     protocol: str = "patient",
     weights_folder: Path | None = None,
+    generation: int | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `detector_model`, one row: the detector trained on the copies of subset `train`.
@@ -51,6 +52,7 @@ def train_detector(
         seed: the profile's seed.
         protocol: which rows of the copies to use.
         weights_folder: where named checkpoints lie; `weights` beside the lake when not given.
+        generation: of the evolution that the settings come from, for the table.
         report: gets one line per epoch.
 
     Raises:
@@ -92,8 +94,17 @@ def train_detector(
         "fingerprint": fingerprint(description),
         "n_train_images": copies.height,
         "train_loss_by_epoch": losses,
+        "network": network_named(settings.model),
+        "generation": generation,
     }
     return pl.DataFrame([row], schema=DETECTOR_MODEL)
+
+
+def network_named(model: str) -> str:
+    """Return what ultralytics builds under a YOLOv5 name: not the network that bore it in 2022."""
+    from importlib.metadata import version
+
+    return f"{model}u: {model} with the anchor-free head of ultralytics {version('ultralytics')}, not that of 2022"
 
 
 def choose_device(device: str) -> str:

@@ -32,6 +32,7 @@ from olvf_assets.foundation.tables import TableRun, table
 def sample_lineage(
     run: TableRun,
     detector_copies: pl.DataFrame,
+    detector_model: pl.DataFrame,
     balanced_training_set: pl.DataFrame,
     validation_predictions: pl.DataFrame,
     fold_predictions: pl.DataFrame,
@@ -41,8 +42,15 @@ def sample_lineage(
     """What every sample of every stage derives from: patient, film, crop, copy, pictures."""
     from olvf_assets.evaluation import lineage
 
+    evolved = detector_model.filter(pl.col("generation").is_not_null())["protocol"]
     return lineage.sample_lineage(
-        detector_copies, balanced_training_set, validation_predictions, fold_predictions, vertebra_crops, films
+        detector_copies,
+        balanced_training_set,
+        validation_predictions,
+        fold_predictions,
+        vertebra_crops,
+        films,
+        evolved=tuple(evolved),
     )
 
 

@@ -28,6 +28,12 @@ COLUMN_COMMENTS = {
     "predicted_any_fresh": "whether the model calls one of them fresh: who goes to MRI",
     "highest_p_fresh": "the highest probability of a fresh fracture among the patient's vertebrae",
     "likeliest_level": "the vertebra that it is of",
+    "network": "what ultralytics builds under the model's name",
+    "generation": "of detector_evolution; 0: the profile's own hyper-parameters. In detector_model null: not evolved",
+    "fitness": "0.1 map50 + 0.9 map50_95 on validation pictures",
+    "n_missed": "drawn levels without a detected box",
+    "n_elsewhere": "detected boxes that overlap the drawn one of their level by less than half",
+    "p95_absolute": "95th percentile of the absolute value",
     "margin": "natural logarithm of how much likelier a film's labelling is than the next; below the profile's "
     "least_margin the film is ambiguous and not used",
     "candidate": "number of a distinct body that the detector found on a film",

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.detection.errors import box_errors
 from olvf_assets.reporting import drawing
+from olvf_assets.reporting.detector_figures import draw_pr_curves, draw_worst_films
 from olvf_assets.reporting.figures import draw_confusion_matrices, draw_readers_and_flow, draw_roc_curves
 from olvf_assets.reporting.probability_figures import draw_calibration, draw_decision_curves
 from olvf_assets.reporting.settings import ReportingSettings
@@ -53,7 +55,8 @@ def draw_gallery(
         folder: made if missing; files of the same names are replaced.
         tables: roc_curves, test_metrics, external_metrics, confusion_matrices, reliability_curves, calibration,
             decision_curves, films, reader_boxes, detections, vertebra_crops, ensemble_predictions, reader_agreement,
-            participant_flow; rows of all institutions.
+            participant_flow, detector_answers, detector_metrics, detector_pr_curves, detected_films; rows of all
+            institutions.
         load_image: returns the pixels of an `image_path`, e.g. `ArtifactStore.load_image`.
         settings: sizes.
         seed: the profile's seed, for the choice of films and crops.
@@ -74,8 +77,13 @@ def draw_gallery(
     )
     draw_film_sheet(tables["films"], tables["reader_boxes"], detections, load_image, films.path, settings, seed)
     draw_crop_sheet(tables["vertebra_crops"], predictions, load_image, crops.path, settings, seed)
+    errors = box_errors(detections, tables["films"], tables["reader_boxes"], tables["detector_answers"])
+    curves, worst = _picture(folder, "detector_pr_curves"), _picture(folder, "worst_films")
+    draw_pr_curves(tables["detector_pr_curves"], tables["detector_metrics"], curves.path, dpi)
+    states = tables["detected_films"].filter(protocol="patient")
+    draw_worst_films(errors.filter(protocol="patient"), tables["films"], states, load_image, worst.path, dpi)
     flows = [_flow_picture(folder, part, dpi) for part in _by_institution(tables["participant_flow"])]
-    return [*flows, roc, confusion, reliability, decision, readers, films, crops]
+    return [*flows, roc, confusion, reliability, decision, readers, films, curves, worst, crops]
 
 
 def figure_table(pictures: list[Picture], folder: Path) -> pl.DataFrame:
@@ -116,6 +124,16 @@ CAPTIONS = {
         "Decision curves",
         "Net benefit (Vickers and Elkin) of treating as fresh what has at least the threshold probability, mean of the "
         "folds' ensembles, each crop counted once; the band is the 95 % interval over resampled patients.",
+    ),
+    "detector_pr_curves": (
+        "Precision and recall of the detector",
+        "Every level of every box above the metric's confidence, by COCOeval at IoU 0.5; validation pictures are plain "
+        "films in protocol patient and augmented copies in protocol thesis.",
+    ),
+    "worst_films": (
+        "The twelve films on which the detector was worst",
+        "Validation and external films with the lowest mean overlap of drawn and detected levels, a missed level as 0; "
+        "elsewhere: a box that overlaps less than half, so that another vertebra bears the name.",
     ),
     "readers_and_flow": (
         "Readers and participants",

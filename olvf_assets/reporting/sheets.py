@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
@@ -57,33 +58,18 @@ def draw_film_sheet(
     figure, axes = drawing.wrapped_panels(len(chosen), FILMS_IN_A_ROW, 2.0, 2.75)
     with drawing.styled():
         for each, film in zip(axes, chosen, strict=True):
-            _draw_film(each, film, load_image(film["image_path"]))
+            draw_film(each, film, load_image(film["image_path"]))
             drawn = reader_boxes.filter(pl.col("film_id") == film["film_id"])
             detected = detections.filter(pl.col("film_id") == film["film_id"])
-            _draw_boxes(each, drawn, DRAWN_COLOUR, "-")
-            _draw_boxes(each, detected, DETECTED_COLOUR, "--")
-            for level, x1, y0, y1 in detected.select("level", "x1_px", "y0_px", "y1_px").iter_rows():
-                each.text(
-                    x1 + 25,
-                    (y0 + y1) / 2,
-                    level,
-                    color=DETECTED_COLOUR,
-                    fontsize=7,
-                    va="center",
-                    path_effects=[OUTLINE],
-                )
+            draw_boxes(each, drawn, DRAWN_COLOUR, "-")
+            draw_boxes(each, detected, DETECTED_COLOUR, "--")
+            label_boxes(each, detected)
             each.set_title(
                 f"{drawing.readable(film['institution'])}, {film['view']}\n{_overlap(drawn, detected)}",
                 fontsize=7.5,
                 fontweight="normal",
             )
-        handles = [
-            Rectangle((0, 0), 1, 1, fill=False, edgecolor=DRAWN_COLOUR, linewidth=1.6, label="drawn by a reader"),
-            Rectangle(
-                (0, 0), 1, 1, fill=False, edgecolor=DETECTED_COLOUR, linewidth=1.6, linestyle="--", label="detected"
-            ),
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=2)
+        label_kinds_of_boxes(figure)
     drawing.save(figure, path, settings.dots_per_inch)
 
 
@@ -148,7 +134,8 @@ def _some(rows: pl.DataFrame, most: int, seed: int, *names: str) -> list[dict]:
     return rows[chosen.tolist()].to_dicts()
 
 
-def _draw_film(axes: Axes, film: dict, pixels: np.ndarray) -> None:
+def draw_film(axes: Axes, film: dict, pixels: np.ndarray) -> None:
+    """Draw a film (columns width_px, height_px) from its uint8 pixels (height_px, width_px), axes in film pixels."""
     import cv2
 
     height, width = pixels.shape
@@ -159,11 +146,28 @@ def _draw_film(axes: Axes, film: dict, pixels: np.ndarray) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _draw_boxes(axes: Axes, boxes: pl.DataFrame, colour: str, style: str) -> None:
+def draw_boxes(axes: Axes, boxes: pl.DataFrame, colour: str, style: str) -> None:
+    """Draw the boxes (x0_px, y0_px, x1_px, y1_px) of a film."""
     for x0, y0, x1, y1 in boxes.select(BOX).iter_rows():
         axes.add_patch(
             Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=colour, linewidth=0.9, linestyle=style)
         )
+
+
+def label_boxes(axes: Axes, boxes: pl.DataFrame) -> None:
+    """Write the level beside each detected box."""
+    for level, x1, y0, y1 in boxes.select("level", "x1_px", "y0_px", "y1_px").iter_rows():
+        axes.text(x1 + 25, (y0 + y1) / 2, level, color=DETECTED_COLOUR, fontsize=7, va="center", path_effects=[OUTLINE])
+
+
+def label_kinds_of_boxes(figure: Figure) -> None:
+    """Put a legend under a sheet of films."""
+    kinds = {"drawn by a reader": (DRAWN_COLOUR, "-"), "detected": (DETECTED_COLOUR, "--")}
+    handles = [
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style, label=label)
+        for label, (colour, style) in kinds.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
 
 
 def _draw_crop(axes: Axes, crop: dict, pixels: np.ndarray) -> None:

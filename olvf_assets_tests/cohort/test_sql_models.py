@@ -129,7 +129,14 @@ def tables() -> dict[str, pl.DataFrame]:
         protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
     )
     made["vertebra_crops"] = crops.filter(pl.col("crop_id") != "F_fresh_flexed-L1")
+    made["detected_films"] = resolved(made["films"])
     return with_models(made, AFTER_CROPS)
+
+
+def resolved(films: pl.DataFrame, *ambiguous: str) -> pl.DataFrame:
+    """Return `detected_films`: all resolved but the named ones."""
+    state = pl.when(pl.col("film_id").is_in(ambiguous)).then(pl.lit("ambiguous")).otherwise(pl.lit("resolved"))
+    return films.select("institution", "film_id", protocol=pl.lit("patient"), state=state)
 
 
 def broken(name: str, tables: dict[str, pl.DataFrame]) -> int:
@@ -249,6 +256,7 @@ def test_the_same_reason_of_a_patient_and_of_a_crop_is_counted_apart() -> None:
     made["vertebra_crops"] = made["cohort_vertebrae"].with_columns(
         protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
     )
+    made["detected_films"] = resolved(made["films"])
     flow = with_models(made, AFTER_CROPS)["participant_flow"].filter(unit="vertebra", reason="poor_positioning")
     assert dict(flow.select("rule", "n").iter_rows()) == {
         "exclusion_fracture_condition": 5,
@@ -327,10 +335,22 @@ def test_patients_and_films_without_any_crop_say_why(tables: dict[str, pl.DataFr
     assert broken("participant_flow_adds_up", dict(blind, participant_flow=flow)) == 0
 
 
+def test_an_ambiguous_film_says_so_and_not_that_nothing_was_found(tables: dict[str, pl.DataFrame]) -> None:
+    crops = tables["vertebra_crops"].filter(pl.col("film_id") != "F_fresh_flexed")
+    doubtful = dict(tables, vertebra_crops=crops, detected_films=resolved(tables["films"], "F_fresh_flexed"))
+    for name in AFTER_CROPS:
+        del doubtful[name]
+    states = with_models(doubtful, AFTER_CROPS)["participant_states"].filter(film_id="F_fresh_flexed")
+    assert states.filter(unit="film").select("state", "reason").rows() == [("excluded", "levels_ambiguous")]
+    vertebrae = states.filter(unit="vertebra")
+    assert "levels_ambiguous" in vertebrae["reason"].to_list()
+    assert "not_detected" not in vertebrae["reason"].to_list()
+
+
 def test_two_institutions_together_give_what_each_gives_alone(tables: dict[str, pl.DataFrame]) -> None:
     other = {
         name: frame.with_columns(institution=pl.lit("institution_2"))
-        for name, frame in (frames() | {"vertebra_crops": tables["vertebra_crops"]}).items()
+        for name, frame in (frames() | {each: tables[each] for each in ("vertebra_crops", "detected_films")}).items()
     }
     both = {name: pl.concat([tables[name], frame]) for name, frame in other.items()}
     made = with_models(both, list(MODELS))

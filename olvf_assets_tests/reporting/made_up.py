@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS
+from olvf_assets.detection.metrics import pr_curves
+from olvf_assets.detection.tables import DETECTOR_ANSWERS
 from olvf_assets.evaluation import calibration, confusion, decision, metric_tables, roc, temperature
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.vocabulary import LEVELS
@@ -49,6 +51,7 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "detector_metrics": detector_rows(),
         "thesis_comparison": comparison_rows(),
         **film_tables(),
+        **answer_rows(),
     }
 
 
@@ -129,6 +132,21 @@ def baseline_rows() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=BASELINE_CHARACTERISTICS, orient="row")
 
 
+def answer_rows() -> dict[str, pl.DataFrame]:
+    """Return detector_answers, detector_pr_curves and detected_films that fit `film_tables`."""
+    films = film_tables()
+    about = films["films"].select("institution", "film_id")
+    drawn = films["reader_boxes"].with_columns(
+        protocol=pl.lit("patient"), dataset=pl.lit("external"), copy=0, source=pl.lit("drawn"), confidence=1.0
+    )
+    answers = drawn.select(DETECTOR_ANSWERS.names()).cast(DETECTOR_ANSWERS)
+    return {
+        "detector_answers": answers,
+        "detector_pr_curves": pr_curves(pl.concat([answers, answers.with_columns(source=pl.lit("detected"))])),
+        "detected_films": about.with_columns(protocol=pl.lit("patient"), state=pl.lit("resolved")),
+    }
+
+
 def detector_rows() -> pl.DataFrame:
     """Return `detector_metrics`, without ultralytics' figure for single levels of the external films."""
     rows = [
@@ -165,6 +183,7 @@ def film_tables() -> dict[str, pl.DataFrame]:
                 "view": "neutral",
                 "image_path": film_id,
                 "width_px": WIDTH,
+                "pixel_mm": 0.15,
                 "height_px": HEIGHT,
             }
         )
