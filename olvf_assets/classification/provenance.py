@@ -12,7 +12,7 @@ from olvf_assets.classification.settings import Architecture, ClassificationSett
 from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.errors import OlvfError
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 NOT_TRAINING = {"networks", "replication", "test_share", "workers", "folds"}
 
 
