@@ -31,11 +31,15 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
         store.work_folder("packed_pixels", {"code": CODE_VERSION, "divisor": divisor, "paths": paths}) / "pixels.npy"
     )
     if not packed.exists():
-        pictures = [store.load_image(path) for path in paths]
-        if divisor > 1 and pictures:
-            height, width = pictures[0].shape
-            size = (-(-width // divisor), -(-height // divisor))
-            pictures = [cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pictures]
-        array = np.stack(pictures) if pictures else np.zeros((0, 1, 1), np.uint8)
+        height, width = store.load_image(paths[0]).shape if paths else (1, 1)
+        small_height, small_width = -(-height // divisor), -(-width // divisor)
+        array = np.empty((len(paths), small_height, small_width), np.uint8)  # filled one by one: no second copy of all
+        for number, path in enumerate(paths):
+            picture = store.load_image(path)
+            if picture.shape != (height, width):
+                raise ValueError(f"{path}: {picture.shape}, but the first picture is {(height, width)}")
+            if divisor > 1:
+                picture = cv2.resize(picture, (small_width, small_height), interpolation=cv2.INTER_AREA)
+            array[number] = picture
         write_atomically(packed, lambda temporary: np.save(temporary, array))
     return np.load(packed, mmap_mode="r")

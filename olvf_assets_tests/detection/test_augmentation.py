@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from olvf_assets.detection.augmentation import augment, draw_strengths
+from olvf_assets.detection.augmentation import augment, draw_strengths, imgaug_augmenters, operators_seed
 from olvf_assets.detection.settings import AugmentationRanges
 
 NOTHING = {
@@ -96,3 +96,44 @@ def test_edges_are_mixed_in_by_alpha() -> None:
 def test_a_picture_that_is_not_8_bit_grey_is_refused() -> None:
     with pytest.raises(ValueError, match="uint8"):
         augment(np.zeros((4, 4)), 1, AugmentationRanges())
+
+
+def by_imgaug(image: np.ndarray, seed: int, ranges: AugmentationRanges) -> np.ndarray:
+    """Return what imgaug's own augmenters make of a picture, as its README calls them."""
+    iaa = imgaug_augmenters()
+    drawn, own = draw_strengths(seed, ranges), operators_seed(seed)
+    steps = iaa.Sequential(
+        [
+            iaa.Dropout(p=drawn.dropout, seed=own),
+            iaa.GaussianBlur(sigma=drawn.blur_sigma_px, seed=own),
+            iaa.pillike.EnhanceSharpness(factor=drawn.sharpness, seed=own),
+            iaa.GammaContrast(gamma=drawn.gamma, seed=own),
+            iaa.AdditiveGaussianNoise(scale=drawn.noise * 255, seed=own + 1),
+            iaa.EdgeDetect(alpha=drawn.edge_alpha, seed=own),
+        ],
+        random_order=False,
+        seed=own,
+    )
+    return steps.augment_image(image)
+
+
+@pytest.mark.parametrize("shape", [(140, 166), (256, 256), (640, 640), (35, 42), (3, 3), (2, 5)])
+def test_every_pixel_is_imgaug_s(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(7)
+    flat = np.zeros(shape, np.uint8)
+    for seed in range(40 if shape[0] < 300 else 12):
+        noise = rng.integers(0, 256, shape, dtype=np.uint8)
+        for image in (noise, flat, np.full(shape, 255, np.uint8)):
+            before = image.copy()
+            np.testing.assert_array_equal(
+                augment(image, seed, AugmentationRanges()), by_imgaug(image, seed, AugmentationRanges())
+            )
+            np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("name", NOTHING)
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_ends_of_every_range_are_imgaug_s(name: str, end: int, picture: np.ndarray) -> None:
+    ranges = Only(name, getattr(AugmentationRanges(), name)[end]).ranges()
+    for seed in range(5):
+        np.testing.assert_array_equal(augment(picture, seed, ranges), by_imgaug(picture, seed, ranges))
