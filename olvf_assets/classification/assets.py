@@ -14,6 +14,7 @@ from olvf_assets.classification.tables import (
     FOLD_PREDICTIONS,
     PATIENT_PREDICTIONS,
     SPLITS,
+    TRAINING_CURVES,
     VALIDATION_PREDICTIONS,
     VERTEBRA_PREDICTIONS,
 )
@@ -79,6 +80,19 @@ def densenet161_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) 
 def resnext50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """ResNeXt-50 (32x4d), trained once per fold."""
     return _trained(run, "resnext50", balanced_training_set)
+
+
+@table(schema=TRAINING_CURVES)
+def training_curves(
+    run: TableRun,
+    resnet50_checkpoints: pl.DataFrame,
+    densenet161_checkpoints: pl.DataFrame,
+    resnext50_checkpoints: pl.DataFrame,
+) -> pl.DataFrame:
+    """Loss and accuracy of every network after every epoch."""
+    from olvf_assets.classification import curves
+
+    return curves.training_curves([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
 
 
 @table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu")
@@ -159,7 +173,9 @@ def _trained(run: TableRun, architecture: Architecture, samples: pl.DataFrame) -
     from olvf_assets.classification.training import train_folds
 
     checkpoints = pl.concat(
-        train_folds(architecture, run.folds, own, run.store, run.profile.classification, run.seed, run.report)
+        train_folds(
+            architecture, run.folds, own, run.store, run.profile.classification, run.seed, run.report, run.observe
+        )
         for own in samples.sort("protocol", "sample_id").partition_by("protocol")
     )
     for row in checkpoints.iter_rows(named=True):

@@ -13,7 +13,7 @@ from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.errors import OlvfError
 
 CODE_VERSION = 2
-NOT_TRAINING = {"networks", "replication", "test_share", "workers", "folds"}
+NOT_TRAINING = {"networks", "replication", "test_share", "workers", "gpu_memory_gib", "folds"}
 
 
 class SampleError(OlvfError):

@@ -75,7 +75,8 @@ class ClassificationSettings(Settings):
         weight_decay, label_smoothing: as torch understands them.
         schedule: `constant`, or `one_cycle` (linear warm-up over `warmup_share` of all steps, then cosine to 0).
         precision: number type of the convolutions in training; predictions are always made in float32.
-        workers: training processes; 0 means one per core. On a GPU folds are trained one after another.
+        workers: training processes; 0 means one per core, on a GPU as many as have `gpu_memory_gib` of what is free.
+        gpu_memory_gib: room that one training on a GPU is given.
     """
 
     networks: dict[Architecture, NetworkSettings]
@@ -93,3 +94,4 @@ class ClassificationSettings(Settings):
     warmup_share: Share = 0.1
     precision: Literal["float32", "bfloat16"] = "float32"
     workers: Annotated[int, Field(ge=0)] = 0
+    gpu_memory_gib: Annotated[float, Field(gt=0)] = 4.0

@@ -54,6 +54,18 @@ _CHECKPOINT: dict[str, DataTypeClass | pl.DataType] = {
 CHECKPOINTS = pl.Schema(_CHECKPOINT)
 RESNET50_CHECKPOINTS = DENSENET161_CHECKPOINTS = RESNEXT50_CHECKPOINTS = CHECKPOINTS
 
+TRAINING_CURVES = pl.Schema(
+    {
+        "protocol": pl.String,
+        "architecture": pl.String,
+        "fold": pl.Int64,
+        "epoch": pl.Int64,  # from 1
+        "train_loss": pl.Float64,
+        "validation_loss": pl.Float64,
+        "validation_accuracy": pl.Float64,
+    }
+)
+
 _SAMPLE: dict[str, DataTypeClass] = {
     "sample_id": pl.String,
     "crop_id": pl.String,

@@ -31,6 +31,7 @@ from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
 VALIDATION_BATCH = 64
+PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
 
@@ -47,6 +48,7 @@ def train_folds(
     settings: ClassificationSettings,
     seed: int,
     report: Report | None = None,
+    observe: Callable[[dict[str, Any]], None] | None = None,
 ) -> pl.DataFrame:
     """Train one architecture on several folds, in as many spawned processes as `settings.workers` says.
 
@@ -58,6 +60,7 @@ def train_folds(
         settings: the room's settings.
         seed: the profile's seed.
         report: progress lines.
+        observe: shows the figures of the last epoch of each fold, about every ten seconds.
 
     Returns:
         Table `<architecture>_checkpoints`, a row per fold, sorted by fold.
@@ -71,15 +74,45 @@ def train_folds(
     train = partial(
         _train_fold_of, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
     )
-    workers = 1 if torch.cuda.is_available() else settings.workers
-    unfinished = [
-        fold
-        for fold in sorted(folds)
-        if not _record_of(store, training_description(architecture, fold, samples, settings, seed)).exists()
-    ]
-    parallel_map(train, unfinished, workers=workers, what=f"folds of {architecture}", report=report)
+    records = {
+        fold: _record_of(store, training_description(architecture, fold, samples, settings, seed)) for fold in folds
+    }
+    unfinished = [fold for fold in sorted(folds) if not records[fold].exists()]
+    tick = None if observe is None else Progress([records[fold].parent for fold in unfinished], observe).show
+    workers = settings.workers
+    if torch.cuda.is_available():
+        free_bytes, _ = torch.cuda.mem_get_info()
+        workers = workers or gpu_workers(free_bytes, settings.gpu_memory_gib)
+    parallel_map(train, unfinished, workers=workers, what=f"folds of {architecture}", report=report, tick=tick)
     rows = [train(fold) for fold in folds]  # by now each only reads its record
     return pl.DataFrame(rows, schema=CHECKPOINTS).sort("protocol", "fold")
+
+
+def gpu_workers(free_bytes: int, needed_gib: float) -> int:
+    """Return how many trainings share a GPU with so much free memory: at least one."""
+    return max(1, int(free_bytes / (needed_gib * 2**30)))
+
+
+class Progress:
+    """The last epochs of trainings that other processes do, read from their folders.
+
+    Args:
+        folders: of the trainings, see `_train`.
+        observe: gets one value a figure, named by fold, whenever there is something new.
+    """
+
+    def __init__(self, folders: Sequence[Path], observe: Callable[[dict[str, Any]], None]) -> None:
+        self.files = [folder / PROGRESS for folder in folders]
+        self.observe = observe
+        self.shown: dict[str, Any] = {}
+
+    def show(self) -> None:
+        """Show the figures if there are others than the last time."""
+        epochs = [json.loads(file.read_text()) for file in self.files if file.exists()]
+        figures = {f"fold {epoch['fold']} {name}": value for epoch in epochs for name, value in epoch.items()}
+        if figures != self.shown:
+            self.observe(figures)
+            self.shown = figures
 
 
 def _train_fold_of(
@@ -113,8 +146,9 @@ def train_fold(
         with one_thread():
             row = _train(description, record.parent, samples.sort("sample_id"), store, settings, report)
         text = json.dumps(row, indent=2)
-        write_atomically(record, lambda temporary: _write(temporary, text))
-        (record.parent / "state.pt").unlink(missing_ok=True)
+        write_atomically(record, partial(_write, text=text))
+        for name in ("state.pt", PROGRESS):
+            (record.parent / name).unlink(missing_ok=True)
     return cast(dict[str, Any], json.loads(record.read_text()))
 
 
@@ -175,6 +209,9 @@ def _train(
             )
         history.append((loss, *_validate(model, validation)))
         _save_state(state, model, optimizer, history)
+        figures = dict(zip(("train loss", "validation loss", "validation accuracy"), history[-1], strict=True))
+        text = json.dumps({"fold": fold, "epoch": epoch + 1, "of epochs": settings.epochs} | figures)
+        write_atomically(folder / PROGRESS, partial(_write, text=text))
         if report is not None:
             report(f"{architecture}, fold {fold}, epoch {epoch + 1}/{settings.epochs}: loss {loss:.3f}")
     weights = folder / "weights.safetensors"

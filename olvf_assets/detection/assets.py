@@ -79,6 +79,7 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolut
             weights_folder=run.data / "weights",
             generation=generation,
             report=run.report,
+            observe=run.observe,
         )
         run.notes[f"network, protocol {protocol}"] = model["network"].item()
         models.append(model)

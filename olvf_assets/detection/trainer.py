@@ -92,6 +92,7 @@ class LevelTrainer(DetectionTrainer):
         threads: CPU threads (ultralytics would leave one core idle).
         accumulate: batches whose gradients make one optimizer step; an epoch's rest makes a step, too.
         report: gets one line per epoch.
+        observe: gets each epoch's figures.
         overrides: ultralytics' arguments.
     """
 
@@ -110,6 +111,7 @@ class LevelTrainer(DetectionTrainer):
         threads: int,
         accumulate: int,
         report: Report,
+        observe: Callable[[dict[str, Any]], None],
         overrides: dict[str, Any],
     ) -> None:
         self.copies = copies
@@ -118,6 +120,7 @@ class LevelTrainer(DetectionTrainer):
         self.threads = threads
         self.batches_per_step = accumulate
         self.report = report
+        self.observe = observe
         self.batches_done = 0
         self.losses: list[float] = []
         super().__init__(overrides=overrides)
@@ -196,6 +199,7 @@ class LevelTrainer(DetectionTrainer):
         }
         write_atomically(self.state_file, lambda temporary: torch.save(state, temporary))
         self.report(f"detector: epoch {self.epoch + 1}/{self.epochs}, loss {self.losses[-1]:.3f}")
+        self.observe({"epoch": self.epoch + 1, "of epochs": self.epochs, "train loss": self.losses[-1]})
         return True
 
     def validate(self) -> tuple[dict[str, float], float]:

@@ -39,6 +39,7 @@ def train_detector(
     weights_folder: Path | None = None,
     generation: int | None = None,
     report: Callable[[str], None] | None = None,
+    observe: Callable[[dict[str, Any]], None] | None = None,
 ) -> pl.DataFrame:
     """Return `detector_model`, one row: the detector trained on the copies of subset `train`.
 
@@ -54,6 +55,7 @@ def train_detector(
         weights_folder: where named checkpoints lie; `weights` beside the lake when not given.
         generation: of the evolution that the settings come from, for the table.
         report: gets one line per epoch.
+        observe: shows each epoch's figures.
 
     Raises:
         MissingWeightsError: if the settings name weights that are not there.
@@ -74,7 +76,16 @@ def train_detector(
     folder = store.work_folder("detector", description)
     finished = folder / FINISHED
     if not finished.exists():
-        _train(copies, finished, store, settings, derive_seed(seed, "detector"), source, report or (lambda _: None))
+        _train(
+            copies,
+            finished,
+            store,
+            settings,
+            derive_seed(seed, "detector"),
+            source,
+            report or (lambda line: None),
+            observe or (lambda figures: None),
+        )
         (folder / STATE).unlink(missing_ok=True)
     elif report is not None:
         report("detector: finished earlier, reused")
@@ -124,6 +135,7 @@ def _train(
     seed: int,
     source: Path | None,
     report: Callable[[str], None],
+    observe: Callable[[dict[str, Any]], None],
 ) -> None:
     prepare_ultralytics(store)
     import torch
@@ -142,6 +154,7 @@ def _train(
         threads=available_cores(),
         accumulate=max(1, math.ceil(settings.nominal_batch / settings.batch)),
         report=report,
+        observe=observe,
         overrides=_ultralytics_arguments(settings, finished.parent, seed, source),
     )
     try:

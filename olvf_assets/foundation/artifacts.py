@@ -4,15 +4,19 @@ What lives here: `ArtifactStore`, the only code that knows where pictures and ch
 What does not: tables (Delta Lake, see `lake.py`). Paths kept in tables are relative to the store's root.
 """
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from olvf_assets.foundation.errors import OlvfError
 
 
 def fingerprint(description: dict[str, Any]) -> str:
@@ -21,15 +25,41 @@ def fingerprint(description: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+LEAST_FREE_BYTES = 2**20
+
+
+class DiskFullError(OlvfError):
+    """There is no room left to write; what was there before is as it was."""
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary_path)` and rename the result to `path`, so that no reader ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Call `write(temporary_path)` and rename the result to `path`, so that no reader ever sees half a file.
+
+    Raises:
+        DiskFullError: no room is left on the disk, or the user's quota is used up.
+    """
     temporary = path.parent / f".partial-{uuid.uuid4().hex}{path.suffix}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         os.replace(temporary, path)
+    except Exception as error:
+        # torch reports a full disk as an error of its own, without a number
+        out_of_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if out_of_room or _free_bytes(path) < LEAST_FREE_BYTES:
+            raise DiskFullError(
+                f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
+                "OLVF_DATA, and start the same command again: finished work is kept"
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _free_bytes(path: Path) -> int:
+    """Return the room left on the disk of a path, whose last folders need not exist."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(there).free
 
 
 class ArtifactStore:

@@ -7,12 +7,14 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from itertools import islice
 from multiprocessing.connection import wait
 from typing import Any
 
 PROGRESS_STEPS = 10
+TICK_S = 10.0
 
 
 def available_cores() -> int:
@@ -51,6 +53,7 @@ def parallel_map(
     workers: int = 0,
     what: str = "items",
     report: Callable[[str], None] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> list[Any]:
     """Return `[function(item) for item in items]`, in order, computed by spawned processes.
 
@@ -60,6 +63,7 @@ def parallel_map(
         workers: processes; 0 means one per core, 1 (or fewer than two items) means this very process.
         what: the plural noun for the progress line.
         report: called with a line such as "40/200 films" ten times along the way.
+        tick: called about every ten seconds while other processes work, to look at what they have written.
     """
     todo: Sequence[Any] = list(items)
     count = min(workers or available_cores(), len(todo))
@@ -67,7 +71,18 @@ def parallel_map(
         return list(_reported(map(function, todo), len(todo), what, report))
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     with pool:
-        return list(_reported(pool.map(function, todo, chunksize=1), len(todo), what, report))
+        futures = [pool.submit(function, item) for item in todo]
+        try:
+            return list(_reported((_result(each, tick) for each in futures), len(todo), what, report))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what has not begun never does
+            raise
+
+
+def _result(future: Future[Any], tick: Callable[[], None] | None) -> Any:
+    while tick is not None and not wait_for([future], timeout=TICK_S).done:
+        tick()
+    return future.result()
 
 
 def _reported(results: Iterable[Any], total: int, what: str, report: Callable[[str], None] | None) -> Iterable[Any]:

@@ -36,6 +36,7 @@ class TableRun:
         institution: the institution to make, in a table kept per institution; else "".
         folds: the folds to make, in a table kept per fold; else empty.
         report: shows a line of progress.
+        observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
     """
 
@@ -45,6 +46,7 @@ class TableRun:
     institution: str = ""
     folds: tuple[int, ...] = ()
     report: Callable[[str], None] = lambda line: None
+    observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -20,6 +20,7 @@ from dagster import (
     AssetIn,
     AssetKey,
     AssetMaterialization,
+    AssetObservation,
     AssetsDefinition,
     AutomationCondition,
     Failure,
@@ -214,7 +215,11 @@ class _Step:
             institution=institution,
             folds=folds,
             report=lambda line: self.context.log.info(prefix + line),
+            observe=self._observe,
         )
+
+    def _observe(self, figures: dict[str, Any]) -> None:
+        self.context.log_event(AssetObservation(AssetKey(self.spec.name), metadata=figures))
 
     def _checked(self, run: TableRun, frames: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, list[str]]:
         """Make the table, then hold it against its checks. Returns it with the blocking rules that it breaks."""

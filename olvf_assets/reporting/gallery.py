@@ -19,6 +19,7 @@ from olvf_assets.reporting.settings import ReportingSettings
 from olvf_assets.reporting.sheets import LoadImage, draw_crop_sheet, draw_film_sheet
 from olvf_assets.reporting.stard import draw_stard_flow
 from olvf_assets.reporting.tables import REPORT_FIGURES
+from olvf_assets.reporting.training_figures import draw_training_curves
 
 STARD_FLOW = "stard_flow"
 
@@ -55,8 +56,8 @@ def draw_gallery(
         folder: made if missing; files of the same names are replaced.
         tables: roc_curves, test_metrics, external_metrics, confusion_matrices, reliability_curves, calibration,
             decision_curves, films, reader_boxes, detections, vertebra_crops, ensemble_predictions, reader_agreement,
-            participant_flow, detector_answers, detector_metrics, detector_pr_curves, detected_films; rows of all
-            institutions.
+            participant_flow, detector_answers, detector_metrics, detector_pr_curves, detected_films,
+            training_curves; rows of all institutions.
         load_image: returns the pixels of an `image_path`, e.g. `ArtifactStore.load_image`.
         settings: sizes.
         seed: the profile's seed, for the choice of films and crops.
@@ -82,8 +83,10 @@ def draw_gallery(
     draw_pr_curves(tables["detector_pr_curves"], tables["detector_metrics"], curves.path, dpi)
     states = tables["detected_films"].filter(protocol="patient")
     draw_worst_films(errors.filter(protocol="patient"), tables["films"], states, load_image, worst.path, dpi)
+    training = _picture(folder, "training_curves")
+    draw_training_curves(tables["training_curves"], training.path, dpi)
     flows = [_flow_picture(folder, part, dpi) for part in _by_institution(tables["participant_flow"])]
-    return [*flows, roc, confusion, reliability, decision, readers, films, curves, worst, crops]
+    return [*flows, roc, confusion, reliability, decision, readers, films, curves, worst, crops, training]
 
 
 def figure_table(pictures: list[Picture], folder: Path) -> pl.DataFrame:
@@ -124,6 +127,11 @@ CAPTIONS = {
         "Decision curves",
         "Net benefit (Vickers and Elkin) of treating as fresh what has at least the threshold probability, mean of the "
         "folds' ensembles, each crop counted once; the band is the 95 % interval over resampled patients.",
+    ),
+    "training_curves": (
+        "Training",
+        "Loss of the training and of the validation side and validation accuracy after every epoch, each fold thin, "
+        "their mean thick. The last epoch's weights are used, whatever the curve: nothing is chosen by it.",
     ),
     "detector_pr_curves": (
         "Precision and recall of the detector",

@@ -6,10 +6,20 @@ import pytest
 import torch
 
 from olvf_assets.classification import training
+from olvf_assets.classification.curves import training_curves
+from olvf_assets.classification.predictions import class_probabilities, load_checkpoint
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture
-from olvf_assets.classification.tables import CHECKPOINTS
-from olvf_assets.classification.training import DivergedTrainingError, learning_rate, train_fold, train_folds
+from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
+from olvf_assets.classification.training import (
+    PROGRESS,
+    DivergedTrainingError,
+    Progress,
+    gpu_workers,
+    learning_rate,
+    train_fold,
+    train_folds,
+)
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
 
@@ -154,3 +164,45 @@ def test_the_learning_rate_warms_up_and_falls_to_nothing_or_stays() -> None:
     assert rates[60] == pytest.approx(0.05)
     assert rates[99] == pytest.approx(0.05 * (1 + math.cos(math.pi * 79 / 80)))
     assert {learning_rate(step, 100, 0.1, small_settings()) for step in range(100)} == {0.1}
+
+
+def test_while_training_goes_on_its_last_epochs_can_be_seen_and_afterwards_all_of_them(tmp_path: Path) -> None:
+    store, settings = ArtifactStore(tmp_path), small_settings()
+    samples = made_up_samples(store, 3, 2)
+    with pytest.raises(KilledError):
+        train_fold("resnet50", 1, samples, store, settings, SEED, killed_after(2))
+    (folder,) = (file.parent for file in tmp_path.rglob(PROGRESS))
+    seen: list[dict[str, object]] = []
+    progress = Progress([folder, tmp_path / "not begun"], seen.append)
+    progress.show()
+    progress.show()  # nothing new
+    (figures,) = seen
+    assert figures["fold 1 epoch"] == 2
+    assert figures["fold 1 of epochs"] == 3
+    train_folds("resnet50", [1, 2], samples, store, settings, SEED)
+    progress.show()
+    assert seen[1:] == [{}]  # finished: the table tells
+    checkpoints = train_folds("resnet50", [1, 2], samples, store, settings, SEED)
+    curves = training_curves([checkpoints])
+    assert curves.schema == TRAINING_CURVES
+    assert curves.select("fold", "epoch").rows() == [(fold, epoch) for fold in (1, 2) for epoch in (1, 2, 3)]
+    first = curves.row(1, named=True)
+    assert first["train_loss"] == figures["fold 1 train loss"]
+    assert first["validation_accuracy"] == figures["fold 1 validation accuracy"]
+
+
+def test_as_many_trainings_share_a_gpu_as_fit() -> None:
+    assert gpu_workers(78 * 2**30, 4.0) == 19
+    assert gpu_workers(9 * 2**30, 4.0) == 2
+    assert gpu_workers(2 * 2**30, 4.0) == 1
+
+
+def test_another_timm_network_is_one_line_of_a_profile(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    samples = made_up_samples(store, 3, 2)
+    other = {"model": "mobilenetv3_small_050", "learning_rate": 0.01}
+    settings = small_settings(epochs=1, networks=NETWORKS | {"resnet50": other})
+    row = train_fold("resnet50", 1, samples, store, settings, SEED)
+    model = load_checkpoint(row, samples, store, settings, SEED)
+    pixels = store.load_image(samples["image_path"][0])[None]
+    assert class_probabilities(model, pixels).sum() == pytest.approx(1)

@@ -1,11 +1,13 @@
 """Pictures by content, work by fingerprint, and nothing half-written."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation import artifacts
+from olvf_assets.foundation.artifacts import ArtifactStore, DiskFullError, fingerprint, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
 
@@ -65,3 +67,27 @@ def test_parallel_work_keeps_the_order_and_reports() -> None:
     lines: list[str] = []
     assert parallel_map(abs, [-3, -2, -1, 0], workers=2, what="numbers", report=lines.append) == [3, 2, 1, 0]
     assert lines == ["1/4 numbers", "2/4 numbers", "3/4 numbers", "4/4 numbers"]
+
+
+def no_room(path: Path) -> None:
+    path.write_text("half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_room_by_torch(path: Path) -> None:
+    path.write_text("half")
+    raise RuntimeError("[enforce fail at inline_container.cc:664] . unexpected pos 64 vs 0")
+
+
+def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "state.pt"
+    state.write_text("whole")
+    with pytest.raises(DiskFullError, match=r"state\.pt could not be written: no room.*OLVF_DATA"):
+        write_atomically(state, no_room)
+    with pytest.raises(RuntimeError, match="unexpected pos"):
+        write_atomically(state, no_room_by_torch)
+    monkeypatch.setattr(artifacts, "_free_bytes", lambda path: 0)
+    with pytest.raises(DiskFullError, match=r"state\.pt"):
+        write_atomically(state, no_room_by_torch)
+    assert state.read_text() == "whole"
+    assert [each.name for each in tmp_path.iterdir()] == ["state.pt"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from olvf_assets.foundation import parallel
 from olvf_assets.foundation.parallel import parallel_map
 
 PROJECT = Path(__file__).parents[2]
@@ -57,3 +58,19 @@ def test_workers_end_when_the_process_that_started_them_is_killed(tmp_path: Path
     select.select([reader], [], [], 60)
     assert os.read(reader, 1) == b""  # the end of the pipe: no worker holds it any more
     os.close(reader)
+
+
+def test_the_parent_looks_around_while_others_work(tmp_path: Path, monkeypatch) -> None:
+    """Each worker reads from a pipe that the parent writes to when it ticks."""
+    monkeypatch.setattr(parallel, "TICK_S", 0.01)
+    pipes = [tmp_path / name for name in "ab"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    waiting = list(pipes)
+
+    def tick() -> None:
+        if waiting:
+            waiting.pop(0).write_text("seen")
+
+    assert parallel_map(Path.read_text, pipes, workers=2, tick=tick) == ["seen", "seen"]
+    assert waiting == []

@@ -41,6 +41,7 @@ def tenfold(run: TableRun, raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def model(run: TableRun, tenfold: pl.DataFrame) -> pl.DataFrame:
+    run.observe({"epoch": 1, "train loss": 0.5})
     return pl.DataFrame({"fold": list(run.folds), "n": [fold * tenfold["n"].sum() for fold in run.folds]})
 
 
@@ -150,6 +151,13 @@ def test_naming_a_target_in_the_study_view_selects_its_whole_ancestry() -> None:
     assets = build_assets("study", TABLES, CHECKS, ["summary"])
     (target,) = [each for each in assets if each.key == AssetKey("summary")]
     assert {key.to_user_string() for key in target.dependency_keys} == {"raw", "tenfold", "model"}
+
+
+def test_figures_of_unfinished_work_show_on_the_table_s_page(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    (record,) = instance.fetch_observations(AssetKey("model"), limit=5).records
+    observed = record.event_log_entry.dagster_event.asset_observation_data.asset_observation.metadata
+    assert {name: each.value for name, each in observed.items()} == {"epoch": 1, "train loss": 0.5}
 
 
 def test_bad_input_stops_its_institution_and_no_other(data: Path, instance: DagsterInstance) -> None:

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import polars as pl
 
+from olvf_assets.classification.tables import TRAINING_CURVES
 from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS
 from olvf_assets.detection.metrics import pr_curves
 from olvf_assets.detection.tables import DETECTOR_ANSWERS
@@ -50,6 +51,15 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "expectation_results": pl.DataFrame({"success": [True] * 81 + [False]}),
         "detector_metrics": detector_rows(),
         "thesis_comparison": comparison_rows(),
+        "training_curves": pl.DataFrame(
+            [
+                ("patient", "resnet50", fold, epoch, 1 / epoch, 1.2 / epoch, 0.5 + 0.1 * epoch)
+                for fold in (1, 2)
+                for epoch in (1, 2, 3)
+            ],
+            schema=TRAINING_CURVES,
+            orient="row",
+        ),
         **film_tables(),
         **answer_rows(),
     }

@@ -44,7 +44,7 @@ def test_page_holds_every_picture_byte_for_byte_and_asks_for_nothing_else(report
     pictures, html = report
     embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)]
     assert embedded == [picture.path.read_bytes() for picture in pictures]
-    assert len(embedded) == 11
+    assert len(embedded) == 12
     assert "<script" not in html
     leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", html))
     assert leads_to == {"data_docs/index.html"}
@@ -94,7 +94,7 @@ def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tabl
     pictures = draw_gallery(tmp_path, empty, load_made_up_image, REPORTING, seed=1)
     html = write_report(tmp_path, pictures, empty, "ci", synthetic=True).read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
-    assert html.count("<img") == 9
+    assert html.count("<img") == 10
 
 
 def test_same_tables_give_the_same_bytes_without_dates(report, tables, tmp_path):
@@ -112,7 +112,7 @@ def test_figure_table_names_each_file_with_its_hash(report):
     assert table.schema == REPORT_FIGURES
     flows = [f"stard_flow_{institution}.svg" for institution in ("institution_1", "institution_2")]
     assert sorted(table["path"]) == sorted([*(f"{picture.name}.png" for picture in pictures), *flows])
-    assert table["sha256"].str.len_chars().to_list() == [64] * 13
+    assert table["sha256"].str.len_chars().to_list() == [64] * 14
 
 
 def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
