@@ -6,6 +6,7 @@ What lives here: loss and accuracy over the epochs. What does not: the table (`c
 from pathlib import Path
 
 import polars as pl
+from matplotlib.ticker import MaxNLocator
 
 from olvf_assets.reporting import drawing
 
@@ -38,6 +39,7 @@ def draw_training_curves(curves: pl.DataFrame, path: Path, dots_per_inch: int) -
                     mean = part.group_by("epoch", maintain_order=True).agg(pl.col(name).mean())
                     each.plot(mean["epoch"], mean[name], color=colour, linewidth=2.0, label=label)
                 each.set_xlabel("epoch")
+                each.xaxis.set_major_locator(MaxNLocator(integer=True))
                 each.set_ylabel(quantity)
                 each.grid(color=drawing.GRID, linewidth=0.6)
                 each.set_axisbelow(True)
