@@ -12,11 +12,11 @@ from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import MachineError
 from olvf_assets.profiles import Profile, load_profile
 
 
-class DataFolderError(OlvfError):
+class DataFolderError(MachineError):
     """The data folder cannot be written to."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import MachineError
 
 
 def fingerprint(description: dict[str, Any]) -> str:
@@ -28,7 +28,7 @@ def fingerprint(description: dict[str, Any]) -> str:
 LEAST_FREE_BYTES = 2**20
 
 
-class DiskFullError(OlvfError):
+class DiskFullError(MachineError):
     """There is no room left to write; what was there before is as it was."""
 
 

@@ -1,9 +1,16 @@
-"""The one root of every exception a caller may catch.
+"""The roots of every exception a caller may catch.
 
-What lives here: `OlvfError`. Each room derives its own named errors from it, next to the code that raises them.
-Messages name the file, the field and the way out.
+What lives here: `OlvfError` and `MachineError`. Each room derives its own named errors from them, next to the code that
+raises them. Messages name the file, the field and the way out.
 """
 
 
 class OlvfError(Exception):
     """Base of all errors that OLVF raises on purpose (bad input, impossible request, broken promise)."""
+
+
+class MachineError(OlvfError):
+    """The machine is at fault (disk full, key unreadable, folder locked), not what a hospital handed over.
+
+    It ends the run: whatever else is an `OlvfError` stops one hospital, and the others go on.
+    """

@@ -32,7 +32,7 @@ from dagster import (
     asset,
 )
 
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors
 
@@ -164,7 +164,8 @@ class _Step:
     ) -> pl.DataFrame:
         """Return the rows of every institution that can be made; bad input stops its institution and no other.
 
-        When none of several can be made, or the only one asked for cannot, the error goes up.
+        When none of several can be made, or the only one asked for cannot, the error goes up; a fault of the machine
+        always does.
         """
         made: list[pl.DataFrame] = []
         todo = [key for key in keys if key not in self.study.stopped(self.context.run_id)]
@@ -177,6 +178,8 @@ class _Step:
                 frame, broken = self._checked(self._run(institution=key), own)
                 if broken:
                     raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
+            except MachineError:
+                raise
             except OlvfError as error:
                 if len(todo) == 1:
                     if isinstance(error, BrokenRuleError):

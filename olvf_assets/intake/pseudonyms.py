@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import MachineError
 
 KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
@@ -31,7 +31,7 @@ LARGEST_SHIFT_DAYS = 365
 SYNTHETIC_KEY = b"OLVF synthetic hospitals: a public key that protects nobody"
 
 
-class PseudonymKeyError(OlvfError):
+class PseudonymKeyError(MachineError):
     """There is no usable key to make pseudonyms with."""
 
 
