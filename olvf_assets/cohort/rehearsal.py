@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from olvf_assets.foundation.landing import landing_manifest, read_institution
+from olvf_assets.foundation.institution_file import read_institution
+from olvf_assets.foundation.landing import landing_manifest
 from olvf_assets.foundation.sql_models import load_models
 from olvf_assets.foundation.tables import Table
 from olvf_assets.intake import sheets

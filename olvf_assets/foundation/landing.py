@@ -1,17 +1,16 @@
 """What a hospital hands over: the landing folder of one institution.
 
-What lives here: the layout of that folder (names of sheets and folders), who the institution is (`institution.toml`)
-and the list of files that arrived (`landing_manifest`). What does not: ZIP archives (`archives`), reading a film or a
-sheet (room `intake`), writing such a folder (room `phantom`).
+What lives here: the layout of that folder (names of sheets and folders) and the list of files that arrived
+(`landing_manifest`). What does not: who the institution is (`institution_file`), ZIP archives (`archives`), reading a
+film or a sheet (room `intake`), writing such a folder (room `phantom`).
 """
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import polars as pl
 
@@ -25,7 +24,6 @@ from olvf_assets.foundation.archives import (
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.remembered import RememberedFacts, Stamp
-from olvf_assets.foundation.settings import Settings
 
 INSTITUTION_FILE = "institution.toml"
 FILMS_FOLDER = "films"
@@ -47,10 +45,6 @@ SHEET_FILE = re.compile(
 # A program that is still copying gives its file one of these endings; such a file is left for the next run.
 UNFINISHED_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download")
 
-Role = Literal["development", "external"]
-ROLES: tuple[Role, ...] = get_args(Role)
-KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
 FILES_IN_QUEUE = 1000  # a file waiting to be hashed takes memory
 
 LANDING_MANIFEST = pl.Schema({"institution": pl.String, "path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String})
@@ -60,74 +54,8 @@ class LandingError(OlvfError):
     """The landing folder of an institution cannot be used as it is."""
 
 
-class InstitutionFileError(LandingError):
-    """`institution.toml` is missing or says something that is not understood."""
-
-
 class EmptyLandingError(LandingError):
     """The landing folder holds no film."""
-
-
-class Institution(Settings):
-    """Who handed the films over. `key` is the folder's name and the partition key everywhere."""
-
-    key: str
-    name: str
-    role: Role
-    country: str | None = None
-    contact: str | None = None
-    note: str | None = None
-
-
-def read_institution(folder: Path) -> Institution:
-    """Return the institution described by `<folder>/institution.toml`.
-
-    Raises:
-        InstitutionFileError: folder or file missing, not TOML, a key unknown or missing, role not understood, or the
-            folder's name cannot serve as key.
-    """
-    path = folder / INSTITUTION_FILE
-    key = folder.name
-    if not folder.is_dir():
-        raise InstitutionFileError(f"{folder} is not a folder; put the hospital's files there (make add-hospital)")
-    if not KEY_PATTERN.fullmatch(key):
-        raise InstitutionFileError(
-            f"{folder}: the folder's name is the institution's key and must be lower-case letters, digits and _, "
-            f"starting with a letter; rename it, for example to {_suggested_key(key)!r}"
-        )
-    if not path.is_file():
-        raise InstitutionFileError(
-            f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
-        )
-    try:
-        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
-    return _checked_institution(path, key, said)
-
-
-def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institution:
-    allowed = [field for field in Institution.model_fields if field != "key"]
-    unknown = sorted(set(said) - set(allowed))
-    if unknown:
-        raise InstitutionFileError(f"{path}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
-    for field in ("name", "role"):
-        if field not in said:
-            raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
-    for field, value in said.items():
-        if not isinstance(value, str) or not value.strip():
-            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {value!r}")
-    if said["role"] not in ROLES:
-        raise InstitutionFileError(
-            f'{path}: role {said["role"]!r} is unknown; write role = "external" (films are only scored) '
-            'or role = "development" (films train the networks)'
-        )
-    return Institution(key=key, **said)
-
-
-def _suggested_key(name: str) -> str:
-    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return words if KEY_PATTERN.fullmatch(words) else f"hospital_{words}".rstrip("_")
 
 
 def is_sheet(path: str) -> bool:

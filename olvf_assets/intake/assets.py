@@ -49,7 +49,7 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
 @table(schema=INSTITUTIONS, by="institution")
 def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Name and role of each hospital, from its `institution.toml`."""
-    from olvf_assets.foundation.landing import read_institution
+    from olvf_assets.foundation.institution_file import read_institution
     from olvf_assets.intake import sheets
 
     return sheets.institutions(read_institution(_folder(run)))
