@@ -23,7 +23,7 @@ from olvf_assets.phantom.hospital import hospital_sheets
 from olvf_assets.phantom.plan import PatientPlan, plan_hospital
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 
-TABLES = ("exclusions", "consensus_queue", "cohort_vertebrae", "participant_states", "participant_flow")
+TABLES = ("file_states", "exclusions", "consensus_queue", "cohort_vertebrae", "participant_states", "participant_flow")
 
 
 def rehearse(

@@ -22,9 +22,22 @@ def test_the_manifest_lists_every_arrived_file_with_size_and_hash(tmp_path: Path
     assert (row["size_bytes"], row["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
 
 
-@pytest.mark.parametrize("name", [".DS_Store", ".hidden/one.dcm", "one.dcm.part", "one.dcm.TMP", "one.dcm~"])
-def test_hidden_and_half_copied_files_are_left_for_the_next_run(tmp_path: Path, name: str) -> None:
-    assert f"films/{name}" not in manifest(hospital(tmp_path, {"one.dcm": b"1", name: b"2"}))["path"].to_list()
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        (".DS_Store", "hidden"),
+        (".hidden/one.dcm", "hidden"),
+        ("one.dcm.part", "half_copied"),
+        ("one.dcm.TMP", "half_copied"),
+        ("one.dcm~", "backup_copy"),
+        ("Thumbs.db", "of_the_system"),
+        ("__MACOSX/one.dcm", "of_the_system"),
+    ],
+)
+def test_what_is_left_alone_is_listed_with_the_rule_and_not_read(tmp_path: Path, name: str, rule: str) -> None:
+    listed = manifest(hospital(tmp_path, {"one.dcm": b"1", name: b"2"}))
+    row = listed.row(by_predicate=pl.col("path") == f"films/{name}", named=True)
+    assert (row["state"], row["reason"], row["sha256"]) == ("ignored", rule, None)
 
 
 def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
@@ -41,8 +54,9 @@ def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
     monkeypatch.setattr(hashlib, "file_digest", copied_to_meanwhile)
     lines: list[str] = []
     listed = landing_manifest(folder, "institution_1", 1, report=lines.append)
-    assert "films/one.dcm" in listed["path"].to_list()
-    assert "films/two.dcm" not in listed["path"].to_list()
+    states = dict(listed.select("path", "reason").iter_rows())
+    assert (states["films/one.dcm"], states["films/two.dcm"]) == (None, "still_changing")
+    assert listed.filter(path="films/two.dcm")["sha256"].to_list() == [None]
     assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
 
 
@@ -60,9 +74,10 @@ def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
     folder = hospital(tmp_path, {"one.dcm": b"1", "two.dcm": b"2", "all.zip": archive})
     aged(folder)
     hashed: list[str] = []
-    really = landing._hash
+    really, really_apart = landing._hash, landing.read_apart
+    monkeypatch.setattr(landing, "_hash", lambda folder, file: hashed.append(file.path) or really(folder, file))
     monkeypatch.setattr(
-        landing, "_hash", lambda folder, path, *rest: hashed.append(path) or really(folder, path, *rest)
+        landing, "read_apart", lambda read, members: hashed.extend(map(str, members)) or really_apart(read, members)
     )
 
     def listed() -> pl.DataFrame:
@@ -84,7 +99,8 @@ def test_members_of_an_archive_are_listed_by_themselves_with_their_own_hash(tmp_
     folder = hospital(tmp_path, {"all.zip": packed({"in/one": b"12345", ".hidden": b"x"}), "one": b"12345"})
     listed = {row["path"]: row for row in manifest(folder).iter_rows(named=True)}
     assert {"films/all.zip/in/one", "films/one"} <= set(listed)
-    assert "films/all.zip" not in listed
+    assert listed["films/all.zip"]["state"] == "archive"
+    assert listed["films/all.zip/.hidden"]["reason"] == "hidden"
     for path in ("films/all.zip/in/one", "films/one"):
         assert (listed[path]["size_bytes"], listed[path]["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
 

@@ -23,6 +23,7 @@ from olvf_assets_tests.intake.samples import (
     manifest,
     packed,
     pixels,
+    read_in_this_process,
 )
 
 REAL = Pseudonymiser("institution_1", b"a secret of the hospital")
@@ -124,6 +125,7 @@ def test_headers_of_unchanged_files_are_not_read_again_for_the_names_in_them(
     for path in folder.rglob("*.*"):
         os.utime(path, ns=(10**18, 10**18))
     read: list[str] = []
+    read_in_this_process(monkeypatch)
     really = safe_paths._header_digests
     monkeypatch.setattr(safe_paths, "_header_digests", lambda path, **given: read.append(path) or really(path, **given))
     kept = tmp_path / "identifiers.parquet"
