@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from olvf_assets.foundation.artifacts import write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.foreign_worker import (
     LONGEST_START_S,
@@ -89,7 +91,9 @@ def read_apart(
     return list(reported(reading.answers(count), len(todo), what, report))
 
 
-def call_apart(function: Callable[..., Any], *arguments: Any, limits: Limits = LIMITS, what: str) -> Any:
+def call_apart(
+    function: Callable[..., Any], *arguments: Any, limits: Limits = LIMITS, what: str, remember: Path | None = None
+) -> Any:
     """Return `function(*arguments)`, called behind the boundary; what the function says on purpose it says here, too.
 
     Args:
@@ -97,17 +101,31 @@ def call_apart(function: Callable[..., Any], *arguments: Any, limits: Limits = L
         arguments: picklable.
         limits: of the whole call.
         what: names what is read, for the message.
+        remember: where a refusal is written, so that the same content is not tried for ever; its name must change with
+            the content.
 
     Raises:
-        RefusedFileError: the worker died, or the call took too much memory or time, or raised what it should not.
+        RefusedFileError: the worker died, or the call took too much memory or time, or raised what it should not; now
+            or when it was tried before.
         OlvfError: whatever the function raised of this family.
     """
+    if remember is not None and (before := _remembered(remember)):
+        raise RefusedFileError(f"{what}: {before} (as it was tried before; it is tried again when it changes)")
     (answer,) = read_apart(partial(_called, function), [arguments], limits=limits)
     if isinstance(answer, Refusal):
+        if remember is not None:
+            write_atomically(remember, lambda path: path.write_text(answer.detail, encoding="utf-8"))
         raise RefusedFileError(f"{what}: {answer.detail}")
     if isinstance(answer, OlvfError):
         raise answer
     return answer
+
+
+def _remembered(record: Path) -> str:
+    try:
+        return record.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
 
 
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -66,7 +66,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
     from olvf_assets.intake import sheets
 
-    return _read_sheet(run, sheets.subjects, "subjects")
+    return _read_sheet(run, landing_manifest, sheets.subjects)
 
 
 @table(schema=READER_LABELS, by="institution")
@@ -74,7 +74,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
     """What each reader said of each vertebra, and what they agreed on where they differed."""
     from olvf_assets.intake import sheets
 
-    return _read_sheet(run, sheets.reader_labels, "readers")
+    return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
 
 @table(schema=FILM_CONDITIONS, by="institution")
@@ -82,7 +82,7 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake import sheets
 
-    return _read_sheet(run, sheets.film_conditions, "conditions")
+    return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
 
 @table(schema=DICOM_HEADERS, by="institution")
@@ -157,12 +157,23 @@ def expectation_results(
     return found
 
 
-def _read_sheet(run: TableRun, read: "Callable[..., pl.DataFrame]", sheet: str) -> pl.DataFrame:
+def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]") -> pl.DataFrame:
     """Return what `read` makes of a sheet, read behind the boundary: a workbook of 5 kB may ask for 550 GB."""
+    from importlib.metadata import version
+
+    from olvf_assets.foundation.artifacts import fingerprint
     from olvf_assets.foundation.foreign import call_apart
 
-    what = f"the sheet {sheet} of {run.institution}"
-    frame: pl.DataFrame = call_apart(read, _folder(run), names_of(run), run.profile.intake, what=what)
+    content = sorted(manifest.filter(kind="sheet")["sha256"].drop_nulls())
+    tried = {"read": read.__name__, "sheets": content, "libraries": [version(name) for name in ("polars", "fastexcel")]}
+    frame: pl.DataFrame = call_apart(
+        read,
+        _folder(run),
+        names_of(run),
+        run.profile.intake,
+        what=f"a sheet of {run.institution} that {read.__name__} rests on",
+        remember=run.store.path(f"work/refused/{fingerprint(tried)}.txt"),
+    )
     return frame
 
 

@@ -104,6 +104,16 @@ def test_a_call_apart_returns_raises_what_was_meant_and_refuses_the_rest() -> No
         call_apart(read, "crash", what="the sheet")
 
 
+def test_what_was_refused_once_is_not_tried_again_until_it_changes(tmp_path: Path) -> None:
+    with pytest.raises(RefusedFileError, match="SIGSEGV"):
+        call_apart(read, "crash", what="the sheet", remember=tmp_path / "content 1")
+    with pytest.raises(RefusedFileError, match=r"SIGSEGV.*tried before"):
+        call_apart(read, "this would be read", what="the sheet", remember=tmp_path / "content 1")
+    assert call_apart(read, "this is read", what="the sheet", remember=tmp_path / "content 2") == "this is read"
+    (tmp_path / "content 1").write_bytes(b"")  # a torn record counts as none
+    assert call_apart(read, "this is read", what="the sheet", remember=tmp_path / "content 1") == "this is read"
+
+
 def dies_once(mark: str) -> str:
     if not Path(mark).exists():
         Path(mark).touch()
