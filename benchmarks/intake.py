@@ -126,6 +126,8 @@ def headers_figures(root: Path, sample: Case, count: int) -> dict[str, float | s
     if shutil.which("dcmdump"):
         timed("dcmdump", lambda: dcmdump(films))
         figures["headers_over_dcmdump"] = round(seconds["dcmdump"] / seconds["headers"], 2)
+    else:
+        print("dcmdump is not installed: headers are not compared with it (Debian package dcmtk)")
     figures |= {f"{name}_per_s": round(count / each) for name, each in seconds.items()}
     figures["headers_over_pydicom_loop"] = round(seconds["pydicom_loop"] / seconds["headers"], 2)
     figures["headers_one_process_over_pydicom_loop"] = round(
@@ -267,6 +269,8 @@ def in_every_syntax(root: Path, dataset: Dataset) -> dict[str, Path]:
                 files[name] = target
             else:
                 print(f"no {name}: {done.stderr.strip()[-200:]}")
+        else:
+            print(f"no {name}: {command[0]} is not installed (Debian package dcmtk)")
     return files
 
 
