@@ -169,7 +169,7 @@ def landed_files(folder: Path) -> list[LandedFile]:
             status = (folder / path).stat()
         except FileNotFoundError:
             continue  # taken away since the folder was listed
-        stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+        stamp = Stamp.of(status)
         alone = LandedFile(path, status.st_size, stamp)
         if not is_archive(path) or PurePosixPath(path).parts[0] == BOXES_FOLDER:
             found.append(alone)
@@ -276,4 +276,4 @@ def _hash(folder: Path, path: str, stamp: Stamp, damaged: set[str]) -> str | Non
         return None
     except PermissionError as error:
         raise LandingError(f"{file} may not be read by this user; run: chmod u+r on it, or take it away") from error
-    return digest if stamp[:2] == (after.st_size, after.st_mtime_ns) else None
+    return digest if stamp == Stamp.of(after) else None
