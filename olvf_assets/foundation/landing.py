@@ -19,7 +19,7 @@ from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
 from olvf_assets.foundation.foreign import FaultyMachineError, Refusal, read_apart
 from olvf_assets.foundation.landing_walk import LandedFile, arrived_paths, walk_landing
 from olvf_assets.foundation.parallel import available_cores
-from olvf_assets.foundation.remembered import RememberedFacts
+from olvf_assets.foundation.remembered import RememberedFacts, Stamp
 
 INSTITUTION_FILE = "institution.toml"
 FILMS_FOLDER = "films"
@@ -210,4 +210,4 @@ def _is_as_listed(file: Path, listed: LandedFile) -> bool:
         after = file.stat()
     except OSError:
         return False
-    return listed.stamp[:2] == (after.st_size, after.st_mtime_ns)
+    return listed.stamp == Stamp.of(after)

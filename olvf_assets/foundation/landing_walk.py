@@ -23,7 +23,7 @@ SYSTEM_NAMES = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle
 
 # `archive`: its members are listed in its place; `ignored`: left alone by a rule; `refused`: cannot be read.
 PathState = Literal["arrived", "archive", "ignored", "refused"]
-NO_STAMP = Stamp(0, 0, 0)
+NO_STAMP = Stamp(0, 0, 0, 0)
 
 
 class LandedFile(NamedTuple):
@@ -113,7 +113,7 @@ def _file(entry: "os.DirEntry[str]", path: str, rule: str | None) -> Iterator[La
         broken = LandedFile(path, 0, NO_STAMP, "refused", "broken_link", f"leads nowhere ({error.strerror})")
         yield broken if rule is None else LandedFile(path, 0, NO_STAMP, "ignored", rule)
         return
-    stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
+    stamp = Stamp.of(status)
     if rule:
         yield LandedFile(path, status.st_size, stamp, "ignored", rule)
     elif not stat.S_ISREG(status.st_mode):

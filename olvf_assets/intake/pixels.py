@@ -18,7 +18,7 @@ import polars as pl
 from pydicom import dcmread
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.intake.decoders import decode, installed_decoders
 from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
@@ -118,13 +118,12 @@ def _finished(store: ArtifactStore, folder: Path) -> dict[str, Any] | None:
 
     Its picture must still be there; a refusal holds until other decoders are installed.
     """
-    record = folder / RESULT_FILE
-    if not record.is_file():
+    result = read_if_whole(folder / RESULT_FILE, read_json)
+    if result is None:
         return None
-    result: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     if "refusal" in result:
         return result if result["decoders"] == installed_decoders() else None
-    return result if store.path(result["image_path"]).is_file() else None
+    return result if store.has_image(result["image_path"]) else None
 
 
 def _decode_one(

@@ -1,12 +1,11 @@
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from olvf_assets.foundation import landing
+from olvf_assets.foundation import landing, remembered
 from olvf_assets.foundation.landing import EmptyLandingError, landing_manifest
 from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets_tests.intake.samples import hospital, manifest, packed
@@ -60,19 +59,12 @@ def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
     assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
 
 
-def aged(folder: Path) -> None:
-    """Make every file old enough for its hash to be kept."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            os.utime(path, ns=(10**18, 10**18))
-
-
 def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = packed({"in/one": b"1", "in/two": b"2"})
     folder = hospital(tmp_path, {"one.dcm": b"1", "two.dcm": b"2", "all.zip": archive})
-    aged(folder)
+    monkeypatch.setattr(remembered, "CLOCK_GRAIN_NS", -1)  # as if every file were old
     hashed: list[str] = []
     really, really_apart = landing._hash, landing.read_apart
     monkeypatch.setattr(landing, "_hash", lambda folder, file: hashed.append(file.path) or really(folder, file))
