@@ -162,9 +162,16 @@ def _is_synthetic(run: TableRun) -> bool:
 
 
 def _names(run: TableRun) -> "Pseudonymiser":
+    from olvf_assets.intake.key_check import require_same_key
     from olvf_assets.intake.pseudonyms import pseudonymiser
 
-    return pseudonymiser(run.institution, _is_synthetic(run), run.data)
+    if _is_synthetic(run):
+        from olvf_assets.phantom.hospital import refuse_foreign_files
+
+        refuse_foreign_files(_folder(run))
+    names = pseudonymiser(run.institution, _is_synthetic(run), run.data)
+    require_same_key(names, run.store)
+    return names
 
 
 def _paths(run: TableRun) -> "PathNames":
