@@ -4,6 +4,13 @@ What lives here: `OlvfError` and `MachineError`. Each room derives its own named
 raises them. Messages name the file, the field and the way out.
 """
 
+import errno
+
+# What the system says when a disk, a mount or the whole system fails, whichever file is asked for.
+_OF_THE_MACHINE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
+)
+
 
 class OlvfError(Exception):
     """Base of all errors that OLVF raises on purpose (bad input, impossible request, broken promise)."""
@@ -14,3 +21,8 @@ class MachineError(OlvfError):
 
     It ends the run: whatever else is an `OlvfError` stops one hospital, and the others go on.
     """
+
+
+def is_of_the_machine(error: OSError) -> bool:
+    """Return whether an error of the system says something of the machine, not of the one file that was asked for."""
+    return error.errno in _OF_THE_MACHINE

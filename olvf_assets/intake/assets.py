@@ -41,9 +41,9 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
 
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
     note_arrival(run.store, run.institution, _folder(run))
-    names = _names(run)
+    names = names_of(run)
     hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names.film)
-    return list_files(_folder(run), run.institution, show=_paths(run).shown, hashes=hashes, report=run.report)
+    return list_files(_folder(run), run.institution, show=paths_of(run).shown, hashes=hashes, report=run.report)
 
 
 @table(schema=INSTITUTIONS, by="institution")
@@ -60,7 +60,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
     from olvf_assets.intake import sheets
 
-    return sheets.subjects(_folder(run), _names(run), run.profile.intake)
+    return sheets.subjects(_folder(run), names_of(run), run.profile.intake)
 
 
 @table(schema=READER_LABELS, by="institution")
@@ -68,7 +68,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
     """What each reader said of each vertebra, and what they agreed on where they differed."""
     from olvf_assets.intake import sheets
 
-    return sheets.reader_labels(_folder(run), _names(run), run.profile.intake)
+    return sheets.reader_labels(_folder(run), names_of(run), run.profile.intake)
 
 
 @table(schema=FILM_CONDITIONS, by="institution")
@@ -76,7 +76,7 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake import sheets
 
-    return sheets.film_conditions(_folder(run), _names(run), run.profile.intake)
+    return sheets.film_conditions(_folder(run), names_of(run), run.profile.intake)
 
 
 @table(schema=DICOM_HEADERS, by="institution")
@@ -85,10 +85,10 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     from olvf_assets.intake import headers
     from olvf_assets.intake.known_headers import KnownHeaders
 
-    names = _names(run)
+    names = names_of(run)
     found = headers.dicom_headers(
         _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
-        known=KnownHeaders(run.store, names, run.profile.intake), paths=_paths(run), report=run.report,
+        known=KnownHeaders(run.store, names, run.profile.intake), paths=paths_of(run), report=run.report,
     )  # fmt: skip
     run.notes["files refused by their header"] = found["refusal"].count()
     return found
@@ -100,7 +100,13 @@ def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     from olvf_assets.intake import pixels
 
     found = pixels.film_pixels(
-        _folder(run), dicom_headers, run.store, _names(run), run.profile.intake, paths=_paths(run), report=run.report
+        _folder(run),
+        dicom_headers,
+        run.store,
+        names_of(run),
+        run.profile.intake,
+        paths=paths_of(run),
+        report=run.report,
     )
     run.notes["films refused by their pixels"] = found["refusal"].count()
     return found
@@ -149,7 +155,7 @@ def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels:
     from olvf_assets.intake.boxes import drawn_boxes
 
     return drawn_boxes(
-        _folder(run), manifest, headers, pixels, names=_names(run), settings=run.profile.intake, paths=_paths(run)
+        _folder(run), manifest, headers, pixels, names=names_of(run), settings=run.profile.intake, paths=paths_of(run)
     )
 
 
@@ -161,7 +167,8 @@ def _is_synthetic(run: TableRun) -> bool:
     return run.institution in run.profile.phantom.institutions
 
 
-def _names(run: TableRun) -> "Pseudonymiser":
+def names_of(run: TableRun) -> "Pseudonymiser":
+    """Return what makes the pseudonyms of the run's institution; its key is that of the tables there are."""
     from olvf_assets.intake.key_check import require_same_key
     from olvf_assets.intake.pseudonyms import pseudonymiser
 
@@ -174,10 +181,11 @@ def _names(run: TableRun) -> "Pseudonymiser":
     return names
 
 
-def _paths(run: TableRun) -> "PathNames":
+def paths_of(run: TableRun) -> "PathNames":
+    """Return the names that the files of the run's institution are shown by."""
     from olvf_assets.foundation.remembered import RememberedFacts
     from olvf_assets.intake.safe_paths import path_names
 
-    names = _names(run)
+    names = names_of(run)
     found_before = RememberedFacts(run.store.path(f"arrivals/{run.institution}.identifiers.parquet"), names.film)
     return path_names(_folder(run), names, found_before)

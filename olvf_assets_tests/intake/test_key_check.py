@@ -101,12 +101,12 @@ def test_a_real_film_among_the_phantom_s_is_refused(tmp_path: Path, name: str) -
     written = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     (folder / ".phantom.json").write_text(json.dumps({"files": written}))
     run = run_of(tmp_path, "institution_2")
-    assert assets._names(run).synthetic
+    assert assets.names_of(run).synthetic
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     if name == "films/link":
         (folder / name).symlink_to(tmp_path)
     else:
         (folder / name).write_bytes(b"a hospital's")
     with pytest.raises(ForeignFolderError, match="holds 1 files that the phantom did not write"):
-        assets._names(run)
+        assets.names_of(run)
     assert (folder / name).exists()
