@@ -30,7 +30,7 @@ def main() -> int:
             case "add-hospital":
                 print(add_hospital(asked.name, asked.source))
             case "sql":
-                open_warehouse(data_folder() / "olvf.duckdb")
+                return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ What lives here: registering institutions as partitions, and bringing a hospital
 not: reading its films (room `intake`).
 """
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +14,8 @@ from dagster import DagsterInstance
 from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
 from olvf_assets.foundation.landing import LandingError, landing_files
 from olvf_assets.foundation.partitions import INSTITUTION_PARTITIONS
-from olvf_assets.intake.pseudonyms import KEY_FILE, KEY_VARIABLE, make_key_file
+from olvf_assets.intake.key_check import keyed_institutions, refuse_other_key, way_out
+from olvf_assets.intake.pseudonyms import KEY_FILE, KEY_VARIABLE, PseudonymKeyError, make_key_file, pseudonymiser
 from olvf_assets.places import data_folder
 from olvf_assets.profiles import profile_name
 from olvf_assets.resources import StudyResource
@@ -27,7 +29,7 @@ Its rows in external_metrics come from the networks there are; nothing is traine
 
 def register_institutions() -> list[str]:
     """Make every institution of the profile and of `data/landing` a partition, and return their keys."""
-    keys = StudyResource(profile_name=profile_name(), data_folder=str(data_folder())).institutions()
+    keys = _study().institutions()
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
     return keys
@@ -40,12 +42,20 @@ def add_hospital(key: str, source: Path) -> str:
 
     Raises:
         LandingError: the key cannot be one, the folder is not laid out as it must be, or the name is taken.
+        PseudonymKeyError: the lake holds hospitals that were taken in with a key that is not at hand.
     """
     if not KEY_PATTERN.fullmatch(key):
         raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
+    study = _study()
+    if key in study.profile.phantom.institutions:
+        raise LandingError(
+            f"NAME={key} is a synthetic hospital of profile {study.profile_name}, whose pseudonyms protect nobody; "
+            f"choose another, for example NAME={_free_name(study)}"
+        )
     if not source.is_dir():
         raise LandingError(f"FROM={source} is not a folder")
-    landing = data_folder() / "landing"
+    make_key = _needs_key(key, study)
+    landing = study.data / "landing"
     target = landing / key
     if target.exists():
         raise LandingError(f"{target} exists; copy new films into it, or choose another NAME")
@@ -58,9 +68,26 @@ def add_hospital(key: str, source: Path) -> str:
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)
     key_note = ""
-    if not os.environ.get(KEY_VARIABLE) and not (data_folder() / KEY_FILE).exists():
-        key_note = (
-            f"A key for pseudonyms was made: {make_key_file(data_folder())}. Keep a copy of it in a safe place.\n"
-        )
+    if make_key:
+        key_note = f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
     register_institutions()
     return NEXT_STEPS.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
+
+
+def _study() -> StudyResource:
+    return StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
+
+
+def _free_name(study: StudyResource) -> str:
+    taken = set(study.institutions())
+    return next(name for number in itertools.count(1) if (name := f"institution_{number}") not in taken)
+
+
+def _needs_key(institution: str, study: StudyResource) -> bool:
+    """Return whether a key must be made; refuse one that is not that of the hospitals there are."""
+    if os.environ.get(KEY_VARIABLE, "").strip() or (study.data / KEY_FILE).exists():
+        refuse_other_key(pseudonymiser(institution, synthetic=False, data_dir=study.data), study.store)
+        return False
+    if held := keyed_institutions(study.store):
+        raise PseudonymKeyError(f"the key that {', '.join(held)} were taken in with is not there. {way_out(held)}")
+    return True

@@ -7,8 +7,11 @@ import pytest
 from dagster import DagsterInstance
 
 from olvf_assets import hospitals
+from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.landing import LandingError
+from olvf_assets.intake.key_check import require_same_key
+from olvf_assets.intake.pseudonyms import PseudonymKeyError, pseudonymiser
 
 
 @pytest.fixture
@@ -68,3 +71,31 @@ def test_a_folder_that_does_not_say_who_it_is_leaves_nothing_behind(data: Path, 
         hospitals.add_hospital("institution_3", source)
     assert [each for each in (data / "landing").iterdir() if not each.name.startswith(".")] == []
     assert list((data / "landing").rglob("*.dcm")) == []
+
+
+@pytest.mark.parametrize("key", ["institution_1", "institution_2"])
+def test_the_name_of_a_synthetic_hospital_is_refused_and_another_proposed(data: Path, source: Path, key: str) -> None:
+    for _ in ("before the phantom wrote it", "after"):
+        with pytest.raises(LandingError, match=f"{key} is a synthetic hospital .* NAME=institution_3"):
+            hospitals.add_hospital(key, source)
+        (data / "landing" / key).mkdir(parents=True, exist_ok=True)
+        assert not (data / "pseudonym.key").exists()
+
+
+def test_a_hospital_more_does_not_make_a_key_when_the_old_one_is_lost(
+    data: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospitals.add_hospital("institution_3", source)
+    names = pseudonymiser("institution_3", False, data)
+    require_same_key(names, ArtifactStore(data / "lake"))
+    key = (data / "pseudonym.key").read_text()
+    (data / "pseudonym.key").unlink()
+    with pytest.raises(PseudonymKeyError, match="institution_3 were taken in with is not there"):
+        hospitals.add_hospital("institution_4", source)
+    assert not (data / "pseudonym.key").exists()
+    assert not (data / "landing" / "institution_4").exists()
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", "another secret of the hospital")
+    with pytest.raises(PseudonymKeyError, match="not the one that institution_3"):
+        hospitals.add_hospital("institution_4", source)
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", key)
+    assert "institution_4 is registered" in hospitals.add_hospital("institution_4", source)

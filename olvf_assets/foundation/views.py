@@ -35,6 +35,7 @@ from dagster import (
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors
+from olvf_assets.foundation.unexpected import told_without_content
 
 if TYPE_CHECKING:
     from olvf_assets.resources import StudyResource
@@ -44,6 +45,7 @@ FRAME = PythonObjectDagsterType(pl.DataFrame, name="polars_frame")
 INSTITUTIONS_CHECK = "every_institution_taken_in"
 OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 SHOWN_ROWS = 20
+GATE = "intake"  # the room beyond which nothing names a patient
 
 
 class BrokenRuleError(OlvfError):
@@ -178,14 +180,15 @@ class _Step:
                 frame, broken = self._checked(self._run(institution=key), own)
                 if broken:
                     raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
-            except MachineError:
-                raise
-            except OlvfError as error:
+            except Exception as raised:
+                error = self._told(raised, key)
+                if isinstance(error, MachineError) or not isinstance(error, OlvfError):
+                    raise error from None
                 if len(todo) == 1:
                     if isinstance(error, BrokenRuleError):
                         self.broken = [str(error)]
                         return frame
-                    raise
+                    raise error from None
                 self.context.log.error(f"{key} is left out of this run: {error}")
                 self.study.stop(self.context.run_id, key, str(error))
                 self.stopped[key] = str(error)
@@ -195,6 +198,12 @@ class _Step:
             reasons = "; ".join(self.study.stopped(self.context.run_id).values())
             raise OlvfError(f"no institution is left for {self.spec.name}: {reasons or 'none is registered'}")
         return pl.concat(made)
+
+    def _told(self, error: Exception, institution: str) -> Exception:
+        """Return an error fit for the event log: tables of the gate read files that name patients."""
+        if self.spec.room != GATE:
+            return error
+        return told_without_content(error, f"{self.spec.name} of {institution}")
 
     def check_results(self) -> Iterator[AssetCheckResult]:
         """Yield one result per check, each with the rows that break it."""

@@ -194,10 +194,17 @@ def _is_synthetic(run: TableRun) -> bool:
 
 
 def names_of(run: TableRun) -> "Pseudonymiser":
-    """Return what makes the pseudonyms of the run's institution."""
+    """Return what makes the pseudonyms of the run's institution; its key is that of the tables there are."""
+    from olvf_assets.intake.key_check import require_same_key
     from olvf_assets.intake.pseudonyms import pseudonymiser
 
-    return pseudonymiser(run.institution, _is_synthetic(run), run.data)
+    if _is_synthetic(run):
+        from olvf_assets.phantom.hospital import refuse_foreign_files
+
+        refuse_foreign_files(_folder(run))
+    names = pseudonymiser(run.institution, _is_synthetic(run), run.data)
+    require_same_key(names, run.store)
+    return names
 
 
 def paths_of(run: TableRun, files: "Sequence[LandedFile] | None" = None) -> "PathNames":

@@ -61,6 +61,10 @@ class Pseudonymiser:
         days -= LARGEST_SHIFT_DAYS
         return day + timedelta(days=days if days < 0 else days + 1)
 
+    def key_check(self) -> str:
+        """Return 32 hex digits that tell whether two keys are one, the same for every institution."""
+        return self._digest("check", "which key is this").hex()[:32]
+
     def _known_as(self, patient_id: str) -> str:
         return f"{self.institution}|{unicodedata.normalize('NFKC', patient_id).strip()}"
 
@@ -82,38 +86,72 @@ def pseudonym_key(institution: str, synthetic: bool, data_dir: Path) -> bytes:
         data_dir: the project's data folder, where `pseudonym.key` may lie.
 
     Raises:
-        PseudonymKeyError: a real institution and neither environment variable nor key file, a key that is too short,
-            or a key file that others may read.
+        PseudonymKeyError: a real institution and neither environment variable nor key file, a key that is too short or
+            no text, or a key file that others may read, that is not this user's, or that cannot be read.
     """
     if synthetic:
         return SYNTHETIC_KEY
-    path = data_dir / KEY_FILE
     if text := os.environ.get(KEY_VARIABLE, "").strip():
         return _checked_key(text, f"environment variable {KEY_VARIABLE}")
-    if not path.is_file():
+    path = data_dir / KEY_FILE
+    if not path.exists():
         raise PseudonymKeyError(
             f"no key to make pseudonyms for {institution}: set {KEY_VARIABLE} to a secret of at least {SHORTEST_KEY} "
             f"characters, or let `make add-hospital` write {path}; keep a copy, without it patients cannot be linked"
         )
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise PseudonymKeyError(f"{path} may be read by others on this machine; run: chmod 600 {path}")
-    return _checked_key(path.read_text(encoding="utf-8").strip(), str(path))
+    return _checked_key(_read_key_file(path), str(path))
 
 
 def make_key_file(data_dir: Path) -> Path:
-    """Write a new random key to `<data_dir>/pseudonym.key` (readable by the owner only) unless there is one."""
+    """Write a new random key to `<data_dir>/pseudonym.key` (readable by the owner only) unless there is one.
+
+    The file appears under its name whole and on the disk, or not at all: a key that a power cut emptied is lost.
+    """
     path = data_dir / KEY_FILE
     data_dir.mkdir(parents=True, exist_ok=True)
+    temporary = data_dir / f".partial-{secrets.token_hex(8)}.key"
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return path
+        except OSError:  # a file system without links
+            if not path.exists():
+                temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def _read_key_file(path: Path) -> str:
+    """Return the text of a key file. What goes wrong is told without the bytes that were read."""
+    if not path.is_file():
+        raise PseudonymKeyError(f"{path} is not a file; move it away and put the key's file there")
+    status = path.stat()
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+        raise PseudonymKeyError(f"{path} may be read by others on this machine; run: chmod 600 {path}")
+    if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
+        raise PseudonymKeyError(f"{path} belongs to another user of this machine; run: chown {os.geteuid()} {path}")
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise PseudonymKeyError(f"{path} is no text in UTF-8; restore the key from its copy") from None
+    except OSError as error:
+        raise PseudonymKeyError(f"{path} cannot be read ({error.strerror}); give this user the right to") from None
 
 
 def _checked_key(text: str, source: str) -> bytes:
     if len(text) < SHORTEST_KEY:
-        raise PseudonymKeyError(f"the key in {source} has {len(text)} characters; at least {SHORTEST_KEY} are needed")
-    return text.encode()
+        raise PseudonymKeyError(
+            f"the key in {source} has {len(text)} characters; at least {SHORTEST_KEY} are needed. If hospitals were "
+            "taken in with a longer one, restore it from its copy"
+        )
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise PseudonymKeyError(f"the key in {source} is no text in UTF-8; restore it from its copy") from None

@@ -12,6 +12,7 @@ words only harmless ones stay.
 import re
 import struct
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -130,9 +131,10 @@ def _long_enough(texts: Iterable[str]) -> Iterator[str]:
 
 def _header_identifiers(folder: Path, path: str) -> Iterator[str]:
     try:
-        with open_landed(folder, path) as handle:
+        with open_landed(folder, path) as handle, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's repeat the values that they are about
             header = dcmread(handle, stop_before_pixels=True, specific_tags=list(IDENTIFYING_TAGS))
-        yield from _texts(header)
+            yield from list(_texts(header))
     except (
         InvalidDicomError, UnusableArchiveError, EOFError, struct.error, OSError, ValueError, KeyError, AttributeError,
         TypeError, RuntimeError, OverflowError,

@@ -6,12 +6,18 @@ What does not: finding the problems (`sheet_files`, `sheet_reading`, `sheets`, `
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.intake.harmless_words import WORD, is_harmless
+from olvf_assets.intake.sheet_words import all_words
 
 SHOWN_PROBLEMS = 20
 SHOWN_CHARACTERS = 40
-LONG_NUMBER = re.compile(r"\d{4,}")
+MOST_DIGITS, MOST_SINGLE_LETTERS = 3, 2
+VERTEBRA = re.compile(r"[A-Za-z]\d{1,2}")
+LIKENESS = 0.75  # "frehs" and "nromal" are like a word of ours; a name rarely is
+OUR_WORDS = sorted({part for word in all_words() for part in WORD.findall(word.casefold()) if len(part) > 1})
 
 
 class SheetError(OlvfError):
@@ -55,5 +61,24 @@ class Problems:
 
 
 def quotable(value: str) -> str:
-    """Return a cell fit for a message: short, and without the digits of a number that may be an id or a date."""
-    return LONG_NUMBER.sub(lambda match: "#" * len(match.group()), value)[:SHOWN_CHARACTERS]
+    """Return a cell fit for a message: short, and starred wherever it may be a name, an id or a date.
+
+    A sheet whose columns are shifted has names where levels should be. So only the words of our own lists stay, what
+    looks like one of them with a slip of the pen, and numbers of up to three digits; row and column lead to the rest.
+    """
+    words = WORD.findall(value)
+    hide_digits = sum(letter.isdigit() for letter in value) > MOST_DIGITS
+    shown = WORD.sub(lambda match: match.group() if _is_plain(match.group(), len(words)) else _stars(match), value)
+    return (re.sub(r"\d", "#", shown) if hide_digits else shown)[:SHOWN_CHARACTERS]
+
+
+def _is_plain(word: str, words: int) -> bool:
+    if word.isdigit() or VERTEBRA.fullmatch(word):
+        return True
+    if len(word) == 1 and word.isascii():
+        return words <= MOST_SINGLE_LETTERS  # a name may be spaced out: Y A M A D A
+    return is_harmless(word) or bool(get_close_matches(word.casefold(), OUR_WORDS, n=1, cutoff=LIKENESS))
+
+
+def _stars(match: re.Match[str]) -> str:
+    return "*" * len(match.group())

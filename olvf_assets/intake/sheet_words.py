@@ -66,6 +66,12 @@ WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 UNKNOWN_DAY = ("unknown", "不明")
 
 
+def all_words() -> set[str]:
+    """Return every heading and every word of a cell that is understood."""
+    columns = [HEADINGS, *WORDS.values()]
+    return {*UNKNOWN_DAY, *(each for words in columns for name, others in words.items() for each in (name, *others))}
+
+
 def heading(text: str) -> str:
     """Return the column that a heading stands for; the heading itself, in lower case, when none is known."""
     return _BY_HEADING.get(_key(text), _key(text))

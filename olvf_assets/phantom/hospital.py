@@ -92,6 +92,25 @@ def write_hospital(
     _write_record(folder, mark, files, complete=True)
 
 
+def refuse_foreign_files(folder: Path) -> None:
+    """Refuse a landing folder that holds anything but what the phantom wrote there.
+
+    Whatever lies in the folder of a synthetic hospital is taken in under its real names and a public key.
+
+    Raises:
+        ForeignFolderError: there is no record of the phantom's, or there are files that it does not name.
+    """
+    written = set(_read_record(folder).get("files", []))
+    paths = (each.relative_to(folder) for each in folder.rglob("*") if not each.is_dir() or each.is_symlink())
+    foreign = [each for each in paths if each.as_posix() not in written and not each.name.startswith(".")]
+    if foreign:
+        raise ForeignFolderError(
+            f"{folder} is a synthetic hospital's and holds {len(foreign)} files that the phantom did not write. A "
+            "hospital's films would keep their names and get pseudonyms of a public key, so nothing of the folder is "
+            "taken in. Move them away; for a hospital of its own: make add-hospital, with another NAME"
+        )
+
+
 def hospital_sheets(patients: Sequence[PatientPlan], site: SyntheticInstitution) -> dict[str, str]:
     """Return the text of every sheet by its path in the landing folder."""
     subjects = (

@@ -1,7 +1,9 @@
 import hashlib
 import hmac
+import os
 import pickle
 import stat
+import traceback
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -96,3 +98,57 @@ def test_a_key_file_is_made_once_for_its_owner_only(tmp_path: Path, monkeypatch:
     path.chmod(0o644)
     with pytest.raises(PseudonymKeyError, match="chmod 600"):
         pseudonym_key("city", False, tmp_path)
+
+
+def key_file(tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
+    path = tmp_path / "pseudonym.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"0123456789abcdef\r\n", b"\xef\xbb\xbf0123456789abcdef\n", b"  0123456789abcdef"])
+def test_a_key_file_that_another_system_wrote_holds_the_same_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    key_file(tmp_path, content, monkeypatch)
+    assert pseudonym_key("city", False, tmp_path) == KEY
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "has 0 characters"), (b"\n\n", "has 0 characters"), (b"secret" + b"\xff" * 20, "UTF-8")]
+)
+def test_a_key_file_without_a_key_is_named_and_nothing_of_it_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    path = key_file(tmp_path, content, monkeypatch)
+    with pytest.raises(PseudonymKeyError, match=said) as caught:
+        pseudonym_key("city", False, tmp_path)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    assert make_key_file(tmp_path).read_bytes() == content  # never replaced
+    assert path.exists()
+
+
+def test_a_folder_in_place_of_the_key_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
+    (tmp_path / "pseudonym.key").mkdir()
+    with pytest.raises(PseudonymKeyError, match="is not a file"):
+        pseudonym_key("city", False, tmp_path)
+
+
+def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = key_file(tmp_path, KEY, monkeypatch)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    if path.stat().st_uid == 0:  # root's key serves everybody
+        assert pseudonym_key("city", False, tmp_path) == KEY
+        os.chown(path, 4711, -1)
+    with pytest.raises(PseudonymKeyError, match="belongs to another user"):
+        pseudonym_key("city", False, tmp_path)
+
+
+def test_a_key_in_the_environment_that_is_no_text_is_not_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", os.fsdecode(b"secret of the hospital \xff\xfe"))
+    with pytest.raises(PseudonymKeyError, match="UTF-8") as caught:
+        pseudonym_key("city", False, tmp_path)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))

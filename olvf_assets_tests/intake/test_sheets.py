@@ -166,8 +166,8 @@ def test_a_sheet_without_conditions_gives_an_empty_table(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("A-1,L1,,tired,crop,", "column condition: 'tired' is not allowed; write one of severe_crush, foreign_subst"),
-        ("A-1,L1,side,poor_positioning,crop,", "column view: 'side' is not allowed; write one of neutral, flexion"),
+        ("A-1,L1,,tired,crop,", "column condition: '*****' is not allowed; write one of severe_crush, foreign_subst"),
+        ("A-1,L1,side,poor_positioning,crop,", "column view: '****' is not allowed; write one of neutral, flexion"),
         ("A-1,L1,,poor_positioning,film,", "column scope: 'film' is not allowed; write one of fracture, crop"),
         ("A-1,L1,,severe_crush,fracture,0.7", "column height_ratio: '0.7' contradicts severe_crush"),
         ("A-1,L1,,severe_crush,fracture,70%", "column height_ratio: '70%' is not a ratio"),
