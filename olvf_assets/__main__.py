@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.hospitals import add_hospital, register_institutions
+from olvf_assets.hospitals import add_hospital, register_institutions, who_is_asked_for
 from olvf_assets.places import data_folder
 from olvf_assets.warehouse_shell import open_warehouse
 
@@ -22,6 +22,8 @@ def main() -> int:
     adding.add_argument("name", help="its key: lower-case letters, digits and _")
     adding.add_argument("source", type=Path, help="a folder laid out as the README shows")
     commands.add_parser("sql", help="open data/olvf.duckdb, read-only")
+    asking = commands.add_parser("whois", help="what a pseudonym or hidden file name stands for; needs the key")
+    asking.add_argument("asked", metavar="NAME", help="P…, F…, a path of the tables or a word of one")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -29,6 +31,8 @@ def main() -> int:
                 print("institutions:", ", ".join(register_institutions()))
             case "add-hospital":
                 print(add_hospital(asked.name, asked.source))
+            case "whois":
+                print("\n".join(who_is_asked_for(asked.asked)))
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:

@@ -11,11 +11,19 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
+from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
 from olvf_assets.foundation.landing import LandingError, landing_files
 from olvf_assets.foundation.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.intake.key_check import keyed_institutions, refuse_other_key, way_out
-from olvf_assets.intake.pseudonyms import KEY_FILE, KEY_VARIABLE, PseudonymKeyError, make_key_file, pseudonymiser
+from olvf_assets.intake.pseudonyms import (
+    KEY_FILE,
+    KEY_VARIABLE,
+    Pseudonymiser,
+    PseudonymKeyError,
+    make_key_file,
+    pseudonymiser,
+)
 from olvf_assets.places import data_folder
 from olvf_assets.profiles import profile_name
 from olvf_assets.resources import StudyResource
@@ -72,6 +80,34 @@ def add_hospital(key: str, source: Path) -> str:
         key_note = f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
     register_institutions()
     return NEXT_STEPS.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
+
+
+def who_is_asked_for(asked: str) -> list[str]:
+    """Return whom or what a pseudonym or hidden name stands for, see `intake.whois`.
+
+    Raises:
+        PseudonymKeyError: there is no key, or it is not the one that the hospitals were taken in with.
+        NobodyFoundError: nothing is called so.
+    """
+    from olvf_assets.intake.whois import who_is
+
+    return who_is(asked, landed_hospitals())
+
+
+def landed_hospitals() -> dict[Path, Pseudonymiser]:
+    """Return the landing folder of every institution with what makes its pseudonyms."""
+    study = _study()
+    synthetic = study.profile.phantom.institutions
+    folders = [study.data / "landing" / key for key in landing_folders(study.data / "landing")]
+    found = {
+        folder: pseudonymiser(folder.name, folder.name in synthetic, study.data)
+        for folder in folders
+        if KEY_PATTERN.fullmatch(folder.name)
+    }
+    for names in found.values():
+        if not names.synthetic:
+            refuse_other_key(names, study.store)
+    return found
 
 
 def _study() -> StudyResource:

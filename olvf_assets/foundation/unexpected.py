@@ -8,11 +8,15 @@ Dagster keeps message and chain of each in its event log, and a real file name o
 """
 
 import errno
+import re
 import traceback
 from pathlib import Path
 
 from olvf_assets.foundation.errors import MachineError, OlvfError, is_of_the_machine
 
+# A patient's or film's pseudonym, or a hidden word of a path, see `intake.safe_paths`.
+HIDDEN = re.compile(r"\b(?:[PF][0-9a-f]{16}|x[a-p]{8})\b")
+WHO_IS = "Whoever holds the key learns what a hidden name stands for by: python -m olvf_assets whois NAME"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -33,6 +37,8 @@ def told_without_content(error: Exception, what: str) -> OlvfError:
     """
     if isinstance(error, OlvfError):
         error.__cause__, error.__context__ = None, None
+        if len(error.args) == 1 and HIDDEN.search(str(error.args[0])):
+            error.args = (f"{error.args[0]}\n{WHO_IS}",)
         return error
     name, place = type(error).__name__, _our_line(error)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and is_of_the_machine(error)):

@@ -7,7 +7,7 @@ What does not: types, which each room's `tables.py` holds.
 COLUMN_COMMENTS = {
     "institution": "key of the hospital; institution_1 develops, the others validate externally",
     "protocol": "how crops were split: patient (no patient on two sides) or thesis (per crop)",
-    "patient_id": "keyed pseudonym; the hospital's own id is not in this file",
+    "patient_id": "keyed pseudonym; the hospital's own id is not in this file, see command `whois`",
     "film_id": "keyed pseudonym of the DICOM SOP instance UID",
     "film_date": "shifted by the patient's own number of days; says order and intervals within one patient only",
     "box_format": "how the box was handed in: yolo, voc or coco",
