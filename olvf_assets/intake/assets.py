@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @table(schema=LANDING_MANIFEST, by="institution")
 def landing_manifest(run: TableRun) -> pl.DataFrame:
     """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
-    from olvf_assets.foundation.arrivals import note_arrival
+    from olvf_assets.foundation.arrivals import FOLDER_STATE, folder_state
     from olvf_assets.foundation.landing import landed_files
     from olvf_assets.foundation.landing import landing_manifest as list_files
     from olvf_assets.foundation.remembered import RememberedFacts
@@ -44,7 +44,7 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
         from olvf_assets.phantom.hospital import write_hospital
 
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
-    note_arrival(run.store, run.institution, _folder(run))
+    run.notes[FOLDER_STATE] = folder_state(_folder(run))  # before the listing: what comes later is due next
     files = landed_files(_folder(run))
     hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names_of(run).film)
     return list_files(
