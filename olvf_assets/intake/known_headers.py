@@ -11,7 +11,7 @@ from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import DICOM_HEADERS
 
-CODE_VERSION = 3  # raise it whenever the same file would give another row
+CODE_VERSION = 4  # raise it whenever the same file would give another row
 # What follows from one file's content alone.
 ROW = pl.Schema({name: dtype for name, dtype in DICOM_HEADERS.items() if name not in ("institution", "path")})
 # These say something of the machine as well, not only of the file: the next run tries again.

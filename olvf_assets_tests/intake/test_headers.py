@@ -9,6 +9,7 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.intake import header_reading
+from olvf_assets.intake.dicom_files import DicomFile, read_dicom
 from olvf_assets.intake.header_reading import read_header
 from olvf_assets.intake.known_headers import KnownHeaders
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -256,11 +257,11 @@ class Reader:
     """Counts the headers that are parsed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count, self.read = 0, pydicom.dcmread
-        monkeypatch.setattr(header_reading, "dcmread", self)
+        self.count, self.read = 0, read_dicom
+        monkeypatch.setattr(header_reading, "read_dicom", self)
         read_in_this_process(monkeypatch)
 
-    def __call__(self, *arguments: Any, **options: Any) -> Dataset:
+    def __call__(self, *arguments: Any, **options: Any) -> DicomFile:
         self.count += 1
         return self.read(*arguments, **options)
 
