@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from olvf_assets.foundation.artifacts import write_atomically
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import OlvfError, SystemFaultError
 from olvf_assets.foundation.foreign_worker import (
     LONGEST_START_S,
-    FaultyMachineError,
     Refusal,
     Worker,
     ready_worker,
 )
 from olvf_assets.foundation.parallel import available_cores, reported
 
-__all__ = ["LIMITS", "FaultyMachineError", "Limits", "Refusal", "RefusedFileError", "call_apart", "read_apart"]
+__all__ = ["LIMITS", "Limits", "Refusal", "RefusedFileError", "call_apart", "read_apart"]
 
 # The largest film that is taken (10,000 x 10,000 pixels of 16 bit, compressed) needs 1.6 GiB to decode and window.
 LARGEST_MEMORY_BYTES = 2 << 30
@@ -211,11 +210,11 @@ class _Reading:
         """Count a worker that was gone before it read anything: an idle one that just ended, or no process can start.
 
         Raises:
-            FaultyMachineError: it happened again and again.
+            SystemFaultError: it happened again and again.
         """
         self.failed_starts += 1
         if self.failed_starts > MOST_FAILED_STARTS:
-            raise FaultyMachineError(f"no process to read files with can be started: it {ended}; is memory short?")
+            raise SystemFaultError(f"no process to read files with can be started: it {ended}; is memory short?")
 
     def _mourn(self, worker: Worker, refusal: Refusal, pending: deque[int]) -> None:
         if refusal.reason == "not_begun":

@@ -13,15 +13,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from olvf_assets.foundation.errors import MachineError, OlvfError, is_of_the_machine
+from olvf_assets.foundation.errors import MachineError, OlvfError, SystemFaultError, is_of_the_machine
 from olvf_assets.foundation.parallel import end_with_parent, limit_threads
 
 IDLE_S = 120.0
 LONGEST_START_S = 300.0  # of a process on a busy machine: Python and the libraries that the function needs
-
-
-class FaultyMachineError(MachineError):
-    """The disk or the system failed while a foreign file was read; says nothing of the file."""
 
 
 class Refusal(NamedTuple):
@@ -114,7 +110,7 @@ def _answer(function: Callable[[Any], Any], item: Any, memory_bytes: int) -> byt
     except OSError as error:
         if is_of_the_machine(error):
             # the name of the file stays out: it may be a patient's
-            return _pickled("machine", FaultyMachineError(f"a file could not be read or written: {error.strerror}"))
+            return _pickled("machine", SystemFaultError(f"a file could not be read or written: {error.strerror}"))
         said = Refusal("unreadable", f"the file cannot be opened ({type(error).__name__})")
     except RecursionError:
         said = Refusal("not_understood", "its parts are nested too deep")

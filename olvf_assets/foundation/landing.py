@@ -15,8 +15,8 @@ from typing import Literal, get_args
 import polars as pl
 
 from olvf_assets.foundation.archives import UnusableArchiveError, archive_of, member_digest
-from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
-from olvf_assets.foundation.foreign import FaultyMachineError, Refusal, read_apart
+from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
+from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.foundation.landing_walk import LandedFile, arrived_paths, walk_landing
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.remembered import RememberedFacts, Stamp
@@ -200,7 +200,7 @@ def _hash(folder: Path, listed: LandedFile) -> str | None:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         if is_of_the_machine(error):
-            raise FaultyMachineError(f"a file of {folder} could not be read: {error.strerror}") from None
+            raise SystemFaultError(f"a file of {folder} could not be read: {error.strerror}") from None
         return None
     return digest if _is_as_listed(file, listed) else None
 

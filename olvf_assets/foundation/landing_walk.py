@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from olvf_assets.foundation.archives import Member, UnusableArchiveError, archive_members, is_archive
-from olvf_assets.foundation.errors import is_of_the_machine
-from olvf_assets.foundation.foreign import FaultyMachineError, Refusal, read_apart
+from olvf_assets.foundation.errors import SystemFaultError, is_of_the_machine
+from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.foundation.remembered import Stamp
 
 # A program that is still copying gives its file one of these endings; such a file is left for the next run.
@@ -48,7 +48,7 @@ def walk_landing(folder: Path, unopened: str = "") -> list[LandedFile]:
         unopened: a folder at its top whose archives are not looked into ("" for none).
 
     Raises:
-        FaultyMachineError: a disk fails.
+        SystemFaultError: a disk fails.
     """
     found: list[LandedFile] = []
     for file in _all_files(folder):
@@ -68,7 +68,7 @@ def _all_files(folder: Path) -> list[LandedFile]:
     try:
         return list(_walk(folder, "", None, frozenset()))
     except OSError as error:
-        raise FaultyMachineError(f"{folder}: the folder could not be listed: {error.strerror}") from None
+        raise SystemFaultError(f"{folder}: the folder could not be listed: {error.strerror}") from None
 
 
 def _walk(folder: Path, inside: str, ignored: str | None, above: frozenset[tuple[int, int]]) -> Iterator[LandedFile]:

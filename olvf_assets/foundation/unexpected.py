@@ -12,7 +12,7 @@ import re
 import traceback
 from pathlib import Path
 
-from olvf_assets.foundation.errors import MachineError, OlvfError, is_of_the_machine
+from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
 
 # A patient's or film's pseudonym, or a hidden word of a path, see `intake.safe_paths`.
 HIDDEN = re.compile(r"\b(?:[PF][0-9a-f]{16}|x[a-p]{8})\b")
@@ -22,10 +22,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 class UnexpectedError(OlvfError):
     """Something went wrong that nobody foresaw; says where in our code, and nothing of the file."""
-
-
-class SystemFaultError(MachineError):
-    """The system failed (no room, no memory, a disk that does not answer), whatever file was asked for."""
 
 
 def told_without_content(error: Exception, what: str) -> OlvfError:

@@ -20,6 +20,7 @@ from pydicom.uid import (
 )
 
 from olvf_assets.foundation.archives import ARCHIVE_LETTERS, UnusableArchiveError, open_landed
+from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.intake.decoders import can_decode
 from olvf_assets.intake.dicom_files import (
     DicomFile,
@@ -101,6 +102,8 @@ def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[Dicom
     except (UnusableArchiveError, UnreadableDicomError) as error:
         return None, Judgement(error.reason, error.detail)
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         return None, Judgement("unreadable", f"the file cannot be opened ({type(error).__name__})")
     judgement = _judge_content(found, modalities)
     has_name = bool(text(found.header, "SOPInstanceUID"))

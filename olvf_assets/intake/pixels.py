@@ -19,6 +19,7 @@ from pydicom import dcmread
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.intake.decoders import decode, installed_decoders
 from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
@@ -160,6 +161,8 @@ def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> 
         with open_landed(folder, path) as handle:
             content = handle.read()
     except (OSError, UnusableArchiveError) as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         raise _UnusableError("unreadable", f"the file cannot be opened ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise _UnusableError(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from olvf_assets.foundation.errors import MachineError, OlvfError
-from olvf_assets.foundation.foreign import FaultyMachineError, Limits, Refusal, RefusedFileError, call_apart, read_apart
+from olvf_assets.foundation.errors import MachineError, OlvfError, SystemFaultError
+from olvf_assets.foundation.foreign import Limits, Refusal, RefusedFileError, call_apart, read_apart
 
 SMALL = Limits(memory_bytes=256 << 20, seconds=0.5)
 
@@ -157,5 +157,5 @@ class NeverLoads:
 
 
 def test_a_machine_that_cannot_start_a_worker_is_no_fault_of_a_file() -> None:
-    with pytest.raises(FaultyMachineError, match="no process to read files with"):
+    with pytest.raises(SystemFaultError, match="no process to read files with"):
         read_apart(NeverLoads(), [1])
