@@ -80,6 +80,7 @@ def hold_data_folder(
             yield died
         finally:
             os.truncate(descriptor, 0)  # whoever finds a name here knows that its bearer was killed
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         _close(descriptor)
 
