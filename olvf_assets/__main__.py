@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.hospitals import add_hospital, register_institutions, who_is_asked_for
+from olvf_assets.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
 from olvf_assets.places import data_folder
 from olvf_assets.warehouse_shell import open_warehouse
 
@@ -24,6 +24,11 @@ def main() -> int:
     commands.add_parser("sql", help="open data/olvf.duckdb, read-only")
     asking = commands.add_parser("whois", help="what a pseudonym or hidden file name stands for; needs the key")
     asking.add_argument("asked", metavar="NAME", help="P…, F…, a path of the tables or a word of one")
+    forgetting = commands.add_parser("forget", help="erase an institution or a patient for good, and prove it")
+    forgetting.add_argument("asked", metavar="NAME", help="an institution, or a patient's pseudonym or id")
+    forgetting.add_argument("--landing", action="store_true", help="remove the files in the landing folder as well")
+    forgetting.add_argument("--dry-run", action="store_true", help="say who is meant and what is known of him")
+    forgetting.add_argument("--yes", action="store_true", help="do not ask")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -33,11 +38,30 @@ def main() -> int:
                 print(add_hospital(asked.name, asked.source))
             case "whois":
                 print("\n".join(who_is_asked_for(asked.asked)))
+            case "forget":
+                return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
+    from olvf_assets.forgetting.erase import dagster_home, forget
+    from olvf_assets.forgetting.plan import plan_to_forget
+
+    study = study_at_hand()
+    home = dagster_home(study)
+    plan = plan_to_forget(asked, study)
+    print(plan.described())
+    if dry_run:
+        return 0
+    if not yes and input("Erase all of it for good? Type yes: ").strip() != "yes":
+        print("nothing was erased")
+        return 1
+    forget(plan, study, home, landing=landing, report=print)
     return 0
 
 
