@@ -29,6 +29,9 @@ def main() -> int:
     forgetting.add_argument("--landing", action="store_true", help="remove the files in the landing folder as well")
     forgetting.add_argument("--dry-run", action="store_true", help="say who is meant and what is known of him")
     forgetting.add_argument("--yes", action="store_true", help="do not ask")
+    tidying = commands.add_parser("tidy", help="remove pictures, work and old versions that no current table reaches")
+    tidying.add_argument("--keep-days", type=float, default=7.0, help="whatever is younger stays (default 7)")
+    tidying.add_argument("--dry-run", action="store_true", help="only say what would go")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -40,6 +43,8 @@ def main() -> int:
                 print("\n".join(who_is_asked_for(asked.asked)))
             case "forget":
                 return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+            case "tidy":
+                _tidy(asked.keep_days, dry_run=asked.dry_run)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
@@ -63,6 +68,15 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
         return 1
     forget(plan, study, home, landing=landing, report=print)
     return 0
+
+
+def _tidy(keep_days: float, *, dry_run: bool) -> None:
+    from olvf_assets.forgetting.tidy import tidy
+    from olvf_assets.graph import all_tables
+
+    names = [each.name for each in all_tables()]
+    freed = tidy(data_folder(), names, keep_days=keep_days, dry_run=dry_run, report=print)
+    print(f"{'to be freed' if dry_run else 'freed'}: {freed / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
