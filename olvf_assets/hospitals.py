@@ -12,7 +12,8 @@ from pathlib import Path
 from dagster import DagsterInstance
 
 from olvf_assets.foundation.arrivals import landing_folders
-from olvf_assets.foundation.landing import KEY_PATTERN, LandingError, landing_files, read_institution
+from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
+from olvf_assets.foundation.landing import LandingError, landing_files
 from olvf_assets.foundation.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.intake.key_check import keyed_institutions, refuse_other_key, way_out
 from olvf_assets.intake.pseudonyms import (

@@ -4,15 +4,21 @@ What lives here: which profile is in force, where the data folder is, which inst
 number of the study (profiles) and any reading of what a hospital sent (intake).
 """
 
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.crash import tidy_after_crash
 from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.run_lock import hold_data_folder
+from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
 
 
@@ -33,6 +39,31 @@ class StudyResource(ConfigurableResource):
 
     _profile: Profile | None = PrivateAttr(default=None)
     _stopped: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator["StudyResource"]:
+        """Hold the data folder for the time of a run; a second run waits, or ends at once where OLVF_WAIT is 0.
+
+        Sensors and schedules, which read and change nothing there, hold nothing.
+
+        Raises:
+            DataFolderError: as `setup_for_execution`.
+            DataFolderInUseError: another run holds the folder and this one is not to wait.
+            DataFolderLockError: the folder's file system knows no locks.
+        """
+        self.setup_for_execution(context)
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            yield self
+            return
+        log = context.log or get_dagster_logger()
+        announce(instance, self.data, run.run_id)
+        report_lost_runs(instance, self.data, report=log.warning)
+        wait = os.environ.get("OLVF_WAIT") != "0"
+        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.info) as died:
+            if died is not None:
+                tidy_after_crash(self.data, report=log.warning)
+            yield self
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Refuse a data folder that cannot be written to, before any work is done in it.

@@ -2,11 +2,13 @@
 
 What lives here: the one random choice that detector and classifiers share: test patients, and five folds of the rest.
 What does not: splits of crops or replicas (room `classification`), which follow the patient.
+
+Every patient draws a lot of his own, a keyed hash of the study's seed, `cohort.split_lot`, his institution and his
+pseudonym. Who else is in the study and what he is labelled have no part in it: when a patient is withdrawn, added or
+labelled anew, nobody moves. The price is that shares are met on average only, and that a small cohort may draw a fold
+without a class. That is an error which names the next `cohort.split_lot` that serves; it is never redrawn unasked.
 """
 
-import math
-
-import numpy as np
 import polars as pl
 
 from olvf_assets.cohort.settings import CohortSettings
@@ -16,23 +18,22 @@ from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
 PROTOCOL = "patient"
-# A patient counts for the rarest class among the vertebrae: a fresh fracture before an old one before none.
-RAREST_FIRST = ("fresh", "old", "normal")
+SEED_RANGE = 2**63  # `derive_seed` gives whole numbers below it
+LOTS_TRIED = 200  # to name one that serves, after a drawing that lacks a class
+
+Part = tuple[str, int | None]  # role and fold
 
 
 class PatientSplitError(OlvfError):
-    """The cohort is too small to give every fold and the test set a vertebra of each class."""
+    """The drawing does not give every fold and the test set a vertebra of each class, or there is nobody to split."""
 
 
 def patient_splits(cohort_vertebrae: pl.DataFrame, settings: CohortSettings, seed: int) -> pl.DataFrame:
-    """Split the patients of the development institutions.
-
-    Patients are shuffled within strata (institution and rarest class), so that the test set holds `test_share` of each
-    and the folds differ by at most one patient of each.
+    """Split the patients of the development institutions, each by a lot of his own (`part_of`).
 
     Args:
         cohort_vertebrae: table `cohort_vertebrae`; rows of external institutions are ignored.
-        settings: share of test patients and number of folds.
+        settings: share of test patients, number of folds, and which drawing.
         seed: the profile's seed.
 
     Returns:
@@ -48,54 +49,81 @@ def patient_splits(cohort_vertebrae: pl.DataFrame, settings: CohortSettings, see
             'no vertebra of a development institution is in the cohort; give one institution role = "development" in '
             "its institution.toml, or look at the table exclusions for what was left out"
         )
-    splits = pl.DataFrame(_allotted(_strata(development), settings, seed), schema=PATIENT_SPLITS)
-    _require_all_classes(splits, development, settings.folds)
-    return splits.sort("institution", "patient_id")
-
-
-def _strata(development: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
-    """Return the sorted patients of each (institution, rarest class), strata sorted too."""
-    rank = pl.col("label").replace_strict(list(RAREST_FIRST), list(range(len(RAREST_FIRST))), return_dtype=pl.Int64)
-    patients = development.group_by("institution", "patient_id").agg(rank.min().alias("rank"))
-    strata: dict[tuple[str, str], list[str]] = {}
-    for institution, patient_id, position in patients.sort("institution", "rank", "patient_id").iter_rows():
-        strata.setdefault((institution, RAREST_FIRST[position]), []).append(patient_id)
-    return strata
-
-
-def _allotted(strata: dict[tuple[str, str], list[str]], settings: CohortSettings, seed: int) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    n_trained = 0
-    for (institution, rarest), patients in strata.items():
-        rng = np.random.default_rng(derive_seed(seed, "patient_splits", institution, rarest))
-        shuffled = [patients[position] for position in rng.permutation(len(patients))]
-        n_test = math.floor(settings.test_share * len(patients) + 0.5)
-        for position, patient_id in enumerate(shuffled):
-            row: dict[str, object] = {"protocol": PROTOCOL, "institution": institution, "patient_id": patient_id}
-            if position < n_test:
-                rows.append(row | {"role": "test", "fold": None})
-                continue
-            # Folds are dealt in turn across strata, so that leftovers do not all fall on fold 1.
-            rows.append(row | {"role": "train", "fold": n_trained % settings.folds + 1})
-            n_trained += 1
-    return rows
-
-
-def _require_all_classes(splits: pl.DataFrame, development: pl.DataFrame, folds: int) -> None:
-    """Raise `PatientSplitError` unless the test set and every fold hold a vertebra image of each class."""
-    part = pl.when(pl.col("role") == "test").then(pl.lit("test")).otherwise(pl.format("fold {}", pl.col("fold")))
-    images = development.select("institution", "patient_id", "label").join(
-        splits.select("institution", "patient_id", part.alias("part")), on=["institution", "patient_id"]
-    )
-    counts = {(name, label): n for name, label, n in images.group_by("part", "label").len().iter_rows()}
-    parts = ["test", *(f"fold {fold}" for fold in range(1, folds + 1))]
-    lacking = [f"{name} has no {label}" for name in parts for label in CLASSES if not counts.get((name, label))]
+    labels = _labels_of_patients(development)
+    parts = {patient: part_of(*patient, settings, seed) for patient in labels}
+    lacking = _lacking(labels, parts, settings.folds)
     if lacking:
-        listed = "; ".join(
-            f"{name}: " + ", ".join(f"{counts.get((name, label), 0)} {label}" for label in CLASSES) for name in parts
-        )
-        raise PatientSplitError(
-            f"{splits.height} development patients are too few for a test set and {folds} folds with every class: "
-            f"{', '.join(lacking)} (vertebra images: {listed}); take in more patients, raise cohort.test_share or "
-            "change the seed in the profile"
-        )
+        raise PatientSplitError(_too_few(labels, parts, lacking, settings, seed))
+    rows = [(PROTOCOL, *patient, role, fold) for patient, (role, fold) in sorted(parts.items())]
+    return pl.DataFrame(rows, schema=PATIENT_SPLITS, orient="row")
+
+
+def part_of(institution: str, patient_id: str, settings: CohortSettings, seed: int) -> Part:
+    """Return role and fold of one patient: (`test`, None) in `settings.test_share` of cases, else (`train`, a fold)."""
+    patient = (settings.split_lot, institution, patient_id)
+    if derive_seed(seed, "patient_splits", "role", *patient) < settings.test_share * SEED_RANGE:
+        return "test", None
+    return "train", derive_seed(seed, "patient_splits", "fold", *patient) % settings.folds + 1
+
+
+def _labels_of_patients(development: pl.DataFrame) -> dict[tuple[str, str], list[str]]:
+    """Return the labels of the vertebra images of each (institution, patient), patients sorted."""
+    patients = development.sort("institution", "patient_id", "label").group_by(
+        "institution", "patient_id", maintain_order=True
+    )
+    return {(institution, patient): labels for institution, patient, labels in patients.agg("label").iter_rows()}
+
+
+def _lacking(labels: dict[tuple[str, str], list[str]], parts: dict[tuple[str, str], Part], folds: int) -> list[str]:
+    """Return in words which of the test set and the folds has no vertebra image of which class."""
+    found = {(parts[patient], label) for patient, own in labels.items() for label in own}
+    return [
+        f"{_name(part)} has no {label}" for part in _all_parts(folds) for label in CLASSES if (part, label) not in found
+    ]
+
+
+def _all_parts(folds: int) -> list[Part]:
+    return [("test", None), *(("train", fold) for fold in range(1, folds + 1))]
+
+
+def _name(part: Part) -> str:
+    return "test" if part[1] is None else f"fold {part[1]}"
+
+
+def _too_few(
+    labels: dict[tuple[str, str], list[str]],
+    parts: dict[tuple[str, str], Part],
+    lacking: list[str],
+    settings: CohortSettings,
+    seed: int,
+) -> str:
+    """Return the message: who lacks what, all counts, and the way out."""
+    counts: dict[Part, dict[str, int]] = {part: dict.fromkeys(CLASSES, 0) for part in _all_parts(settings.folds)}
+    for patient, own in labels.items():
+        for label in own:
+            counts[parts[patient]][label] += 1
+    listed = "; ".join(
+        f"{_name(part)}: " + ", ".join(f"{n} {label}" for label, n in of_part.items())
+        for part, of_part in counts.items()
+    )
+    serves = _lot_that_serves(labels, settings, seed)
+    way_out = (
+        f"set cohort.split_lot to {serves} in the profile, the next drawing in which nothing lacks (all patients are "
+        "drawn anew, and everything is trained again)"
+        if serves is not None
+        else f"none of the next {LOTS_TRIED} drawings (cohort.split_lot) serves: take in more patients, raise "
+        "cohort.test_share or lower cohort.folds and classification.folds"
+    )
+    return (
+        f"{len(labels)} development patients are too few for a test set and {settings.folds} folds with every class as "
+        f"they were drawn: {', '.join(lacking)} (vertebra images: {listed}); {way_out}"
+    )
+
+
+def _lot_that_serves(labels: dict[tuple[str, str], list[str]], settings: CohortSettings, seed: int) -> int | None:
+    """Return the next `split_lot` whose drawing lacks nothing, if one soon does."""
+    for lot in range(settings.split_lot + 1, settings.split_lot + 1 + LOTS_TRIED):
+        tried = settings.model_copy(update={"split_lot": lot})
+        if not _lacking(labels, {patient: part_of(*patient, tried, seed) for patient in labels}, settings.folds):
+            return lot
+    return None

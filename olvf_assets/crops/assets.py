@@ -6,7 +6,6 @@ What lives here: its name and dependencies. What does not: cutting.
 import polars as pl
 
 from olvf_assets.crops.tables import VERTEBRA_CROPS
-from olvf_assets.foundation.arrivals import confirm_taken_in
 from olvf_assets.foundation.tables import TableRun, table
 
 
@@ -21,5 +20,4 @@ def vertebra_crops(
     for protocol in run.profile.protocols:
         found = crops.filter(protocol=protocol)
         run.notes[f"vertebra images not detected, protocol {protocol}"] = len(cohort_vertebrae) - len(found)
-    confirm_taken_in(run.store, run.institution)
     return crops

@@ -16,7 +16,7 @@ import polars as pl
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, prepare_ultralytics, source_weights_path
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.seeds import derive_seed
 
@@ -75,7 +75,7 @@ def train_detector(
     }
     folder = store.work_folder("detector", description)
     finished = folder / FINISHED
-    if not finished.exists():
+    if read_if_whole(finished, _losses) is None:
         _train(
             copies,
             finished,
@@ -89,10 +89,6 @@ def train_detector(
         (folder / STATE).unlink(missing_ok=True)
     elif report is not None:
         report("detector: finished earlier, reused")
-    from safetensors import safe_open
-
-    with safe_open(finished, framework="np") as opened:
-        losses = [float(text) for text in opened.metadata()["losses"].split()]
     row = {
         "protocol": protocol,
         "model": settings.model,
@@ -104,11 +100,19 @@ def train_detector(
         "seed": seed,
         "fingerprint": fingerprint(description),
         "n_train_images": copies.height,
-        "train_loss_by_epoch": losses,
+        "train_loss_by_epoch": _losses(finished),
         "network": network_named(settings.model),
         "generation": generation,
     }
     return pl.DataFrame([row], schema=DETECTOR_MODEL)
+
+
+def _losses(finished: Path) -> list[float]:
+    """Return the loss of each epoch from the header of finished weights, which says how long the file must be."""
+    from safetensors import safe_open
+
+    with safe_open(finished, framework="np") as opened:
+        return [float(text) for text in opened.metadata()["losses"].split()]
 
 
 def network_named(model: str) -> str:

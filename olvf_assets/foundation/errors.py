@@ -23,6 +23,10 @@ class MachineError(OlvfError):
     """
 
 
+class SystemFaultError(MachineError):
+    """The system failed (no memory, a disk that does not answer, no process), whatever file was asked for."""
+
+
 def is_of_the_machine(error: OSError) -> bool:
     """Return whether an error of the system says something of the machine, not of the one file that was asked for."""
     return error.errno in _OF_THE_MACHINE

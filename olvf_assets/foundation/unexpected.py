@@ -12,7 +12,7 @@ import re
 import traceback
 from pathlib import Path
 
-from olvf_assets.foundation.errors import MachineError, OlvfError, is_of_the_machine
+from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
 
 # A patient's or film's pseudonym, or a hidden word of a path, see `intake.safe_paths`.
 HIDDEN = re.compile(r"\b(?:[PF][0-9a-f]{16}|x[a-p]{8})\b")
@@ -22,10 +22,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 class UnexpectedError(OlvfError):
     """Something went wrong that nobody foresaw; says where in our code, and nothing of the file."""
-
-
-class SystemFaultError(MachineError):
-    """The system failed (no room, no memory, a disk that does not answer), whatever file was asked for."""
 
 
 def told_without_content(error: Exception, what: str) -> OlvfError:
@@ -42,7 +38,7 @@ def told_without_content(error: Exception, what: str) -> OlvfError:
         return error
     name, place = type(error).__name__, _our_line(error)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and is_of_the_machine(error)):
-        code = error.errno if isinstance(error, OSError) else None
+        code = (isinstance(error, OSError) and error.errno) or 0
         said = f" ({errno.errorcode[code]})" if code in errno.errorcode else ""
         return SystemFaultError(
             f"{what}: the system failed with {name}{said} at {place}; look at disk, mounts and memory of this machine, "

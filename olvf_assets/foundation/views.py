@@ -22,6 +22,7 @@ from dagster import (
     AssetMaterialization,
     AssetObservation,
     AssetsDefinition,
+    AssetSelection,
     AutomationCondition,
     Failure,
     MetadataValue,
@@ -32,6 +33,7 @@ from dagster import (
     asset,
 )
 
+from olvf_assets.foundation.arrivals import FOLDER_STATE, checked_key, record_stored
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors
@@ -70,7 +72,7 @@ def build_assets(
     reads = all_reads(tables, checks)
     whole = {name: ancestors(name, reads) for name in targets} if view == "study" else {}
     dimensions = {each.name: each.by for each in tables}
-    eager = AutomationCondition.eager() if view == "operations" else None
+    per_institution = [each.name for each in tables if each.by == "institution"]
     return [
         _build(
             view,
@@ -79,7 +81,7 @@ def build_assets(
             reads[each.name],
             dimensions,
             whole.get(each.name, []),
-            eager if each.name in automatic else None,
+            _made_again(each, per_institution) if view == "operations" and each.name in automatic else None,
         )
         for each in tables
     ]
@@ -127,7 +129,8 @@ def _build(
         frames = {name: _in_order(frame) for name, frame in frames.items()}
         step = _Step(context, study, spec, checks)
         if spec.by == "institution":
-            frame = step.make_institutions(_institutions(context, study), frames, dimensions)
+            keys = _institutions(context, study)
+            frame = step.make_institutions(keys, frames, dimensions)
         elif spec.by == "fold":
             folds = (int(context.partition_key),) if context.has_partition_key else FOLDS
             frame = step.make(frames, folds=folds)
@@ -137,11 +140,29 @@ def _build(
         if step.broken:
             raise Failure(f"{spec.name} was not written. " + " ".join(step.broken))
         yield Output(frame, metadata=step.metadata)
+        if spec.by == "institution":  # Dagster stores an output before it asks for what comes after it
+            step.note_stored(keys, [name for name in spec.reads if dimensions[name] == "institution"])
         if view == "study" and spec.by is not None:
-            for key in frame[spec.by].unique().sort().cast(pl.String):
+            for key in step.made_keys if spec.by == "institution" else map(str, FOLDS):
                 yield AssetMaterialization(AssetKey(spec.name), partition=key)
 
     return body
+
+
+def _made_again(spec: Table, per_institution: Sequence[str]) -> "AutomationCondition[Any]":
+    """Return when a table is made again by itself: when something it rests on was, and all of that is there.
+
+    Of a table per institution some must be there, not every institution's: one whose sheet is bad, or that is only
+    registered, would keep the others' rows out of every table downstream.
+    """
+    eager = AutomationCondition.eager()
+    if spec.by == "institution":
+        return eager
+    institutions = AssetSelection.assets(*per_institution)
+    there = ~AutomationCondition.missing() | AutomationCondition.will_be_requested()
+    nothing_missing = AutomationCondition.any_deps_missing().ignore(institutions)
+    some_institution = AutomationCondition.all_deps_match(there).allow(institutions)
+    return eager.replace("any_deps_missing", nothing_missing) & some_institution
 
 
 class _Step:
@@ -154,6 +175,8 @@ class _Step:
         self.findings: dict[str, list[pl.DataFrame]] = {each.name: [] for each in checks}
         self.stopped: dict[str, str] = {}
         self.broken: list[str] = []
+        self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
+        self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
 
     def make(self, frames: dict[str, pl.DataFrame], *, folds: tuple[int, ...] = ()) -> pl.DataFrame:
@@ -194,6 +217,7 @@ class _Step:
                 self.stopped[key] = str(error)
             else:
                 made.append(frame)
+                self.made_keys.append(key)
         if not made:
             reasons = "; ".join(self.study.stopped(self.context.run_id).values())
             raise OlvfError(f"no institution is left for {self.spec.name}: {reasons or 'none is registered'}")
@@ -204,6 +228,18 @@ class _Step:
         if self.spec.room != GATE:
             return error
         return told_without_content(error, f"{self.spec.name} of {institution}")
+
+    def note_stored(self, keys: Sequence[str], reads: Sequence[str]) -> None:
+        """Note, now that the table is in the lake, from which state of its landing folder each institution's part is.
+
+        Args:
+            keys: the institutions that were asked for; a table written whole holds nothing of those not made.
+            reads: the tables per institution that this one was made from.
+        """
+        for key in keys:
+            made = key in self.made_keys
+            state = self.folder_states.get(key) if made else None
+            record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
 
     def check_results(self) -> Iterator[AssetCheckResult]:
         """Yield one result per check, each with the rows that break it."""
@@ -246,13 +282,15 @@ class _Step:
             if rows.height and each.blocking:
                 broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
         prefix = f"{run.institution}: " if run.institution else ""
+        if FOLDER_STATE in run.notes:
+            self.folder_states[run.institution] = run.notes[FOLDER_STATE]
         self.metadata.update({prefix + name: value for name, value in run.notes.items()})
         return frame, broken
 
 
 def _institutions(context: AssetExecutionContext, study: "StudyResource") -> list[str]:
     if context.has_partition_key:
-        return [context.partition_key]
+        return [checked_key(context.partition_key)]
     keys = study.institutions()
     context.instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
     return keys

@@ -1,24 +1,28 @@
 """What of a header's dates and free text may leave intake.
 
-What lives here: the shifted day of a film, which words of a detector's name are kept, and which coded values may be
-shown. What does not: pseudonyms and shifts themselves (`pseudonyms`), reading files (`headers`).
+What lives here: the shifted day of a film, age and sex, which names of detectors are kept, which coded values and
+transfer syntaxes may be shown. What does not: pseudonyms and shifts themselves (`pseudonyms`), reading files
+(`header_reading`).
 """
 
 import re
-from datetime import datetime
-from typing import TYPE_CHECKING
+import unicodedata
+from datetime import date, timedelta
 
 from pydicom import Dataset
+from pydicom.uid import UID
 
 from olvf_assets.intake.header_values import text
 from olvf_assets.intake.pseudonyms import Pseudonymiser
-
-if TYPE_CHECKING:
-    from datetime import date
+from olvf_assets.intake.settings import IntakeSettings
 
 # In order of trust; the study may be older than its image.
 DATE_ATTRIBUTES = ("AcquisitionDate", "ContentDate", "StudyDate", "SeriesDate")
 FIRST_YEAR = 1900  # an earlier one is a placeholder
+# As the standard writes a day (DA, or DT with its time behind), and as old or foreign systems do.
+DAY = re.compile(r"(\d{4})([-./:年]?)(\d{1,2})[-./:月]?(\d{1,2})日?(?:\D.*|\d{6}.*)?", re.ASCII | re.DOTALL)
+AGE = re.compile(r"(\d{1,3})\s*([YMWD]?)", re.ASCII)
+YEARS_OF_UNIT = {"Y": 1.0, "": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 DETECTOR_ATTRIBUTES = ("DetectorManufacturerModelName", "ManufacturerModelName")
 UNLISTED_DETECTOR = "unlisted"
 # Defined terms of DICOM that a table may show: Modality (PS3.3 C.7.3.1.1.1), Photometric Interpretation (C.7.6.3.1.2),
@@ -37,37 +41,86 @@ THUMB THYMUS THYROID TLSPINE TMJ TOE TONGUE TRACHEA TSPINE UTERUS VAGINA VULVA W
 """
 CODES = frozenset(_CODES.split())
 OTHER_CODE = "a term that DICOM does not define"
-WORD = re.compile(r"[^\W\d_]{2,}")
+DETECTOR_LETTERS = re.compile(r"[A-Za-z0-9 ()+,./_-]{1,64}")
+UNKNOWN_SYNTAX = "a private or unknown transfer syntax"
 
 
-def film_date(header: Dataset, names: Pseudonymiser) -> "date | None":
+def film_date(header: Dataset, names: Pseudonymiser) -> date | None:
     """Return the day the film was taken, shifted as all dates of its patient; null without such a day or a patient."""
-    patient_id = text(header, "PatientID")
+    patient_id, day = text(header, "PatientID"), _film_day(header)
+    return names.shifted(patient_id, day) if patient_id and day is not None else None
+
+
+def _film_day(header: Dataset) -> date | None:
+    """Return the first plausible of the days that a header names; days to come and placeholders are none."""
+    tomorrow = date.today() + timedelta(days=1)
     for keyword in DATE_ATTRIBUTES:
-        try:
-            day = datetime.strptime(text(header, keyword), "%Y%m%d").date()
-        except ValueError:
-            continue
-        return names.shifted(patient_id, day) if patient_id and day.year >= FIRST_YEAR else None
+        day = _day(text(header, keyword))
+        if day is not None and day <= tomorrow:
+            return day
     return None
+
+
+def _day(written: str) -> date | None:
+    found = DAY.fullmatch(unicodedata.normalize("NFKC", written).strip()) if len(written) <= 64 else None
+    if found is None or (not found[2] and not len(found[3]) == len(found[4]) == 2):
+        return None
+    try:
+        day = date(int(found[1]), int(found[3]), int(found[4]))
+    except ValueError:
+        return None
+    return day if day.year >= FIRST_YEAR else None
+
+
+def sex(header: Dataset) -> str | None:
+    """Return `M` or `F`, null for anything else."""
+    said = unicodedata.normalize("NFKC", text(header, "PatientSex")).strip().upper()
+    return said if said in ("M", "F") else None
+
+
+def age_years(header: Dataset, settings: IntakeSettings) -> int | None:
+    """Return the patient's age on the day of the film, capped as in the sheets; null where the header does not tell.
+
+    Patient's Age (0010,1010) counts before the difference of birth date and film date.
+    """
+    written = AGE.fullmatch(text(header, "PatientAge").upper())
+    years = None if written is None else int(int(written[1]) * YEARS_OF_UNIT[written[2]])
+    born, day = _day(text(header, "PatientBirthDate")), _film_day(header)
+    if years is None and born is not None and day is not None:
+        years = day.year - born.year - ((day.month, day.day) < (born.month, born.day))
+    low, high = settings.age_years_range
+    return min(years, settings.age_cap_years) if years is not None and low <= years <= high else None
 
 
 def detector_name(header: Dataset, known_words: tuple[str, ...]) -> str | None:
-    """Return the detector's model name, never a serial number; `unlisted` for a name with a word that is not known.
+    """Return the detector's model name; `unlisted` for a name with a word or number that is not listed.
 
-    The attributes are free text, and what people type there may name a person or a place.
+    The attributes are free text, and what people type there may name a person, a day or a place. A listed word may be
+    written in two parts (`C 1717`, `DX-D`); nothing else of one letter, and no number that is not one of a model.
 
     Args:
         header: of a film.
-        known_words: words of detectors' names, capitals (`IntakeSettings.detector_words`).
+        known_words: words and numbers of detectors' names, capitals (`IntakeSettings.detector_words`).
     """
     for keyword in DETECTOR_ATTRIBUTES:
-        name = text(header, keyword)
-        if not name:
-            continue
-        known = all(word.upper() in known_words for word in WORD.findall(name)) and not re.search(r"\d{5}", name)
-        return name[:64] if known else UNLISTED_DETECTOR
+        name = " ".join(text(header, keyword).split())
+        if name:
+            listed = DETECTOR_LETTERS.fullmatch(name) and _listed(name, frozenset(known_words))
+            return name if listed else UNLISTED_DETECTOR
     return None
+
+
+def _listed(name: str, known: frozenset[str]) -> bool:
+    parts = re.findall(r"[A-Z0-9]+", name.upper())
+    place = 0
+    while place < len(parts):
+        if parts[place] in known and len(parts[place]) > 1:
+            place += 1
+        elif "".join(parts[place : place + 2]) in known and place + 1 < len(parts):
+            place += 2
+        else:
+            return False
+    return bool(parts)
 
 
 def shown_code(value: str) -> str:
@@ -76,3 +129,10 @@ def shown_code(value: str) -> str:
     if not value.strip():
         return "empty"
     return letters if letters in CODES else OTHER_CODE
+
+
+def shown_syntax(syntax: UID) -> str | None:
+    """Return the name that DICOM gives a transfer syntax, words for another; null for none."""
+    if not syntax:
+        return None
+    return syntax.name if syntax.type == "Transfer Syntax" else UNKNOWN_SYNTAX

@@ -6,42 +6,50 @@ technologist understands. What does not: pixels (`pixels`), the words for views 
 Identifiers are replaced by pseudonyms before a row leaves `read_header`; no text typed by people is kept.
 """
 
-import struct
 import warnings
-from io import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pydicom.uid import (
     UID,
     ComputedRadiographyImageStorage,
-    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
 )
 
-from olvf_assets.foundation.archives import (
-    ARCHIVE_LETTERS,
-    UnusableArchiveError,
-    is_archive,
-    open_landed,
-    verify_archive,
-)
+from olvf_assets.foundation.archives import ARCHIVE_LETTERS, UnusableArchiveError, open_landed
+from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.intake.decoders import can_decode
-from olvf_assets.intake.header_privacy import detector_name, film_date, shown_code
-from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, within
+from olvf_assets.intake.dicom_files import (
+    DicomFile,
+    NoDicomFileError,
+    PixelElement,
+    UnreadableDicomError,
+    read_dicom,
+    tags_of,
+)
+from olvf_assets.intake.header_privacy import age_years, detector_name, film_date, sex, shown_code, shown_syntax
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, values, within
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
-from olvf_assets.intake.spacing import Spacing, spacing_of
+from olvf_assets.intake.spacing import MILLIMETRES, Spacing, spacing_of
 from olvf_assets.intake.tables import DICOM_HEADERS
 from olvf_assets.intake.view_rules import header_view, view_of
 
-PIXEL_DATA_TAGS = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")
+# What the study needs of a header; nothing else is read.
+ATTRIBUTES = (
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "StudyDate",
+    "SeriesDate", "AcquisitionDate", "ContentDate", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge",
+    "ManufacturerModelName", "DetectorManufacturerModelName", "BodyPartExamined", "AnatomicRegionSequence",
+    "ViewPosition", "ViewCodeSequence", "ViewModifierCodeSequence", "PatientOrientation", "SeriesDescription",
+    "ProtocolName", "AcquisitionDeviceProcessingDescription", "AcquisitionProtocolName",
+    "PerformedProcedureStepDescription", "ImageComments", "KVP", "DistanceSourceToDetector", "ImagerPixelSpacing",
+    "PixelSpacing", "NominalScannedPixelSpacing", "PixelSpacingCalibrationType", "PixelAspectRatio",
+    "EstimatedRadiographicMagnificationFactor", "BurnedInAnnotation", "SamplesPerPixel", "PhotometricInterpretation",
+    "PresentationLUTShape", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+)  # fmt: skip
 # Of these classes a file without Rows was cut off; of others it may be whole and hold no picture.
 RADIOGRAPHS = (
     ComputedRadiographyImageStorage,
@@ -50,9 +58,8 @@ RADIOGRAPHS = (
 )
 # The first element of a data set without file header: group 0002 or 0008, little or big endian.
 BARE_BEGINNINGS = (b"\x08\x00", b"\x00\x08", b"\x02\x00", b"\x00\x02")
-# What pydicom raises for values that break their value representation, or that it does not know
-# (RuntimeError); converting such values raises the same kinds.
-_HEADER_ERRORS = (ValueError, KeyError, AttributeError, TypeError, RuntimeError, OverflowError)
+MOST_BITS = 64
+KILOVOLTS = {"KV": 1.0, "KVP": 1.0, "V": 0.001}
 
 
 def read_header(
@@ -60,8 +67,8 @@ def read_header(
 ) -> dict[str, Any]:
     """Return the row of table `dicom_headers` for one file, without `path` and `sha256`.
 
-    Never raises for a bad file; the reason stands in `refusal`. Lengths are mm, `kvp` is kV; implausible values of
-    `kvp` and `sid_mm` become null.
+    Never raises for a bad file; the reason stands in `refusal`. Lengths are mm, `kvp` is kV; values that are optional
+    become null where they are implausible or cannot be read.
 
     Args:
         file: the file; or, with `folder`, its path in that landing folder, which may lead into a ZIP archive.
@@ -72,55 +79,43 @@ def read_header(
     row: dict[str, Any] = dict.fromkeys(DICOM_HEADERS.names())
     row["institution"] = names.institution
     place = (file.parent, file.name) if folder is None else (folder, file.as_posix())
-    header, judgement = _parsed(*place, settings.modalities)
-    if header is None:
+    found, judgement = _parsed(*place, settings.modalities)
+    if found is None:
         return row | _refused(judgement)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, about values that it reads all the same
-        try:
-            spacing = spacing_of(header)
-            row |= _facts(header, spacing, names, settings)
-            judgement = judgement if judgement.reason else _judge_film(header, spacing, row, settings)
-        except _HEADER_ERRORS as error:
-            judgement = Judgement("bad_header", f"an attribute holds what it may not hold ({type(error).__name__})")
+        spacing = spacing_of(found.header)
+        row |= _facts(found.header, spacing, names, settings)
+        judgement = judgement if judgement.reason else _judge_film(found, spacing, row, settings)
     return row | _refused(judgement)
 
 
-def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[Dataset | None, Judgement]:
-    """Return the header and a judgement of the file; the header is None when nothing can be learned from it."""
+def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[DicomFile | None, Judgement]:
+    """Return the header and a judgement of the file; no header when nothing can be learned from it."""
     try:
         with open_landed(folder, path) as handle, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                header = dcmread(handle, stop_before_pixels=True)
-            except InvalidDicomError:
-                return None, _judge_other(folder / path, handle)
-            judgement = _judge_file(header, handle, modalities)
-    except UnusableArchiveError as error:
-        judgement = Judgement(error.reason, error.detail)
-    except (EOFError, struct.error):
-        judgement = Judgement("truncated", "the file ends within its header; copy it again from the PACS")
+                found = read_dicom(handle, tags_of(ATTRIBUTES))
+            except NoDicomFileError:
+                return None, _judge_other(handle)
+    except (UnusableArchiveError, UnreadableDicomError) as error:
+        return None, Judgement(error.reason, error.detail)
     except OSError as error:
-        judgement = Judgement("unreadable", f"the file cannot be opened ({type(error).__name__})")
-    except _HEADER_ERRORS as error:
-        judgement = Judgement("not_dicom", f"the header cannot be read ({type(error).__name__})")
-    else:
-        if judgement.reason is None and "SOPInstanceUID" not in header:
-            judgement = Judgement("no_instance_uid", "SOPInstanceUID is missing; no DICOM device writes such a file")
-        return (header if "SOPInstanceUID" in header else None), judgement
-    return None, judgement
+        if is_of_the_machine(error):
+            raise
+        return None, Judgement("unreadable", f"the file cannot be opened ({type(error).__name__})")
+    judgement = _judge_content(found, modalities)
+    has_name = bool(text(found.header, "SOPInstanceUID"))
+    if judgement.reason is None and not has_name:
+        judgement = Judgement("no_instance_uid", "SOPInstanceUID is missing; no DICOM device writes such a file")
+    return (found if has_name else None), judgement
 
 
-def _judge_other(file: Path, handle: BinaryIO) -> Judgement:
+def _judge_other(handle: BinaryIO) -> Judgement:
     """Say what a file is that has not the letters DICM at byte 128."""
     handle.seek(0)
     beginning = handle.read(4)
-    if is_archive(file.name) and file.is_file():
-        try:
-            verify_archive(file)
-        except UnusableArchiveError as error:
-            return Judgement(error.reason, error.detail)
-        return Judgement("archive_not_opened", "no films are in this archive, or it lies in boxes/; unpack it")
     if beginning in ARCHIVE_LETTERS:
         return Judgement("archive_not_opened", "a ZIP archive in another, or not named .zip; unpack it or rename it")
     if beginning[:2] in BARE_BEGINNINGS:
@@ -136,13 +131,9 @@ def _syntax(header: Dataset) -> UID:
     return UID(str(header.file_meta.get("TransferSyntaxUID", "")))
 
 
-def _judge_file(header: Dataset, handle: BinaryIO, modalities: tuple[str, ...]) -> Judgement:
-    """Refuse what is no image of a radiograph or ends too early; `handle` stands where the pixel data begin."""
-    judgement = _judge_content(header, modalities)
-    return judgement if judgement.reason else _judge_length(header, handle)
-
-
-def _judge_content(header: Dataset, modalities: tuple[str, ...]) -> Judgement:
+def _judge_content(found: DicomFile, modalities: tuple[str, ...]) -> Judgement:
+    """Refuse what is no image of a radiograph or ends too early."""
+    header = found.header
     sop_class = UID(str(header.file_meta.get("MediaStorageSOPClassUID") or text(header, "SOPClassUID")))
     if sop_class == MediaStorageDirectoryStorage:
         return Judgement("dicomdir", "a DICOMDIR lists films and holds none; the films beside it are taken in")
@@ -151,24 +142,12 @@ def _judge_content(header: Dataset, modalities: tuple[str, ...]) -> Judgement:
         return Judgement("not_radiograph", f"Modality is {shown_code(modality)}: no image")
     if "Rows" not in header and sop_class not in RADIOGRAPHS:
         return Judgement("no_image", "the file holds no picture (Rows and pixel data are missing)")
-    return ACCEPTED
-
-
-def _judge_length(header: Dataset, handle: BinaryIO) -> Judgement:
-    syntax = _syntax(header) or ImplicitVRLittleEndian
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return ACCEPTED
-    start = handle.tell()
-    beginning = handle.read(12)
-    if beginning[:4] not in PIXEL_DATA_TAGS:
+    pixels = found.pixel_element
+    if pixels is None:
         return Judgement("truncated", "the file ends before its pixel data; copy it again from the PACS")
-    # A private syntax raises ValueError when asked; `_judge_syntax` refuses it by name.
-    if not syntax.is_private and not syntax.is_compressed:
-        length_bytes = beginning[4:8] if syntax.is_implicit_VR else beginning[8:12]
-        promised = int.from_bytes(length_bytes, "big" if syntax == ExplicitVRBigEndian else "little")
-        present = handle.seek(0, SEEK_END) - start - (8 if syntax.is_implicit_VR else 12)
-        if present < promised:
-            return Judgement("truncated", f"{max(present, 0)} of {promised} bytes of pixel data; copy the file again")
+    if pixels.length is not None and pixels.present < pixels.length:
+        detail = f"{pixels.present} of {pixels.length} bytes of pixel data; copy the file again"
+        return Judgement("truncated", detail)
     return ACCEPTED
 
 
@@ -180,25 +159,40 @@ def _facts(header: Dataset, spacing: Spacing, names: Pseudonymiser, settings: In
         "film_id": names.film(uid),
         "patient_id": names.patient(patient_id) if patient_id else None,
         "film_date": film_date(header, names),
-        "transfer_syntax": _syntax(header).name or None,
-        "rows": integer(header.get("Rows")),
-        "columns": integer(header.get("Columns")),
+        "sex": sex(header),
+        "age_years": age_years(header, settings),
+        "transfer_syntax": shown_syntax(_syntax(header)),
+        "rows": _counted(header, "Rows", LARGEST_SIDE_PX),
+        "columns": _counted(header, "Columns", LARGEST_SIDE_PX),
         "pixel_mm": spacing.pixel_mm,
         "pixel_mm_source": spacing.source,
         "calibrated_pixel_mm": spacing.calibrated_pixel_mm,
-        "bits_stored": integer(header.get("BitsStored")),
+        "bits_stored": _counted(header, "BitsStored", MOST_BITS),
         "photometric": shown_code(text(header, "PhotometricInterpretation")),
-        "kvp": within(number(text(header, "KVP")), settings.kvp_range),
-        "sid_mm": within(number(text(header, "DistanceSourceToDetector")), settings.sid_mm_range),
+        "kvp": within(_first_number(header, "KVP", KILOVOLTS), settings.kvp_range),
+        "sid_mm": within(_first_number(header, "DistanceSourceToDetector", MILLIMETRES), settings.sid_mm_range),
         "detector": detector_name(header, settings.detector_words),
     }
 
 
-def _judge_film(header: Dataset, spacing: Spacing, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
+def _counted(header: Dataset, keyword: str, most: int) -> int | None:
+    """Return a number from 1 to `most`; another one is none of its kind, may be anything, and is not shown."""
+    found = integer(header, keyword)
+    return found if found is not None and 1 <= found <= most else None
+
+
+def _first_number(header: Dataset, keyword: str, units: dict[str, float]) -> float | None:
+    written = values(header, keyword)
+    return number(written[0], units) if written else None
+
+
+def _judge_film(found: DicomFile, spacing: Spacing, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
     """Return the first reason to refuse an intact file, and note its view in `row` if there is none."""
+    header = found.header
     judgements = (
         lambda: _judge_image_kind(header, row, settings),
-        lambda: _judge_syntax(header),
+        lambda: _judge_syntax(header, row["bits_stored"]),
+        lambda: _judge_pixel_element(found, row),
         lambda: _judge_burned_in(header),
         lambda: _judge_view(header, row, settings),
         lambda: _judge_geometry(spacing, row, settings),
@@ -215,10 +209,10 @@ def _judge_image_kind(header: Dataset, row: dict[str, Any], settings: IntakeSett
     modality = letters(text(header, "Modality"))
     if modality not in settings.modalities:
         return Judgement("not_radiograph", f"Modality is {shown_code(modality)}; expected CR or DX")
-    if (integer(text(header, "NumberOfFrames")) or 1) > 1:
-        return Judgement("multi_frame", f"{header.NumberOfFrames} frames; a radiograph has one")
-    if (row["photometric"] or "") not in ("MONOCHROME1", "MONOCHROME2") or header.get("SamplesPerPixel", 1) != 1:
-        return Judgement("colour", f"Photometric Interpretation is {row['photometric']}, not MONOCHROME1/2")
+    if (integer(header, "NumberOfFrames") or 1) > 1:
+        return Judgement("multi_frame", "Number of Frames is more than one; a radiograph has one")
+    if (judgement := _judge_colour(header, row["photometric"] or "")).reason:
+        return judgement
     if letters(text(header, "PresentationIntentType")) == "FORPROCESSING":
         return Judgement("for_processing", "raw detector values (FOR PROCESSING); export the image FOR PRESENTATION")
     if not all(1 <= (row[side] or 0) <= LARGEST_SIDE_PX for side in ("rows", "columns")):
@@ -226,25 +220,59 @@ def _judge_image_kind(header: Dataset, row: dict[str, Any], settings: IntakeSett
     return _judge_bits(header, row["bits_stored"] or 0)
 
 
-def _judge_bits(header: Dataset, stored: int) -> Judgement:
-    if not 8 <= stored <= 16:
-        return Judgement("bad_header", "BitsStored is missing or not within 8 to 16")
-    allocated, highest = integer(header.get("BitsAllocated")), integer(header.get("HighBit"))
-    if allocated not in (8, 16) or stored > allocated:
-        return Judgement("bad_header", f"BitsAllocated is {allocated} with BitsStored {stored}; it is 8 or 16")
-    if highest not in (None, stored - 1):
-        return Judgement("bad_header", f"HighBit is {highest} with BitsStored {stored}; PS3.5 8.1.1 wants {stored - 1}")
+def _judge_colour(header: Dataset, photometric: str) -> Judgement:
+    if photometric not in ("MONOCHROME1", "MONOCHROME2") or integer(header, "SamplesPerPixel") not in (1, None):
+        return Judgement("colour", f"Photometric Interpretation is {photometric}, not MONOCHROME1/2")
+    if photometric == "MONOCHROME2" and letters(text(header, "PresentationLUTShape")) == "INVERSE":
+        detail = "MONOCHROME2 with Presentation LUT Shape INVERSE says both of black and white; correct one of them"
+        return Judgement("contradictory_polarity", detail)
     return ACCEPTED
 
 
-def _judge_syntax(header: Dataset) -> Judgement:
+def _judge_bits(header: Dataset, stored: int) -> Judgement:
+    if not 8 <= stored <= 16:
+        return Judgement("bad_header", "BitsStored is missing or not within 8 to 16")
+    allocated, highest = integer(header, "BitsAllocated"), integer(header, "HighBit")
+    if allocated not in (8, 16) or stored > allocated:
+        return Judgement("bad_header", f"BitsAllocated is {_few(allocated)} with BitsStored {stored}; it is 8 or 16")
+    if highest not in (None, stored - 1):
+        detail = f"HighBit is {_few(highest)} with BitsStored {stored}; PS3.5 8.1.1 wants {stored - 1}"
+        return Judgement("bad_header", detail)
+    return ACCEPTED
+
+
+def _few(bits: int | None) -> str:
+    return "another number" if bits is not None and not 0 <= bits <= MOST_BITS else str(bits)
+
+
+def _judge_syntax(header: Dataset, bits_stored: int | None) -> Judgement:
     syntax = _syntax(header)
     if not syntax:
         return Judgement("unsupported_transfer_syntax", "the file does not say its transfer syntax (0002,0010)")
-    if can_decode(syntax, integer(header.get("BitsStored")) or 16):
+    if can_decode(syntax, bits_stored or 16):
         return ACCEPTED
-    shown = "a private transfer syntax" if syntax.is_private else syntax.name
-    return Judgement("unsupported_transfer_syntax", f"{shown} cannot be decoded here; export the film uncompressed")
+    detail = f"{shown_syntax(syntax)} cannot be decoded here; export the film uncompressed"
+    return Judgement("unsupported_transfer_syntax", detail)
+
+
+def _judge_pixel_element(found: DicomFile, row: dict[str, Any]) -> Judgement:
+    """Hold the pixel data's length against what rows, columns and bits need."""
+    pixels: PixelElement | None = found.pixel_element
+    if pixels is None or not pixels.is_integer:
+        return Judgement("bad_header", "the pixel data are floating-point numbers; export the film as integers")
+    if pixels.length is None:
+        if _syntax(found.header).is_compressed:
+            return ACCEPTED
+        detail = "the pixel data are in fragments, as if compressed, and the transfer syntax says they are not"
+        return Judgement("unsupported_transfer_syntax", detail)
+    needed = row["rows"] * row["columns"] * (integer(found.header, "BitsAllocated") or 0) // 8
+    if pixels.length < needed:
+        detail = f"{pixels.length} bytes of pixel data, rows and columns need {needed}; copy or export the film again"
+        return Judgement("truncated", detail)
+    if pixels.length >= 2 * needed:
+        detail = f"the pixel data hold {pixels.length // needed} pictures of these rows and columns; export one a file"
+        return Judgement("multi_frame", detail)
+    return ACCEPTED
 
 
 def _judge_burned_in(header: Dataset) -> Judgement:

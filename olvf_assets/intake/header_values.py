@@ -4,15 +4,17 @@ What lives here: reading numbers, code strings and text that was written in what
 does not: what a value means for the study (`header_reading`, `spacing`, `view_rules`).
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
+from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
 # What Japanese consoles write when the header declares another character set, or none (PS3.3 C.12.1.1.2 wants it said).
@@ -23,6 +25,11 @@ ESCAPED_ENCODINGS = ("iso2022_jp_2",)  # read as another, its escape sequences a
 TEXT_VRS = frozenset(
     ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
 )
+
+_NUMBER = re.compile(r"(?P<number>[-+]?(?:[0-9]+[.,]?[0-9]*|[.,][0-9]+)(?:[eE][-+]?[0-9]{1,3})?)\s*(?P<unit>[a-zA-Z]*)")
+LONGEST_NUMBER = 64  # characters; DS has 16
+# Value representations of whole numbers: bytes and whether signed.
+_WHOLE_NUMBER_BYTES = {"US": (2, False), "SS": (2, True), "UL": (4, False), "SL": (4, True), "US or SS": (2, False)}
 
 
 class Judgement(NamedTuple):
@@ -36,15 +43,34 @@ ACCEPTED = Judgement(None, None)
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """Return an attribute as text, in the character set that the header declares; empty when absent.
+    """Return an attribute as text, in the character set that the header declares; empty when absent or unreadable.
 
     One plain ASCII value, nearly always, is taken from the file's bytes: pydicom's conversion costs ten times as much.
     """
     raw = _raw_text(header, keyword)
     if raw is not None and raw.isascii() and b"\x1b" not in raw and b"\\" not in raw:
         return raw.decode("ascii").strip(" \0\t\r\n")
-    value = header.get(keyword)
+    try:
+        value = header.get(keyword)
+    except Exception:  # of many kinds, raised by pydicom for values that break their value representation
+        return "" if raw is None else raw.decode("latin-1").strip(" \0\t\r\n")
+    if isinstance(value, MultiValue | list | tuple):
+        return "\\".join(str(each) for each in value).strip()
     return "" if value is None else str(value).strip()
+
+
+def values(header: Dataset, keyword: str) -> list[str]:
+    """Return the values of an attribute as texts, without spaces around them; none when it is absent or empty."""
+    whole = text(header, keyword)
+    return [each.strip(" \0\t\r\n") for each in whole.split("\\")] if whole else []
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none when it is absent or unreadable."""
+    try:
+        return [item for item in header.get(keyword) or [] if isinstance(item, Dataset)]
+    except Exception:  # see `text`
+        return []
 
 
 def _raw_text(header: Dataset, keyword: str) -> bytes | None:
@@ -84,22 +110,34 @@ def letters(value: Any) -> str:
     return re.sub(r"[^A-Z0-9_]", "", str(value or "").upper())
 
 
-def number(value: Any) -> float | None:
-    """Return a value as a number, None when empty.
+def number(written: str, units: dict[str, float] | None = None) -> float | None:
+    """Return a number as people and consoles write it (`85`, `85.0`, `85,0`, `1100 mm`); None for what is none.
 
-    Raises:
-        ValueError, TypeError: it is none.
+    Args:
+        written: the text.
+        units: factor of each unit, in capitals, that may stand behind the number.
     """
-    return None if value is None or value == "" else float(value)
+    short = written if len(written) <= LONGEST_NUMBER else ""
+    found = _NUMBER.fullmatch(unicodedata.normalize("NFKC", short).strip())
+    if found is None:
+        return None
+    factor = 1.0 if not found["unit"] else (units or {}).get(found["unit"].upper())
+    value = float(found["number"].replace(",", "."))
+    return value * factor if factor is not None and math.isfinite(value) else None
 
 
-def integer(value: Any) -> int | None:
-    """Return a value as a whole number, None when empty.
-
-    Raises:
-        ValueError, TypeError: it is none.
-    """
-    return None if value is None or value == "" else int(value)
+def integer(header: Dataset, keyword: str) -> int | None:
+    """Return an attribute as a whole number, its first value if there are several; None when absent or no number."""
+    tag, dictionary_vr = _tag_and_vr(keyword)
+    element = header.get_item(tag) if tag in header else None
+    if isinstance(element, RawDataElement) and (element.VR or dictionary_vr) in _WHOLE_NUMBER_BYTES:
+        size, signed = _WHOLE_NUMBER_BYTES[element.VR or dictionary_vr]
+        value = element.value if isinstance(element.value, bytes) else b""
+        order: Literal["little", "big"] = "little" if element.is_little_endian else "big"
+        return int.from_bytes(value[:size], order, signed=signed) if len(value) >= size else None
+    written = values(header, keyword)
+    whole = number(written[0]) if written else None
+    return int(whole) if whole is not None and whole.is_integer() else None
 
 
 def within(value: float | None, bounds: tuple[float, float]) -> float | None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.errors import MachineError, OlvfError
 
 KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
@@ -33,6 +33,10 @@ SYNTHETIC_KEY = b"OLVF synthetic hospitals: a public key that protects nobody"
 
 class PseudonymKeyError(MachineError):
     """There is no usable key to make pseudonyms with."""
+
+
+class ImpossibleDateError(OlvfError, ValueError):
+    """A day so near the first or last of the calendar that it cannot be moved: a placeholder, not a day."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,13 @@ class Pseudonymiser:
         return f"2.25.{int.from_bytes(self._digest('uid', original.strip())[:16], 'big')}"
 
     def shifted(self, patient_id: str, day: date) -> date:
-        """Return a date moved by the patient's own number of whole days: -365 to 365, never 0."""
+        """Return a date moved by the patient's own number of whole days: -365 to 365, never 0.
+
+        Raises:
+            ImpossibleDateError: the day is within a year of the first or last of the calendar, whatever the key.
+        """
+        if not date.min.year + 1 < day.year < date.max.year - 1:
+            raise ImpossibleDateError(f"the year {day.year} is no year of a film; correct the date")
         days = int.from_bytes(self._digest("days", self._known_as(patient_id))[:8], "big") % (2 * LARGEST_SHIFT_DAYS)
         days -= LARGEST_SHIFT_DAYS
         return day + timedelta(days=days if days < 0 else days + 1)

@@ -28,6 +28,8 @@ DICOM_HEADERS = pl.Schema(
         "film_id": pl.String,
         "patient_id": pl.String,
         "film_date": pl.Date,  # shifted, see `pseudonyms`
+        "sex": pl.String,  # this and the age as the header says, to be held against the sheet
+        "age_years": pl.Int64,
         "view": pl.String,
         "view_source": pl.String,
         "view_evidence": pl.String,

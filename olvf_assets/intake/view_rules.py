@@ -13,14 +13,29 @@ from pydicom import Dataset
 
 from olvf_assets.foundation.vocabulary import View
 from olvf_assets.intake.header_privacy import shown_code
-from olvf_assets.intake.header_values import ACCEPTED, Judgement, readings, text
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, items, readings, text, values
 
 BodyPart = Literal["lumbar", "thoracic", "spine"]  # spine: the header says no more than that
 Bending = Literal["neutral", "flexion", "extension", "unknown"]
 FilmView = View | Literal["unknown"]  # unknown: lateral, but nothing tells a neutral from a bent spine
 
 LATERAL_VIEW_POSITIONS = frozenset({"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LTLAT", "RTLAT"})
-EMPTY_VIEW_POSITIONS = frozenset({"UNK", "UNKNOWN", "OTHER", "NONE", "UNDEFINED"})
+# What consoles and anonymisers write instead of a value.
+EMPTY_TERMS = frozenset(
+    {
+        "UNK",
+        "UNKNOWN",
+        "OTHER",
+        "NONE",
+        "UNDEFINED",
+        "NA",
+        "ANONYMIZED",
+        "ANONYMISED",
+        "ANON",
+        "REMOVED",
+        "DEIDENTIFIED",
+    }
+)
 # SNOMED CT codes of PS3.16 CID 4010 "DX View": lateral, left lateral, right lateral projection.
 LATERAL_VIEW_CODES = frozenset({"399067008", "399173006", "399198007", "R-10236", "R-1023B", "R-10238"})
 # Codes of PS3.16 CID 4009 "DX Anatomy Imaged".
@@ -33,16 +48,36 @@ LUMBAR_BODY_PARTS = frozenset(
 )  # fmt: skip
 THORACIC_BODY_PARTS = frozenset({"TSPINE", "THORACICSPINE"})
 
+# Words of English, Japanese and of what consoles in other languages write.
 _WORD = r"(?<![A-Z])(?:{})(?![A-Z])"
-FRONTAL_TEXT = re.compile(_WORD.format(r"AP|A-P|PA|P-A|FRONTAL|FRONT|OBL|OBLIQUE") + "|正面|斜位|ショウメン|シャイ")
-LATERAL_TEXT = re.compile(_WORD.format(r"LAT|LATERAL|LL|RL|FLEX\w*|EXT|EXTEN\w*") + "|側面|前屈|後屈|ソクメン")
+FRONTAL_TEXT = re.compile(
+    _WORD.format(r"AP|A-P|A\.P|PA|P-A|FRONTAL|FRONT|OBL|OBLIQUE|DE FACE") + "|正面|正位|斜位|정면|ショウメン|シャイ"
+)
+LATERAL_TEXT = re.compile(
+    _WORD.format(r"LAT|LATERAL\w*|LATÉRAL\w*|SEITLICH|PROFIL|LL|RL|FLEX\w*|EXT|EXTEN\w*")
+    + "|側面|側位|侧位|측면|前屈|後屈|ソクメン"
+)
 FLEXION_TEXT = re.compile(_WORD.format(r"FLEX|FLEXION|ANTEFLEXION|HYPERFLEXION") + "|前屈|ゼンクツ")
 EXTENSION_TEXT = re.compile(_WORD.format(r"EXT|EXTENSION|RETROFLEXION|HYPEREXTENSION") + "|後屈|コウクツ")
 THORACIC_TEXT = re.compile(
-    _WORD.format(r"THORACIC|T[ -]?SPINE|TH[ -]?SPINE|DORSAL SPINE|THORAX SPINE") + "|胸椎|キョウツイ"
+    _WORD.format(
+        r"THORACIC|THORACAL|T[ -]?SPINE|TH[ -]?SPINE|DORSAL SPINE|THORAX SPINE|BWS|BRUSTWIRBEL\w*|"
+        r"(?:COLUMNA|COLONNA|COLUNA|RACHIS) (?:DORSAL|TORACIC|TOR[AÁ]CIC|THORACIQUE)\w*"
+    )
+    + "|胸椎|흉추|キョウツイ"
 )
 LUMBAR_TEXT = re.compile(
-    _WORD.format(r"LUMBAR|L[ -]?SPINE|LS[ -]?SPINE|LUMBOSACRAL") + "|(?<!胸)腰椎|腰仙椎|(?<!キョウ)ヨウツイ"
+    _WORD.format(
+        r"LUMBAR|L[ -]?SPINE|L[ /]?S[ -]?SPINE|LUMBOSACRAL|LWS|LENDENW\w*|LUMBAL\w*|LOMBAIRES?|LOMBAR|LOMBARES?|"
+        r"LUMBOSACRA|LUMBOSACRE|LOMBOSACRAL\w*"
+    )
+    + "|(?<!胸)腰椎|腰仙椎|요추|(?<!キョウ)ヨウツイ"
+)
+SPINE_TEXT = re.compile(
+    _WORD.format(r"SPINE|WIRBELS\w*|THORACOLUMBAR|COLUMNA|COLONNA VERTEBRALE|COLUNA|RACHIS") + "|脊椎|脊柱|胸腰椎|척추"
+)
+NECK_TEXT = re.compile(
+    _WORD.format(r"CERVICAL\w*|C[ -]?SPINE|HWS|HALSWIRBEL\w*|SACRUM|COCCYX|SACRAL SPINE") + "|頸椎|頚椎|경추"
 )
 DESCRIPTIONS = (
     "SeriesDescription",
@@ -155,7 +190,7 @@ def _bending(words: str, *, described: bool) -> Bending:
 def _view_position(header: Dataset) -> _Said | None:
     position = " ".join(readings(header, "ViewPosition")).upper()
     bare = re.sub(r"[^A-Z]", "", text(header, "ViewPosition").upper())
-    if not position or bare in EMPTY_VIEW_POSITIONS:
+    if not position or bare in EMPTY_TERMS:
         return None
     if bare in LATERAL_VIEW_POSITIONS or (LATERAL_TEXT.search(position) and not FRONTAL_TEXT.search(position)):
         return _Said("lateral", f"ViewPosition {bare}" if bare in LATERAL_VIEW_POSITIONS else "ViewPosition, in words")
@@ -167,7 +202,7 @@ def _view_position(header: Dataset) -> _Said | None:
 
 
 def _view_code(header: Dataset) -> _Said | None:
-    codes = {text(item, "CodeValue") for item in header.get("ViewCodeSequence") or []} - {""}
+    codes = {text(item, "CodeValue") for item in items(header, "ViewCodeSequence")} - {""}
     if not codes:
         return None
     if codes & LATERAL_VIEW_CODES:
@@ -177,8 +212,8 @@ def _view_code(header: Dataset) -> _Said | None:
 
 
 def _orientation(header: Dataset) -> _Said | None:
-    value = header.get("PatientOrientation")
-    direction = "" if not value or isinstance(value, str) else str(value[0])[:1].upper()
+    directions = values(header, "PatientOrientation")
+    direction = directions[0][:1].upper() if len(directions) > 1 else ""
     if not direction:
         return None
     if direction in "AP":
@@ -202,22 +237,32 @@ def _words(words: str) -> _Said | None:
 
 def _body_part(header: Dataset, body_parts: tuple[str, ...]) -> _Said | None:
     said = " ".join(readings(header, "BodyPartExamined")).upper()
-    if not said.strip():
-        return None
-    for part, pattern in (("lumbar", LUMBAR_TEXT), ("thoracic", THORACIC_TEXT)):
-        if not said.isascii() and pattern.search(said):
-            return _Said(part, f"BodyPartExamined ({part}, Japanese)")
     bare = re.sub(r"[^A-Z]", "", text(header, "BodyPartExamined").upper())
+    if not said.strip() or bare in EMPTY_TERMS:
+        return None
     if bare in body_parts:
         part = "lumbar" if bare in LUMBAR_BODY_PARTS else "thoracic" if bare in THORACIC_BODY_PARTS else "spine"
         return _Said(part, f"BodyPartExamined {bare}")
+    named = _named_part(said.replace("_", " "))
+    if named is not None:
+        return _Said(named, f"BodyPartExamined ({named}, in words)")
     shown = shown_code(bare)
     detail = f"BodyPartExamined is {shown}; expected LSPINE, TSPINE or SPINE"
     return _Said("other", f"BodyPartExamined {shown}", detail)
 
 
+def _named_part(words: str) -> BodyPart | None:
+    """Return the part of the spine that words name, None where they name none or one that the study does not use."""
+    lumbar, thoracic = bool(LUMBAR_TEXT.search(words)), bool(THORACIC_TEXT.search(words))
+    if NECK_TEXT.search(words) and not lumbar and not thoracic:
+        return None
+    if lumbar != thoracic:
+        return "lumbar" if lumbar else "thoracic"
+    return "spine" if lumbar or SPINE_TEXT.search(words) else None
+
+
 def _region(header: Dataset) -> _Said | None:
-    for item in header.get("AnatomicRegionSequence") or []:
+    for item in items(header, "AnatomicRegionSequence"):
         value = text(item, "CodeValue")
         if value in REGION_CODES:
             return _Said(REGION_CODES[value], f"Anatomic Region {value}")
@@ -241,7 +286,7 @@ def _description_parts(header: Dataset) -> Iterator[str]:
     for keyword in DESCRIPTIONS:
         yield from readings(header, keyword)
     for sequence in ("ViewCodeSequence", "ViewModifierCodeSequence"):
-        for item in header.get(sequence) or []:
+        for item in items(header, sequence):
             yield text(item, "CodeMeaning")
-            for modifier in item.get("ViewModifierCodeSequence") or []:
+            for modifier in items(item, "ViewModifierCodeSequence"):
                 yield text(modifier, "CodeMeaning")

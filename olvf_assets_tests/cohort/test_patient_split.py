@@ -1,8 +1,12 @@
+import re
+
 import polars as pl
 import pytest
 
-from olvf_assets.cohort.patient_split import PatientSplitError, patient_splits
+from olvf_assets.cohort.patient_split import PatientSplitError, part_of, patient_splits
+from olvf_assets.cohort.rehearsal import rehearse
 from olvf_assets.cohort.settings import CohortSettings
+from olvf_assets.profiles import load_profile
 
 SETTINGS = CohortSettings(test_share=0.2)
 COUNTS = {"fresh": 40, "old": 25, "normal": 10}
@@ -32,18 +36,71 @@ def test_every_development_patient_is_on_exactly_one_side() -> None:
     assert sorted(table.filter(role="train")["fold"].unique()) == [1, 2, 3, 4, 5]
 
 
-def test_the_test_set_and_the_folds_are_stratified_by_the_rarest_class() -> None:
-    table = patient_splits(cohort(COUNTS), SETTINGS, 1).with_columns(
+def sides(table: pl.DataFrame) -> dict[tuple[str, str], tuple[str, int | None]]:
+    rows = table.select("institution", "patient_id", "role", "fold").rows()
+    return {(institution, patient): (role, fold) for institution, patient, role, fold in rows}
+
+
+def test_shares_are_met_on_average_over_many_patients() -> None:
+    table = patient_splits(cohort({"fresh": 2500, "old": 1500, "normal": 1000}), SETTINGS, 1).with_columns(
         stratum=pl.col("patient_id").str.extract(r"^P([a-z]+)")
     )
-    assert dict(table.filter(role="test").group_by("stratum").len().iter_rows()) == {"fresh": 8, "old": 5, "normal": 2}
-    per_fold = table.filter(role="train").group_by("fold", "stratum").len()
-    for stratum, expected in {"fresh": 32, "old": 20, "normal": 8}.items():
-        sizes = per_fold.filter(stratum=stratum)["len"].to_list()
-        assert sum(sizes) == expected
-        assert max(sizes) - min(sizes) <= 1
-    sizes = table.filter(role="train").group_by("fold").len()["len"]
-    assert sizes.to_list() == [12] * 5
+    for stratum, n in {"fresh": 2500, "old": 1500, "normal": 1000}.items():
+        own = table.filter(stratum=stratum)
+        four_sd = 4 * (0.2 * 0.8 / n) ** 0.5
+        assert own["role"].eq("test").mean() == pytest.approx(0.2, abs=four_sd)
+    for n in table.filter(role="train").group_by("fold").len()["len"]:
+        assert n == pytest.approx(800, abs=4 * (5000 * 0.16 * 0.84) ** 0.5)
+
+
+def test_withdrawing_one_patient_moves_nobody() -> None:
+    whole = cohort(COUNTS)
+    before = sides(patient_splits(whole, SETTINGS, 1))
+    for gone in ("Pfresh000", "Pold024", "Pnormal005"):
+        after = sides(patient_splits(whole.filter(pl.col("patient_id") != gone), SETTINGS, 1))
+        assert after == {patient: side for patient, side in before.items() if patient[1] != gone}
+
+
+def test_a_patient_or_hospital_more_moves_nobody() -> None:
+    before = sides(patient_splits(cohort(COUNTS), SETTINGS, 1))
+    grown = pl.concat([cohort(COUNTS | {"fresh": 47}), cohort({"old": 12}, "institution_3")])
+    after = sides(patient_splits(grown, SETTINGS, 1))
+    assert len(after) == len(before) + 7 + 12
+    assert {patient: after[patient] for patient in before} == before
+
+
+def test_a_patient_labelled_anew_does_not_move() -> None:
+    whole = cohort(COUNTS)
+    relabelled = whole.with_columns(
+        label=pl.when(patient_id="Pfresh003").then(pl.lit("old")).otherwise(pl.col("label"))
+    )
+    assert patient_splits(relabelled, SETTINGS, 1).equals(patient_splits(whole, SETTINGS, 1))
+
+
+def test_patients_of_one_name_in_two_hospitals_draw_apart() -> None:
+    parts = [
+        (part_of("institution_1", f"P{n}", SETTINGS, 1), part_of("institution_3", f"P{n}", SETTINGS, 1))
+        for n in range(50)
+    ]
+    assert sum(here != there for here, there in parts) > 25
+
+
+def test_another_lot_draws_everyone_anew() -> None:
+    other = SETTINGS.model_copy(update={"split_lot": 3})
+    assert not patient_splits(cohort(COUNTS), SETTINGS, 1).equals(patient_splits(cohort(COUNTS), other, 1))
+
+
+@pytest.mark.parametrize("name", ["ci", "demo", "thesis"])
+def test_the_lots_of_the_shipped_profiles_give_every_part_each_class_even_after_a_withdrawal(name: str) -> None:
+    profile = load_profile(name)
+    key = "institution_1"
+    made = rehearse(key, profile.phantom, profile.intake, profile.seed, ["cohort_vertebrae"])["cohort_vertebrae"]
+    before = sides(patient_splits(made, profile.cohort, profile.seed))
+    share = sum(role == "test" for role, _ in before.values()) / len(before)
+    assert share == pytest.approx(profile.cohort.test_share, abs=0.07)
+    for gone in made["patient_id"].unique().sort()[:10]:
+        after = sides(patient_splits(made.filter(pl.col("patient_id") != gone), profile.cohort, profile.seed))
+        assert after == {patient: side for patient, side in before.items() if patient[1] != gone}
 
 
 def test_the_split_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
@@ -59,22 +116,21 @@ def test_external_patients_have_no_part_in_it() -> None:
     assert with_external.equals(patient_splits(cohort(COUNTS), SETTINGS, 1))
 
 
-def test_two_development_hospitals_are_stratified_apart() -> None:
-    both = pl.concat([cohort(COUNTS), cohort(COUNTS, "institution_3")])
-    table = patient_splits(both, SETTINGS, 1)
-    assert table.height == 150
-    tests = table.filter(role="test").group_by("institution").len()
-    assert dict(tests.iter_rows()) == {"institution_1": 15, "institution_3": 15}
-
-
-def test_too_few_patients_of_a_class_is_an_error_with_counts() -> None:
+def test_a_drawing_without_a_class_says_which_one_serves() -> None:
+    few = cohort({"fresh": 9, "old": 9})
     with pytest.raises(PatientSplitError) as error:
-        patient_splits(cohort({"fresh": 4, "old": 20, "normal": 5}), SETTINGS, 1)
+        patient_splits(few, SETTINGS, 5)
     message = str(error.value)
-    assert "29 development patients are too few for a test set and 5 folds" in message
+    assert "18 development patients are too few for a test set and 5 folds" in message
     assert "has no fresh" in message
-    assert "0 fresh" in message
-    assert "take in more patients" in message
+    assert " 0 fresh" in message
+    lot = int(re.search(r"set cohort\.split_lot to (\d+)", message)[1])
+    patient_splits(few, SETTINGS.model_copy(update={"split_lot": lot}), 5)
+
+
+def test_when_no_drawing_serves_the_message_says_so() -> None:
+    with pytest.raises(PatientSplitError, match=r"none of the next 200 drawings .* serves: take in more patients"):
+        patient_splits(cohort({"fresh": 4, "old": 20, "normal": 5}), SETTINGS, 1)
 
 
 def test_no_development_patient_is_an_error() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.landing import LANDING_MANIFEST
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.intake import assets
 from olvf_assets.intake.key_check import check_file, require_same_key
@@ -86,7 +87,7 @@ def test_a_real_folder_under_a_synthetic_name_is_refused_by_every_table(tmp_path
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     run = run_of(tmp_path, "institution_2")
     for table in (assets.landing_manifest, assets.subjects, assets.dicom_headers):
-        frames = dict.fromkeys(table.reads)
+        frames = dict.fromkeys(table.reads, LANDING_MANIFEST.to_frame())
         if "subjects" in frames:
             frames["subjects"] = {"patient_id": []}
         with pytest.raises(ForeignFolderError, match="institution_2") as caught:

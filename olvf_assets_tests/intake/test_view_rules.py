@@ -143,4 +143,4 @@ def test_half_width_katakana_and_full_width_letters_are_read() -> None:
     assert said(SeriesDescription="ﾖｳﾂｲ ｿｸﾒﾝ").body_part == "lumbar"
     assert said(SeriesDescription="ＬＡＴ").lateral is True
     assert said(ViewPosition="側面").lateral is True
-    assert said(BodyPartExamined="胸腰椎", SeriesDescription="LAT").body_part is None
+    assert said(BodyPartExamined="胸腰椎", SeriesDescription="LAT").body_part == "spine"
