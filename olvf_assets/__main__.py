@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.hospitals import add_hospital, register_institutions, who_is_asked_for
+from olvf_assets.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
 from olvf_assets.places import data_folder
 from olvf_assets.warehouse_shell import open_warehouse
 
@@ -24,6 +24,14 @@ def main() -> int:
     commands.add_parser("sql", help="open data/olvf.duckdb, read-only")
     asking = commands.add_parser("whois", help="what a pseudonym or hidden file name stands for; needs the key")
     asking.add_argument("asked", metavar="NAME", help="P…, F…, a path of the tables or a word of one")
+    forgetting = commands.add_parser("forget", help="erase an institution or a patient for good, and prove it")
+    forgetting.add_argument("asked", metavar="NAME", help="an institution, or a patient's pseudonym or id")
+    forgetting.add_argument("--landing", action="store_true", help="remove the files in the landing folder as well")
+    forgetting.add_argument("--dry-run", action="store_true", help="say who is meant and what is known of him")
+    forgetting.add_argument("--yes", action="store_true", help="do not ask")
+    tidying = commands.add_parser("tidy", help="remove pictures, work and old versions that no current table reaches")
+    tidying.add_argument("--keep-days", type=float, default=7.0, help="whatever is younger stays (default 7)")
+    tidying.add_argument("--dry-run", action="store_true", help="only say what would go")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -33,12 +41,42 @@ def main() -> int:
                 print(add_hospital(asked.name, asked.source))
             case "whois":
                 print("\n".join(who_is_asked_for(asked.asked)))
+            case "forget":
+                return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+            case "tidy":
+                _tidy(asked.keep_days, dry_run=asked.dry_run)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
+    from olvf_assets.forgetting.erase import dagster_home, forget
+    from olvf_assets.forgetting.plan import plan_to_forget
+
+    study = study_at_hand()
+    home = dagster_home(study)
+    plan = plan_to_forget(asked, study)
+    print(plan.described())
+    if dry_run:
+        return 0
+    if not yes and input("Erase all of it for good? Type yes: ").strip() != "yes":
+        print("nothing was erased")
+        return 1
+    forget(plan, study, home, landing=landing, report=print)
+    return 0
+
+
+def _tidy(keep_days: float, *, dry_run: bool) -> None:
+    from olvf_assets.forgetting.tidy import tidy
+    from olvf_assets.graph import all_tables
+
+    names = [each.name for each in all_tables()]
+    freed = tidy(data_folder(), names, keep_days=keep_days, dry_run=dry_run, report=print)
+    print(f"{'to be freed' if dry_run else 'freed'}: {freed / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

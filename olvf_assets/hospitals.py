@@ -37,7 +37,7 @@ Its rows in external_metrics come from the networks there are; nothing is traine
 
 def register_institutions() -> list[str]:
     """Make every institution of the profile and of `data/landing` a partition, and return their keys."""
-    keys = _study().institutions()
+    keys = study_at_hand().institutions()
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
     return keys
@@ -54,7 +54,7 @@ def add_hospital(key: str, source: Path) -> str:
     """
     if not KEY_PATTERN.fullmatch(key):
         raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
-    study = _study()
+    study = study_at_hand()
     if key in study.profile.phantom.institutions:
         raise LandingError(
             f"NAME={key} is a synthetic hospital of profile {study.profile_name}, whose pseudonyms protect nobody; "
@@ -96,7 +96,7 @@ def who_is_asked_for(asked: str) -> list[str]:
 
 def landed_hospitals() -> dict[Path, Pseudonymiser]:
     """Return the landing folder of every institution with what makes its pseudonyms."""
-    study = _study()
+    study = study_at_hand()
     synthetic = study.profile.phantom.institutions
     folders = [study.data / "landing" / key for key in landing_folders(study.data / "landing")]
     found = {
@@ -110,7 +110,8 @@ def landed_hospitals() -> dict[Path, Pseudonymiser]:
     return found
 
 
-def _study() -> StudyResource:
+def study_at_hand() -> StudyResource:
+    """Return the study that environment variables name."""
     return StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
 
 

@@ -70,11 +70,10 @@ def patient_ids(folder: Path) -> set[str]:
     return {*patient_ids_in_sheets(folder), *(film.patient_id for film in films)} - {""}
 
 
-def films_of(folder: Path, patient_id: str, names: Pseudonymiser) -> list[str]:
-    """Return the real paths (relative, posix) of the films whose header names a patient."""
+def films_of(folder: Path, pseudonym: str, names: Pseudonymiser) -> list[str]:
+    """Return the real paths (relative, posix) of the films whose header names the patient of a pseudonym."""
     films = _films(folder, [file.path for file in landed_files(folder) if not is_sheet(file.path)])
-    wanted = names.patient(patient_id)
-    return [film.path for film in films if film.patient_id and names.patient(film.patient_id) == wanted]
+    return [film.path for film in films if film.patient_id and names.patient(film.patient_id) == pseudonym]
 
 
 def _found(asked: str, folder: Path, names: Pseudonymiser) -> Iterator[str]:

@@ -63,8 +63,8 @@ def test_a_patient_of_the_sheets_alone_is_found_as_well(folder: Path) -> None:
     (line,) = who_is(REAL.patient("A-2"), {folder: REAL})
     assert "is patient A-2" in line
     assert patient_ids(folder) == {"A-1", "A-2"}
-    assert films_of(folder, "Ａ-1 ", REAL) == ["films/A-1/YAMADA_20190403.dcm"]
-    assert films_of(folder, "A-2", REAL) == []
+    assert films_of(folder, REAL.patient("Ａ-1 "), REAL) == ["films/A-1/YAMADA_20190403.dcm"]
+    assert films_of(folder, REAL.patient("A-2"), REAL) == []
 
 
 @pytest.mark.parametrize("asked", ["P0123456789abcdef", "F0123456789abcdef", "xaaaaaaaa", "2.25.1", "", "YAMADA"])
