@@ -5,7 +5,6 @@ What does not: networks (`networks.py`), Table 4 (`augmentation.py`), what the w
 The last epoch's weights are the result: validation figures are recorded, nothing is chosen by them.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from olvf_assets.classification.augmentation import augment_batch
-from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights
+from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
@@ -27,10 +26,13 @@ from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
 VALIDATION_BATCH = 64
+KIND = "classifiers"  # of work, for the store
+STATE = "state.pt"  # all of it, for going on
 PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
@@ -74,10 +76,15 @@ def train_folds(
     train = partial(
         _train_fold_of, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
     )
-    records = {
-        fold: _record_of(store, training_description(architecture, fold, samples, settings, seed)) for fold in folds
+    start = start_weights(architecture, settings.networks[architecture])
+    descriptions = {
+        fold: training_description(architecture, fold, samples, settings, seed, start) for fold in sorted(folds)
     }
-    unfinished = [fold for fold in sorted(folds) if not records[fold].exists()]
+    records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
+    unfinished = [fold for fold, record in records.items() if not record.exists()]
+    for fold in unfinished:
+        if report is not None and not (records[fold].parent / STATE).exists():
+            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
     tick = None if observe is None else Progress([records[fold].parent for fold in unfinished], observe).show
     workers = settings.workers
     if torch.cuda.is_available():
@@ -140,21 +147,22 @@ def train_fold(
     A killed training continues after its last whole epoch and, on a CPU, ends with the same weights bit for bit; a
     finished one is not done again. Arguments and errors as in `train_folds`; `report` gets a line per epoch.
     """
-    description = training_description(architecture, fold, samples, settings, seed)
+    start = start_weights(architecture, settings.networks[architecture])
+    description = training_description(architecture, fold, samples, settings, seed, start)
     record = _record_of(store, description)
     if not record.exists():
         with one_thread():
             row = _train(description, record.parent, samples.sort("sample_id"), store, settings, report)
         text = json.dumps(row, indent=2)
         write_atomically(record, partial(_write, text=text))
-        for name in ("state.pt", PROGRESS):
+        for name in (STATE, PROGRESS):
             (record.parent / name).unlink(missing_ok=True)
     return cast(dict[str, Any], json.loads(record.read_text()))
 
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
-    return store.work_folder("classifiers", description) / "checkpoint.json"
+    return store.work_folder(KIND, description) / "checkpoint.json"
 
 
 def _write(path: Path, text: str) -> None:
@@ -192,7 +200,7 @@ def _train(
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
-    state = folder / "state.pt"
+    state = folder / STATE
     history: list[tuple[float, float, float]] = []
     if state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
@@ -223,7 +231,7 @@ def _train(
         "architecture": architecture,
         "fold": fold,
         "weights_path": weights.relative_to(store.root).as_posix(),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": file_sha256(weights),
         "epochs": settings.epochs,
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "n_training": len(training[1]),
@@ -235,6 +243,7 @@ def _train(
         "validation_accuracy_by_epoch": list(validation_accuracies),
         "seed": seed,
         "fingerprint": mark,
+        "start_sha256": description["start"],
     }
 
 

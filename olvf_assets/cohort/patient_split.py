@@ -98,7 +98,7 @@ def _too_few(
     seed: int,
 ) -> str:
     """Return the message: who lacks what, all counts, and the way out."""
-    counts = {part: dict.fromkeys(CLASSES, 0) for part in _all_parts(settings.folds)}
+    counts: dict[Part, dict[str, int]] = {part: dict.fromkeys(CLASSES, 0) for part in _all_parts(settings.folds)}
     for patient, own in labels.items():
         for label in own:
             counts[parts[patient]][label] += 1

@@ -1,7 +1,7 @@
 """The roots of every exception a caller may catch.
 
-What lives here: `OlvfError` and `MachineError`. Each room derives its own named errors from them, next to the code that
-raises them. Messages name the file, the field and the way out.
+What lives here: `OlvfError`, `MachineError` and `StaleError`. Each room derives its own named errors from them, next to
+the code that raises them. Messages name the file, the field and the way out.
 """
 
 
@@ -13,4 +13,11 @@ class MachineError(OlvfError):
     """The machine is at fault (disk full, key unreadable, folder locked), not what a hospital handed over.
 
     It ends the run: whatever else is an `OlvfError` stops one hospital, and the others go on.
+    """
+
+
+class StaleError(OlvfError):
+    """Tables or weights at hand are of others than those there now; the message names what to make again.
+
+    It ends the run, as a fault of the machine does: no hospital's input is to blame.
     """

@@ -129,7 +129,7 @@ def test_a_drawing_without_a_class_says_which_one_serves() -> None:
 
 
 def test_when_no_drawing_serves_the_message_says_so() -> None:
-    with pytest.raises(PatientSplitError, match="none of the next 200 drawings .* serves: take in more patients"):
+    with pytest.raises(PatientSplitError, match=r"none of the next 200 drawings .* serves: take in more patients"):
         patient_splits(cohort({"fresh": 4, "old": 20, "normal": 5}), SETTINGS, 1)
 
 
