@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
-from olvf_assets.foundation.landing import KEY_PATTERN, LandingError, landing_files, read_institution
+from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
+from olvf_assets.foundation.landing import LandingError, landing_files
 from olvf_assets.foundation.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.intake.pseudonyms import KEY_FILE, KEY_VARIABLE, make_key_file
 from olvf_assets.places import data_folder

@@ -5,6 +5,7 @@ What does not: which network and pictures (`gradcam.py`), anything that normalis
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from olvf_assets.classification.networks import FractureClassifier, one_thread
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
 
@@ -144,9 +145,14 @@ def kept_class_maps(
     model = load_checkpoint(row, training_set, store, settings, seed)
     description = {"code": CODE_VERSION, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
     kept = store.work_folder("gradcam", description) / "maps.npz"
-    if not kept.exists():
+    found = read_if_whole(kept, _kept_maps)
+    if found is None:
         with one_thread():
-            made = class_maps(model, packed_pixels(samples, store, settings.input_divisor))
-        write_atomically(kept, lambda temporary: np.savez(temporary, maps=made.maps, logits=made.logits))
-    with np.load(kept) as found:
-        return ClassMaps(found["maps"], found["logits"])
+            found = class_maps(model, packed_pixels(samples, store, settings.input_divisor))
+        write_atomically(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
+    return found
+
+
+def _kept_maps(kept: Path) -> ClassMaps:
+    with np.load(kept) as arrays:
+        return ClassMaps(arrays["maps"], arrays["logits"])

@@ -4,10 +4,12 @@ What lives here: `packed_pixels`, which reads many small pictures once and keeps
 What does not: augmentation, and anything that changes grey values other than the reduction of the input.
 """
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 CODE_VERSION = 1
 
@@ -21,7 +23,7 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
         divisor: pictures are reduced to width / divisor by height / divisor (rounded up) by area averaging.
 
     Raises:
-        FileNotFoundError: a picture is missing.
+        DamagedPictureError: a picture is missing or damaged.
         ValueError: pictures differ in size.
     """
     import cv2
@@ -30,7 +32,8 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
     packed = (
         store.work_folder("packed_pixels", {"code": CODE_VERSION, "divisor": divisor, "paths": paths}) / "pixels.npy"
     )
-    if not packed.exists():
+    pixels = read_if_whole(packed, _mapped)
+    if pixels is None:
         height, width = store.load_image(paths[0]).shape if paths else (1, 1)
         small_height, small_width = -(-height // divisor), -(-width // divisor)
         array = np.empty((len(paths), small_height, small_width), np.uint8)  # filled one by one: no second copy of all
@@ -42,4 +45,10 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
                 picture = cv2.resize(picture, (small_width, small_height), interpolation=cv2.INTER_AREA)
             array[number] = picture
         write_atomically(packed, lambda temporary: np.save(temporary, array))
-    return np.load(packed, mmap_mode="r")
+        pixels = _mapped(packed)
+    return pixels
+
+
+def _mapped(packed: Path) -> np.ndarray:
+    found: np.ndarray = np.load(packed, mmap_mode="r")
+    return found

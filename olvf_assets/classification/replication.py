@@ -15,7 +15,7 @@ import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
 from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
@@ -163,14 +163,15 @@ def _replica_paths(
         "seed": seed,
     }
     finished = store.work_folder("replicas", description) / "paths.parquet"
-    if not finished.exists():
+    kept = read_if_whole(finished, pl.read_parquet)
+    if kept is None or not all(map(store.has_image, kept["replica_path"])):
         chunks = [list(part.iter_rows()) for part in altered.iter_slices(SAMPLES_PER_TASK)]
         make = partial(_alter, root=store.root, ranges=ranges, seed=seed)
         made = parallel_map(make, chunks, workers=workers, what="groups of replicas", report=report)
         rows = [row for chunk in made for row in chunk]
-        table = pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
-        write_atomically(finished, table.write_parquet)
-    return pl.read_parquet(finished)
+        kept = pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
+        write_atomically(finished, kept.write_parquet)
+    return kept
 
 
 def _alter(rows: list[tuple[str, str]], root: Path, ranges: Any, seed: int) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,7 +23,7 @@ from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
@@ -81,7 +81,7 @@ def train_folds(
         fold: training_description(architecture, fold, samples, settings, seed, start) for fold in sorted(folds)
     }
     records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
-    unfinished = [fold for fold, record in records.items() if not record.exists()]
+    unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
     for fold in unfinished:
         if report is not None and not (records[fold].parent / STATE).exists():
             report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
@@ -115,7 +115,7 @@ class Progress:
 
     def show(self) -> None:
         """Show the figures if there are others than the last time."""
-        epochs = [json.loads(file.read_text()) for file in self.files if file.exists()]
+        epochs = [epoch for file in self.files if (epoch := read_if_whole(file, read_json)) is not None]
         figures = {f"fold {epoch['fold']} {name}": value for epoch in epochs for name, value in epoch.items()}
         if figures != self.shown:
             self.observe(figures)
@@ -150,14 +150,22 @@ def train_fold(
     start = start_weights(architecture, settings.networks[architecture])
     description = training_description(architecture, fold, samples, settings, seed, start)
     record = _record_of(store, description)
-    if not record.exists():
+    row = _finished(store, record)
+    if row is None:
         with one_thread():
             row = _train(description, record.parent, samples.sort("sample_id"), store, settings, report)
         text = json.dumps(row, indent=2)
         write_atomically(record, partial(_write, text=text))
         for name in (STATE, PROGRESS):
             (record.parent / name).unlink(missing_ok=True)
-    return cast(dict[str, Any], json.loads(record.read_text()))
+    return row
+
+
+def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
+    """Return the row of a finished training, if its weights are still those that the row names."""
+    row = read_if_whole(record, read_json)
+    weights = None if row is None else read_if_whole(store.path(row["weights_path"]), file_sha256)
+    return row if row and weights == row["weights_sha256"] else None
 
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
@@ -202,8 +210,8 @@ def _train(
     )
     state = folder / STATE
     history: list[tuple[float, float, float]] = []
-    if state.exists():
-        saved = torch.load(state, map_location=device, weights_only=True)
+    saved = read_if_whole(state, lambda path: torch.load(path, map_location=device, weights_only=True))
+    if saved is not None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         history = saved["history"]

@@ -37,11 +37,8 @@ def exclusions_are_as_many_as_expected(run: TableRun, exclusions: pl.DataFrame) 
 def every_file_has_one_state(
     run: TableRun, participant_states: pl.DataFrame, landing_manifest: pl.DataFrame
 ) -> pl.DataFrame:
-    """Each file of the landing folder that is no sheet is one film, used, excluded or quarantined, and no other is."""
-    from olvf_assets.foundation.landing import is_sheet
-
-    arrived = [path for path in landing_manifest["path"] if not is_sheet(path)]
-    files = pl.DataFrame({"path": arrived}, schema={"path": pl.String})
+    """Each file that could be a film is one film, used, excluded or quarantined, and no other is."""
+    files = landing_manifest.filter(pl.col("state").is_in(["arrived", "refused"]), kind="candidate").select("path")
     counted = participant_states.filter(pl.col("unit") == "film").group_by("path").len("n_states")
     both = files.join(counted, on="path", how="full", coalesce=True)
     strangers = counted.join(files, on="path", how="anti")

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from olvf_assets.foundation.landing import landing_manifest, read_institution
+from olvf_assets.foundation.institution_file import read_institution
+from olvf_assets.foundation.landing import landing_manifest
 from olvf_assets.foundation.sql_models import load_models
 from olvf_assets.foundation.tables import Table
 from olvf_assets.intake import sheets
@@ -22,7 +23,7 @@ from olvf_assets.phantom.hospital import hospital_sheets
 from olvf_assets.phantom.plan import PatientPlan, plan_hospital
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 
-TABLES = ("exclusions", "consensus_queue", "cohort_vertebrae", "participant_states", "participant_flow")
+TABLES = ("file_states", "exclusions", "consensus_queue", "cohort_vertebrae", "participant_states", "participant_flow")
 
 
 def rehearse(

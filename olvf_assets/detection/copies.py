@@ -16,7 +16,7 @@ from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARI
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import library_versions
@@ -182,11 +182,9 @@ def _record(job: _Job) -> Path:
 
 def _finished(job: _Job) -> list[str] | None:
     """Return the copies that an earlier run made of a film, if they are all there."""
-    record = _record(job)
-    if not record.is_file():
-        return None
-    paths: list[str] = json.loads(record.read_text())
-    return paths if all((job.root / path).is_file() for path in paths) else None
+    paths: list[str] | None = read_if_whole(_record(job), lambda record: json.loads(record.read_text()))
+    store = ArtifactStore(job.root)
+    return paths if paths is not None and all(store.has_image(path) for path in paths) else None
 
 
 def _make_copies(job: _Job) -> list[str]:

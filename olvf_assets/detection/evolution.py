@@ -22,7 +22,7 @@ from olvf_assets.detection.metrics import coco_precision, picture_answers
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_EVOLUTION
 from olvf_assets.detection.training import train_detector
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
@@ -83,12 +83,13 @@ def evolve_detector(
         tried = with_values(tried, values)
         model = train_detector(copies, store, tried, seed, protocol=protocol, weights_folder=weights_folder)
         kept = store.work_folder("detector_generations", {"model": model["fingerprint"].item()}) / "precision.json"
-        if not kept.exists():
+        precision = read_if_whole(kept, _precision)
+        if precision is None:
             validation = copies.filter(pl.col("subset") == "validation")
             answers = picture_answers("validation", validation, model, store, tried)
-            text = json.dumps(coco_precision(answers)["all"])
-            write_atomically(kept, partial(_write, text=text))
-        map50, map50_95 = json.loads(kept.read_text())
+            precision = coco_precision(answers)["all"]
+            write_atomically(kept, partial(_write, text=json.dumps(precision)))
+        map50, map50_95 = precision
         history.append(
             {"protocol": protocol, "generation": generation, "parent": parent, **values, "map50": map50,
              "map50_95": map50_95, "fitness": 0.1 * map50 + 0.9 * map50_95, "epochs": tried.epochs,
@@ -161,6 +162,11 @@ def chosen_settings(
         )
     best = rows.row(0, named=True)
     return with_values(settings, best), best["generation"]
+
+
+def _precision(kept: Path) -> tuple[float, float]:
+    map50, map50_95 = json.loads(kept.read_text())
+    return float(map50), float(map50_95)
 
 
 def _write(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import init_seeds
 
-from olvf_assets.foundation.artifacts import write_atomically
+from olvf_assets.foundation.artifacts import read_if_whole, write_atomically
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
 
@@ -151,13 +151,16 @@ class LevelTrainer(DetectionTrainer):
 
     def _do_train(self) -> None:
         """Train, unless the earlier run was killed between its last epoch and the writing of the weights."""
-        if self.state_file.exists() and self._read_state()["epoch"] + 1 == self.epochs:
+        state = self._read_state()
+        if state is not None and state["epoch"] + 1 == self.epochs:
             self._setup_train()
         else:
             super()._do_train()
 
-    def _read_state(self) -> dict[str, Any]:
-        return torch.load(self.state_file, map_location=self.device, weights_only=True)
+    def _read_state(self) -> dict[str, Any] | None:
+        return read_if_whole(
+            self.state_file, lambda file: torch.load(file, map_location=self.device, weights_only=True)
+        )
 
     def seed_epoch(self) -> None:
         """Start an epoch whose order, geometry and worker seeds depend on the seed and the epoch's number only."""
@@ -172,9 +175,9 @@ class LevelTrainer(DetectionTrainer):
         """Set threads and memory layout and, if an earlier run left its state, go on after its last finished epoch."""
         torch.set_num_threads(self.threads)
         self.model.to(memory_format=torch.channels_last)  # a fifth quicker on a CPU, too
-        if not self.state_file.exists():
-            return
         state = self._read_state()
+        if state is None:
+            return
         self.model.load_state_dict(state["model"])
         self.ema.ema.load_state_dict(state["average"])
         self.ema.updates = state["updates"]

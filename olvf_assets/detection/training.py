@@ -16,7 +16,7 @@ from olvf_assets.detection.provenance import detector_description, learnt_from, 
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics, source_weights_path
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
@@ -61,7 +61,7 @@ def train_detector(
     description = detector_description(copies, settings, seed, protocol, source_sha256(source))
     folder = store.work_folder("detector", description)
     finished = folder / FINISHED
-    if not finished.exists():
+    if read_if_whole(finished, _losses) is None:
         if report is not None and not (folder / STATE).exists():
             report(f"detector: trained anew: {why_anew(store.root, 'detector', description)}")
         _train(
@@ -77,10 +77,6 @@ def train_detector(
         (folder / STATE).unlink(missing_ok=True)
     elif report is not None:
         report("detector: finished earlier, reused")
-    from safetensors import safe_open
-
-    with safe_open(finished, framework="np") as opened:
-        losses = [float(text) for text in opened.metadata()["losses"].split()]
     row = {
         "protocol": protocol,
         "model": settings.model,
@@ -92,13 +88,21 @@ def train_detector(
         "seed": seed,
         "fingerprint": fingerprint(description),
         "n_train_images": copies.height,
-        "train_loss_by_epoch": losses,
+        "train_loss_by_epoch": _losses(finished),
         "network": network_named(settings.model),
         "generation": generation,
         "source_sha256": description["source"],
         "learnt_from": learnt_from(copies),
     }
     return pl.DataFrame([row], schema=DETECTOR_MODEL)
+
+
+def _losses(finished: Path) -> list[float]:
+    """Return the loss of each epoch from the header of finished weights, which says how long the file must be."""
+    from safetensors import safe_open
+
+    with safe_open(finished, framework="np") as opened:
+        return [float(text) for text in opened.metadata()["losses"].split()]
 
 
 def network_named(model: str) -> str:

@@ -1,8 +1,8 @@
 """ZIP archives in a landing folder, read where they lie.
 
-What lives here: listing and reading the members of a hospital's ZIP files, and refusing archives that are broken,
-locked or dangerous. Nothing is ever unpacked to a disk, so no member can land outside the folder. What does not: what a
-member is (room `intake`).
+What lives here: listing and reading the members of a hospital's ZIP files, and refusing archives and members that are
+broken, locked or dangerous. Nothing is ever unpacked to a disk, so no member can land outside the folder. What does
+not: what a member is (room `intake`).
 
 The path of a member is the archive's path, a slash, and its name inside: `films/export.zip/0001/IM0001`.
 """
@@ -12,11 +12,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
 
 ARCHIVE_SUFFIX = ".zip"
 ARCHIVE_LETTERS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
@@ -25,15 +26,36 @@ LARGEST_MEMBER_BYTES = 1 << 30
 LARGEST_RATIO, SMALL_BYTES = 200, 1 << 30
 # Names in archives without the UTF-8 flag are in the code page of the machine that packed: macOS or Japanese Windows.
 OLD_NAME_ENCODINGS = ("utf-8", "cp932")
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+ENCRYPTED = 0x1  # general purpose flag, APPNOTE 4.4.4
+_PIECE_BYTES = 1 << 20
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 class UnusableArchiveError(OlvfError):
-    """A ZIP archive that is not opened (internal; becomes a refusal of the archive). `reason` is the code."""
+    """A ZIP archive, or a member of one, that is not opened (internal; becomes a refusal). `reason` is the code."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
+        super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        """Return the detail, as messages show it."""
+        return self.detail
+
+
+class Member(NamedTuple):
+    """A file in an archive.
+
+    Attributes:
+        name: inside the archive, with forward slashes.
+        size_bytes: unpacked, as the archive's directory says.
+        refusal: (reason, detail) of a member that cannot be unpacked, as the directory shows already.
+    """
+
+    name: str
+    size_bytes: int
+    refusal: tuple[str, str] | None = None
 
 
 def is_archive(path: str) -> bool:
@@ -41,44 +63,66 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(ARCHIVE_SUFFIX)
 
 
-def archive_members(archive: Path) -> dict[str, int]:
-    """Return {name inside: size in bytes} of the files in a ZIP archive, from its directory alone.
-
-    Folders, dot-files and what macOS adds are left out.
+def archive_members(archive: Path) -> list[Member]:
+    """Return the files in a ZIP archive, from its directory alone; folders are left out.
 
     Raises:
-        UnusableArchiveError: `broken_archive`, `encrypted_archive`, `archive_too_large` (a zip bomb among them),
-            `unsafe_archive` (a member that points out of the archive, or two of one name).
+        UnusableArchiveError: `broken_archive`, `encrypted_archive` (every member is), `archive_too_large` (a zip bomb
+            among them), `unsafe_archive` (a member that points out of the archive, or two of one name).
     """
-    return {name: info.file_size for name, info in _members(archive).items()}
+    members = _members(archive)
+    if members and all(info.flag_bits & ENCRYPTED for info in members.values()):
+        raise UnusableArchiveError("encrypted_archive", "the ZIP archive has a password; pack it without one")
+    return [Member(name, info.file_size, _refusal(info)) for name, info in members.items()]
 
 
-def verify_archive(archive: Path) -> None:
-    """Read every member once.
+def _refusal(info: zipfile.ZipInfo) -> tuple[str, str] | None:
+    if info.flag_bits & ENCRYPTED:
+        return "encrypted_member", "this file of the archive has a password; pack it without one"
+    if info.compress_type not in METHODS:
+        what = f"compression method {info.compress_type} of ZIP is not supported; pack the file with Deflate"
+        return "unsupported_compression", what
+    return None
+
+
+def member_digest(member: tuple[Path, str]) -> str:
+    """Return the sha256 of a member (archive, name inside), read piece by piece.
 
     Raises:
-        UnusableArchiveError: as `archive_members`, and `broken_archive` when a member is damaged.
+        UnusableArchiveError: as `read_member`.
     """
-    for name in _members(archive):
-        read_member(archive, name)
+    digest = sha256()
+    for piece in _pieces(*member):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def read_member(archive: Path, name: str) -> bytes:
     """Return the content of one member.
 
     Raises:
-        UnusableArchiveError: the archive cannot be used, or this member is damaged.
+        UnusableArchiveError: the archive cannot be used, or this member is damaged (`damaged_member`) or cannot be
+            unpacked.
     """
+    return b"".join(_pieces(archive, name))
+
+
+def _pieces(archive: Path, name: str) -> Iterator[bytes]:
+    """Yield a member's content; never more than a piece beyond the size that the directory promises."""
     members = _members(archive)
     if name not in members:
         raise UnusableArchiveError("broken_archive", "a file is not in the archive any more; take the folder in again")
+    if refusal := _refusal(members[name]):
+        raise UnusableArchiveError(*refusal)
     try:
         with _opened(archive).open(members[name]) as handle:
-            return handle.read()
+            while piece := handle.read(_PIECE_BYTES):
+                yield piece
     except _READ_ERRORS as error:
-        number = list(members).index(name) + 1
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         raise UnusableArchiveError(
-            "broken_archive", f"file {number} of {len(members)} in the archive is damaged; copy or pack it again"
+            "damaged_member", "this file of the archive is damaged; copy or pack the archive again"
         ) from error
 
 
@@ -115,6 +159,8 @@ def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
     except PermissionError as error:
         raise UnusableArchiveError("unreadable", "the archive may not be read by this user") from error
     except _READ_ERRORS as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         raise UnusableArchiveError("broken_archive", "the ZIP archive cannot be read; copy or pack it again") from error
 
 
@@ -130,9 +176,7 @@ def _directory(archive: Path, stamp: tuple[int, int, int]) -> tuple[zipfile.ZipF
         parts = PurePosixPath(name).parts
         if ".." in parts or name.startswith("/") or (parts and parts[0].endswith(":")) or _is_link(info):
             raise UnusableArchiveError("unsafe_archive", "a member points out of the archive; pack the films again")
-        if info.flag_bits & 0x1:
-            raise UnusableArchiveError("encrypted_archive", "the ZIP archive has a password; pack it without one")
-        if not parts or parts[0] == "__MACOSX" or any(part.startswith(".") for part in parts):
+        if not parts:
             continue
         if name in members:
             raise UnusableArchiveError("unsafe_archive", "two members have one name; pack the films again")

@@ -11,8 +11,9 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,34 +27,120 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 
 LEAST_FREE_BYTES = 2**20
+DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO)
+PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
+PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
+Found = TypeVar("Found")
 
 
-class DiskFullError(MachineError):
+class WriteFaultError(MachineError):
+    """A file of the data folder could not be written; what was there before is as it was."""
+
+
+class DiskFullError(WriteFaultError):
     """There is no room left to write; what was there before is as it was."""
+
+
+class UnreadableStoreError(MachineError):
+    """A file of the data folder is there and may not be read."""
+
+
+class DamagedPictureError(MachineError):
+    """A picture that a table names is missing or damaged."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary_path)` and rename the result to `path`, so that no reader ever sees half a file.
 
+    The content is on the disk before it bears its name, and the name before this returns: a power cut leaves the old
+    file or the new one.
+
     Raises:
         DiskFullError: no room is left on the disk, or the user's quota is used up.
+        WriteFaultError: the disk or its file system refuses.
     """
-    temporary = path.parent / f".partial-{uuid.uuid4().hex}{path.suffix}"
+    temporary = path.parent / f"{PARTIAL}{uuid.uuid4().hex}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except Exception as error:
         # torch reports a full disk as an error of its own, without a number
-        out_of_room = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if out_of_room or _free_bytes(path) < LEAST_FREE_BYTES:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or _free_bytes(path) < LEAST_FREE_BYTES:
             raise DiskFullError(
                 f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
                 "OLVF_DATA, and start the same command again: finished work is kept"
             ) from error
+        if number in DISK_FAULTS:
+            raise WriteFaultError(
+                f"{path} could not be written ({os.strerror(number)}); see to the disk and to this user's rights on "
+                "it, and start the same command again: finished work is kept"
+            ) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that fails here too keeps its rubbish until `remove_partials`
+            temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a finished file of the same folder to `path`, once its content is on the disk."""
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_if_whole(path: Path, read: Callable[[Path], Found]) -> Found | None:
+    """Return `read(path)`; None if the file is absent or not what was written, so that its caller makes it again.
+
+    A power cut leaves files empty, cut off or full of zeros, and each format has exceptions of its own for that.
+
+    Args:
+        path: of a file that this program can make again.
+        read: raises, whatever it likes, on a file that is not whole.
+
+    Raises:
+        UnreadableStoreError: the file is there and this user may not read it.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise UnreadableStoreError(f"{path} may not be read by this user; give it the right: chmod u+r") from error
+    except MemoryError:
+        raise
+    except Exception:
+        return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, for `read_if_whole`.
+
+    Raises:
+        ValueError: the file holds no JSON object.
+    """
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def remove_partials(folder: Path) -> int:
+    """Remove what killed runs left half-written below a folder, and return how many files; no run may be alive."""
+    left = list(folder.rglob(f"{PARTIAL}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
 
 
 def _free_bytes(path: Path) -> int:
@@ -80,29 +167,41 @@ class ArtifactStore:
         """Store an 8-bit grey picture and return (relative path, sha256 of shape and pixels).
 
         Args:
-            pixels: uint8 array, shape (height_px, width_px). Saving the same pixels twice writes once.
+            pixels: uint8 array, shape (height_px, width_px). Saving the same pixels twice writes once; a file that is
+                visibly damaged is written again.
         """
         import cv2
 
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise ValueError(f"expected uint8 (height, width), got {pixels.dtype} {pixels.shape}")
-        digest = hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+        digest = _pixel_sha256(pixels)
         relative = f"images/{digest[:2]}/{digest}.png"
         path = self.path(relative)
-        if not path.exists():
+        if not self.has_image(relative):
             # Run lengths suit radiographs: 0.05 s a film instead of 0.08 s with zlib's own strategy, 5 % smaller.
             options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
             _, encoded = cv2.imencode(".png", pixels, options)
             write_atomically(path, encoded.tofile)
         return relative, digest
 
-    def load_image(self, relative: str) -> np.ndarray:
-        """Return the uint8 picture (height_px, width_px) stored under a relative path."""
-        import cv2
+    def has_image(self, relative: str) -> bool:
+        """Return whether a picture is there from its first byte to its last, without decoding it."""
+        return read_if_whole(self.path(relative), _png_ends) or False
 
-        pixels = cv2.imread(str(self.path(relative)), cv2.IMREAD_GRAYSCALE)
-        if pixels is None:
-            raise FileNotFoundError(f"{self.path(relative)} is missing or not a picture; materialise its asset again")
+    def load_image(self, relative: str) -> np.ndarray:
+        """Return the uint8 picture (height_px, width_px) stored under a relative path, held against its hash.
+
+        Raises:
+            DamagedPictureError: it is missing, or damaged; a damaged one is removed, so that it is made again.
+        """
+        path = self.path(relative)
+        pixels = read_if_whole(path, _decoded)
+        if pixels is None or _pixel_sha256(pixels) != path.stem:
+            path.unlink(missing_ok=True)
+            raise DamagedPictureError(
+                f"{path} was missing or damaged (a power cut?); start the same command again, or materialise "
+                "film_pixels and what follows: the picture is made again from its film"
+            )
         return pixels
 
     def work_folder(self, kind: str, description: dict[str, Any]) -> Path:
@@ -113,7 +212,27 @@ class ArtifactStore:
         """
         folder = self.root / "work" / kind / fingerprint(description)
         record = folder / "provenance.json"
-        if not record.exists():
+        if read_if_whole(record, read_json) is None:
             text = json.dumps(description, indent=2, sort_keys=True, default=str)
             write_atomically(record, lambda temporary: temporary.write_text(text))
         return folder
+
+
+def _pixel_sha256(pixels: np.ndarray) -> str:
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def _png_ends(path: Path) -> bool:
+    with path.open("rb") as file:
+        begins = file.read(len(PNG_HEAD)) == PNG_HEAD
+        file.seek(-len(PNG_TAIL), os.SEEK_END)
+        return begins and file.read() == PNG_TAIL
+
+
+def _decoded(path: Path) -> np.ndarray:
+    import cv2
+
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise ValueError(f"{path} holds no picture")
+    return pixels

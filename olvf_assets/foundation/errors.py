@@ -4,6 +4,13 @@ What lives here: `OlvfError`, `MachineError` and `StaleError`. Each room derives
 the code that raises them. Messages name the file, the field and the way out.
 """
 
+import errno
+
+# What the system says when a disk, a mount or the whole system fails, whichever file is asked for.
+_OF_THE_MACHINE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENODEV)
+)
+
 
 class OlvfError(Exception):
     """Base of all errors that OLVF raises on purpose (bad input, impossible request, broken promise)."""
@@ -21,3 +28,8 @@ class StaleError(OlvfError):
 
     It ends the run, as a fault of the machine does: no hospital's input is to blame.
     """
+
+
+def is_of_the_machine(error: OSError) -> bool:
+    """Return whether an error of the system says something of the machine, not of the one file that was asked for."""
+    return error.errno in _OF_THE_MACHINE

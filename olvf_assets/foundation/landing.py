@@ -1,31 +1,25 @@
 """What a hospital hands over: the landing folder of one institution.
 
-What lives here: the layout of that folder (names of sheets and folders), who the institution is (`institution.toml`)
-and the list of files that arrived (`landing_manifest`). What does not: ZIP archives (`archives`), reading a film or a
-sheet (room `intake`), writing such a folder (room `phantom`).
+What lives here: the layout of that folder (names of sheets and folders) and the list of files that arrived
+(`landing_manifest`). What does not: who the institution is (`institution_file`), ZIP archives (`archives`), reading a
+film or a sheet (room `intake`), writing such a folder (room `phantom`).
 """
 
 import hashlib
 import re
-import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import polars as pl
 
-from olvf_assets.foundation.archives import (
-    UnusableArchiveError,
-    archive_members,
-    archive_of,
-    is_archive,
-    read_member,
-)
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.archives import UnusableArchiveError, archive_of, member_digest
+from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
+from olvf_assets.foundation.foreign import FaultyMachineError, Refusal, read_apart
+from olvf_assets.foundation.landing_walk import LandedFile, arrived_paths, walk_landing
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.remembered import RememberedFacts, Stamp
-from olvf_assets.foundation.settings import Settings
 
 INSTITUTION_FILE = "institution.toml"
 FILMS_FOLDER = "films"
@@ -44,142 +38,52 @@ SHEET_FILE = re.compile(
     re.IGNORECASE,
 )
 
-# A program that is still copying gives its file one of these endings; such a file is left for the next run.
-UNFINISHED_SUFFIXES = (".part", ".partial", ".tmp", ".filepart", ".crdownload", ".download")
-
-Role = Literal["development", "external"]
-ROLES: tuple[Role, ...] = get_args(Role)
-KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
-
 FILES_IN_QUEUE = 1000  # a file waiting to be hashed takes memory
 
-LANDING_MANIFEST = pl.Schema({"institution": pl.String, "path": pl.String, "size_bytes": pl.Int64, "sha256": pl.String})
+LANDING_MANIFEST = pl.Schema(
+    {
+        "institution": pl.String,
+        "path": pl.String,
+        "kind": pl.String,  # candidate (for a film), sheet or boxes, by its place and name
+        "state": pl.String,  # arrived, archive (its files stand beside it), ignored by a rule, refused unread
+        "reason": pl.String,  # of the last two
+        "detail": pl.String,
+        "size_bytes": pl.Int64,
+        "sha256": pl.String,  # of what has arrived
+    }
+)
+Kind = Literal["candidate", "sheet", "boxes"]
 
 
 class LandingError(OlvfError):
     """The landing folder of an institution cannot be used as it is."""
 
 
-class InstitutionFileError(LandingError):
-    """`institution.toml` is missing or says something that is not understood."""
-
-
 class EmptyLandingError(LandingError):
     """The landing folder holds no film."""
 
 
-class Institution(Settings):
-    """Who handed the films over. `key` is the folder's name and the partition key everywhere."""
-
-    key: str
-    name: str
-    role: Role
-    country: str | None = None
-    contact: str | None = None
-    note: str | None = None
-
-
-def read_institution(folder: Path) -> Institution:
-    """Return the institution described by `<folder>/institution.toml`.
-
-    Raises:
-        InstitutionFileError: folder or file missing, not TOML, a key unknown or missing, role not understood, or the
-            folder's name cannot serve as key.
-    """
-    path = folder / INSTITUTION_FILE
-    key = folder.name
-    if not folder.is_dir():
-        raise InstitutionFileError(f"{folder} is not a folder; put the hospital's files there (make add-hospital)")
-    if not KEY_PATTERN.fullmatch(key):
-        raise InstitutionFileError(
-            f"{folder}: the folder's name is the institution's key and must be lower-case letters, digits and _, "
-            f"starting with a letter; rename it, for example to {_suggested_key(key)!r}"
-        )
-    if not path.is_file():
-        raise InstitutionFileError(
-            f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
-        )
-    try:
-        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
-    return _checked_institution(path, key, said)
-
-
-def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institution:
-    allowed = [field for field in Institution.model_fields if field != "key"]
-    unknown = sorted(set(said) - set(allowed))
-    if unknown:
-        raise InstitutionFileError(f"{path}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
-    for field in ("name", "role"):
-        if field not in said:
-            raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
-    for field, value in said.items():
-        if not isinstance(value, str) or not value.strip():
-            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {value!r}")
-    if said["role"] not in ROLES:
-        raise InstitutionFileError(
-            f'{path}: role {said["role"]!r} is unknown; write role = "external" (films are only scored) '
-            'or role = "development" (films train the networks)'
-        )
-    return Institution(key=key, **said)
-
-
-def _suggested_key(name: str) -> str:
-    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return words if KEY_PATTERN.fullmatch(words) else f"hospital_{words}".rstrip("_")
+def kind_of(path: str) -> Kind:
+    """Return what a path (posix, relative to the landing folder) must be by its place and name."""
+    parts = PurePosixPath(path)
+    if parts.parts[0] == BOXES_FOLDER and parts.suffix.lower() in BOX_SUFFIXES:
+        return "boxes"
+    return "sheet" if path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) else "candidate"
 
 
 def is_sheet(path: str) -> bool:
     """Return whether a path (posix, relative to the landing folder) is a known sheet or box file, not a film."""
-    parts = PurePosixPath(path)
-    is_box = parts.parts[0] == BOXES_FOLDER and parts.suffix.lower() in BOX_SUFFIXES
-    return is_box or path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) is not None
+    return kind_of(path) != "candidate"
 
 
 def landing_files(folder: Path) -> list[str]:
-    """Return the sorted paths (posix, relative) of all files that have arrived: no dot-files, none half-copied."""
-    found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        if any(part.startswith(".") for part in relative.parts) or path.name.endswith("~"):
-            continue
-        if path.suffix.lower() in UNFINISHED_SUFFIXES or not path.is_file():
-            continue
-        found.append(relative.as_posix())
-    return sorted(found)
-
-
-class LandedFile(NamedTuple):
-    """A file that has arrived, by itself or inside a ZIP archive; the stamp is that of the file on disk."""
-
-    path: str
-    size_bytes: int
-    stamp: Stamp
+    """Return the sorted paths (posix, relative) of all files that have arrived, archives as they are."""
+    return arrived_paths(folder)
 
 
 def landed_files(folder: Path) -> list[LandedFile]:
-    """Return all files that have arrived, sorted by path; a ZIP archive is replaced by the files inside it.
-
-    An archive that cannot be used (see `archives`), or that lies among the boxes, stays one file.
-    """
-    found: list[LandedFile] = []
-    for path in landing_files(folder):
-        try:
-            status = (folder / path).stat()
-        except FileNotFoundError:
-            continue  # taken away since the folder was listed
-        stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
-        alone = LandedFile(path, status.st_size, stamp)
-        if not is_archive(path) or PurePosixPath(path).parts[0] == BOXES_FOLDER:
-            found.append(alone)
-            continue
-        try:
-            members = archive_members(folder / path)
-        except UnusableArchiveError:
-            members = {}
-        found += [LandedFile(f"{path}/{name}", size, stamp) for name, size in members.items()] or [alone]
-    return sorted(found)
+    """Return every path below a landing folder with its state, see `landing_walk`; archives among boxes stay closed."""
+    return walk_landing(folder, unopened=BOXES_FOLDER)
 
 
 def landing_manifest(
@@ -187,16 +91,18 @@ def landing_manifest(
     institution: str,
     workers: int = 0,
     *,
+    files: Sequence[LandedFile] | None = None,
     show: Callable[[str], str | None] | None = None,
     hashes: RememberedFacts | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """List the files of a landing folder with their sizes and hashes (table `landing_manifest`).
+    """List every path of a landing folder with its state, size and hash (table `landing_manifest`).
 
     Args:
         folder: the landing folder of one institution.
         institution: its key.
         workers: threads (hashing releases the interpreter lock); 0 means one per core.
+        files: what `landed_files` found there; found anew when not given.
         show: turns a path into the path that may be shown, see `intake.safe_paths`; default: as it is. None means that
             the file came too late for this run.
         hashes: sha256 of files that have not changed since an earlier run; they are not read.
@@ -205,75 +111,103 @@ def landing_manifest(
     Raises:
         EmptyLandingError: the folder is missing, empty, or holds sheets only.
     """
-    files = landed_files(folder) if folder.is_dir() else []
-    if all(is_sheet(file.path) for file in files):
+    files = landed_files(folder) if files is None else files
+    if not any(file.state in ("arrived", "refused") and kind_of(file.path) == "candidate" for file in files):
         raise EmptyLandingError(
-            f"{folder} holds no films ({len(files)} sheets); copy the DICOM files to {folder / FILMS_FOLDER}, "
-            "in any folders, and start again"
+            f"{folder} holds no films ({sum(file.state == 'arrived' for file in files)} sheets); copy the DICOM files "
+            f"to {folder / FILMS_FOLDER}, in any folders, and start again"
         )
     files, digests = _hashed(folder, files, hashes or RememberedFacts(None, str), workers or available_cores())
     listed = pl.DataFrame(
         {
             "institution": [institution] * len(files),
             "path": [show(file.path) if show else file.path for file in files],
+            "kind": [kind_of(file.path) for file in files],
+            "state": [file.state for file in files],
+            "reason": [file.reason for file in files],
+            "detail": [file.detail for file in files],
             "size_bytes": [file.size_bytes for file in files],
             "sha256": digests,
         },
         schema=LANDING_MANIFEST,
-    ).drop_nulls()
-    if report is not None and listed.height < len(files):
-        report(f"{len(files) - listed.height} files of {institution} are still being written and wait for the next run")
+    ).drop_nulls("path")
+    waiting = len(files) - listed.filter(pl.col("reason").ne_missing(STILL_CHANGING)).height
+    if report is not None and waiting:
+        report(f"{waiting} files of {institution} are still being written and wait for the next run")
     return listed.sort("path")
 
 
+def read_files(manifest: pl.DataFrame, *kinds: Kind) -> pl.DataFrame:
+    """Return the rows of table `landing_manifest` that are files of these kinds and were read."""
+    return manifest.filter(pl.col("kind").is_in(kinds) & (pl.col("state") == "arrived"))
+
+
+STILL_CHANGING = "still_changing"
+_REFUSED = "\x1f"  # begins the remembered fact of a file that cannot be hashed
+
+
 def _hashed(
-    folder: Path, files: list[LandedFile], hashes: RememberedFacts, workers: int
+    folder: Path, files: Sequence[LandedFile], hashes: RememberedFacts, workers: int
 ) -> tuple[list[LandedFile], list[str | None]]:
-    """Return the files with the sha256 of each. An archive with a damaged member takes its members' place."""
-    damaged: set[str] = set()
-    stamps = {file.path: file.stamp for file in files}
+    """Return the files, some now with another state, and the sha256 of each that has arrived."""
+    arrived = [file for file in files if file.state == "arrived"]
+    by_path = {file.path: file for file in arrived}
 
     def find(paths: list[str]) -> list[str | None]:
-        found: list[str | None] = []
+        inside = [path for path in paths if archive_of(folder, path)]
+        facts = dict(zip(inside, _member_facts(folder, inside, by_path), strict=True))
+        plain = [path for path in paths if path not in facts]
         with ThreadPoolExecutor(workers) as pool:
-            for start in range(0, len(paths), FILES_IN_QUEUE):
-                few = paths[start : start + FILES_IN_QUEUE]
-                found += pool.map(lambda path: _hash(folder, path, stamps[path], damaged), few)
-        return found
+            for start in range(0, len(plain), FILES_IN_QUEUE):
+                few = plain[start : start + FILES_IN_QUEUE]
+                facts |= zip(few, pool.map(lambda path: _hash(folder, by_path[path]), few), strict=True)
+        return [facts[path] for path in paths]
 
-    digests = hashes.facts([(file.path, file.stamp) for file in files], find)
-    for archive in sorted(damaged):
-        whole = LandedFile(archive, (folder / archive).stat().st_size, stamps[next(_inside(stamps, archive))])
-        kept = [(file, each) for file, each in zip(files, digests, strict=True) if not _is_inside(file.path, archive)]
-        kept.append((whole, _hash(folder, archive, whole.stamp, damaged)))
-        files, digests = [file for file, _ in kept], [each for _, each in kept]
-    return files, digests
+    facts = dict(zip(by_path, hashes.facts([(file.path, file.stamp) for file in arrived], find), strict=True))
+    settled = [_settled(file, facts[file.path]) if file.state == "arrived" else file for file in files]
+    return settled, [facts[file.path] if file.state == "arrived" else None for file in settled]
 
 
-def _is_inside(path: str, archive: str) -> bool:
-    return path.startswith(archive + "/")
+def _settled(file: LandedFile, fact: str | None) -> LandedFile:
+    if fact is None:
+        return file._replace(state="ignored", reason=STILL_CHANGING, detail="the next run reads it")
+    if fact.startswith(_REFUSED):
+        reason, detail = fact.removeprefix(_REFUSED).split(_REFUSED)
+        return file._replace(state="refused", reason=reason, detail=detail)
+    return file
 
 
-def _inside(paths: Iterable[str], archive: str) -> Iterator[str]:
-    return (path for path in paths if _is_inside(path, archive))
-
-
-def _hash(folder: Path, path: str, stamp: Stamp, damaged: set[str]) -> str | None:
-    """Return the sha256 of a file, None if it is not the one with this stamp any more or its archive is damaged."""
-    inside = archive_of(folder, path)
-    file = folder / path if inside is None else inside[0]
-    try:
-        if inside is None:
-            with file.open("rb") as handle:
-                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+def _member_facts(folder: Path, paths: list[str], by_path: dict[str, LandedFile]) -> list[str | None]:
+    """Return the sha256 of files in archives, unpacked behind the boundary, or why they cannot be."""
+    answers = read_apart(member_digest, [archive_of(folder, path) for path in paths])
+    facts: list[str | None] = []
+    for path, answer in zip(paths, answers, strict=True):
+        inside = archive_of(folder, path)
+        if inside is None or not _is_as_listed(inside[0], by_path[path]):
+            facts.append(None)
+        elif isinstance(answer, Refusal | UnusableArchiveError):
+            facts.append(f"{_REFUSED}{answer.reason}{_REFUSED}{answer.detail}")
         else:
-            digest = hashlib.sha256(read_member(*inside)).hexdigest()
+            facts.append(answer)
+    return facts
+
+
+def _hash(folder: Path, listed: LandedFile) -> str | None:
+    """Return the sha256 of a file, None if it is not the one that was listed any more."""
+    file = folder / listed.path
+    try:
+        with file.open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        if is_of_the_machine(error):
+            raise FaultyMachineError(f"a file of {folder} could not be read: {error.strerror}") from None
+        return None
+    return digest if _is_as_listed(file, listed) else None
+
+
+def _is_as_listed(file: Path, listed: LandedFile) -> bool:
+    try:
         after = file.stat()
-    except UnusableArchiveError:
-        damaged.add(file.relative_to(folder).as_posix())
-        return None
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise LandingError(f"{file} may not be read by this user; run: chmod u+r on it, or take it away") from error
-    return digest if stamp[:2] == (after.st_size, after.st_mtime_ns) else None
+    except OSError:
+        return False
+    return listed.stamp == Stamp.of(after)

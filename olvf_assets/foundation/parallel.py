@@ -34,8 +34,12 @@ def limit_threads(count: int = 1) -> None:
 
 
 def _start_worker() -> None:
-    """Keep a worker to one thread, and end it when the process that started it is killed: it would wait for ever."""
     limit_threads()
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """End this worker when the process that started it is killed: it would wait for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -68,12 +72,12 @@ def parallel_map(
     todo: Sequence[Any] = list(items)
     count = min(workers or available_cores(), len(todo))
     if count <= 1:
-        return list(_reported(map(function, todo), len(todo), what, report))
+        return list(reported(map(function, todo), len(todo), what, report))
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     with pool:
         futures = [pool.submit(function, item) for item in todo]
         try:
-            return list(_reported((_result(each, tick) for each in futures), len(todo), what, report))
+            return list(reported((_result(each, tick) for each in futures), len(todo), what, report))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun never does
             raise
@@ -85,7 +89,8 @@ def _result(future: Future[Any], tick: Callable[[], None] | None) -> Any:
     return future.result()
 
 
-def _reported(results: Iterable[Any], total: int, what: str, report: Callable[[str], None] | None) -> Iterable[Any]:
+def reported(results: Iterable[Any], total: int, what: str, report: Callable[[str], None] | None) -> Iterable[Any]:
+    """Yield the results, and call `report` with a line such as "40/200 films" ten times along the way."""
     results = iter(results)
     step = max(1, -(-total // PROGRESS_STEPS))
     done = 0

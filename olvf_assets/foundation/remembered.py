@@ -3,10 +3,11 @@
 What lives here: `RememberedFacts`, one parquet file of facts by key and stamp. What does not: what the facts are
 (hashes in `landing`, identifiers in `intake.safe_paths`).
 
-A fact holds as long as size, time of change and inode of its file do, as git decides it. A file that changed less than
-two seconds before it was looked at could change again within the clock's grain, so its fact is not kept.
+A fact holds as long as size, times and inode of its file do, as git decides it. A file that changed less than two
+seconds before it was looked at could change again within the clock's grain, so its fact is not kept.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,18 +15,33 @@ from typing import NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import write_atomically
+from olvf_assets.foundation.artifacts import read_if_whole, write_atomically
 
 CLOCK_GRAIN_NS = 2_000_000_000
-_SCHEMA = pl.Schema({"key": pl.String, "size": pl.Int64, "mtime_ns": pl.Int64, "inode": pl.UInt64, "fact": pl.String})
+_SCHEMA = pl.Schema(
+    {
+        "key": pl.String,
+        "size": pl.Int64,
+        "mtime_ns": pl.Int64,
+        "ctime_ns": pl.Int64,
+        "inode": pl.UInt64,
+        "fact": pl.String,
+    }
+)
 
 
 class Stamp(NamedTuple):
-    """What changes whenever a file does."""
+    """What changes whenever a file does. Programs that copy set mtime as they like; ctime is the kernel's own."""
 
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "Stamp":
+        """Return the stamp of a file from its status."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 class RememberedFacts:
@@ -63,15 +79,14 @@ class RememberedFacts:
         return known
 
     def _kept(self) -> pl.DataFrame:
-        if self.file is None or not self.file.is_file():
-            return pl.DataFrame(schema=_SCHEMA)
-        try:
-            return pl.read_parquet(self.file).cast(_SCHEMA).unique(["key"])
-        except pl.exceptions.PolarsError:
-            return pl.DataFrame(schema=_SCHEMA)  # of another version, or damaged: everything is worked out again
+        kept = None
+        if self.file is not None:  # of another version, or damaged: everything is worked out again
+            kept = read_if_whole(self.file, lambda file: pl.read_parquet(file).cast(_SCHEMA).unique(["key"]))
+        return pl.DataFrame(schema=_SCHEMA) if kept is None else kept
 
     def _keep(self, facts: pl.DataFrame, now_ns: int, *, changed: bool) -> None:
         if self.file is None or not changed:
             return
-        settled = pl.col("fact").is_not_null() & (pl.col("mtime_ns") < now_ns - CLOCK_GRAIN_NS)
+        # either side of now: a clock that was set back leaves files of the future, which are no younger for that
+        settled = pl.col("fact").is_not_null() & ((pl.col("ctime_ns") - now_ns).abs() > CLOCK_GRAIN_NS)
         write_atomically(self.file, facts.filter(settled).write_parquet)

@@ -5,6 +5,7 @@ what a body is told. What does not: Dagster; `views.py` turns these descriptions
 """
 
 import inspect
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class TableRun:
         report: shows a line of progress.
         observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
+        began_ns: when this table (or this institution of it) was begun, in ns since 1970.
     """
 
     profile: "Profile"
@@ -48,6 +50,7 @@ class TableRun:
     report: Callable[[str], None] = lambda line: None
     observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
+    began_ns: int = field(default_factory=time.time_ns)
 
     @property
     def seed(self) -> int:

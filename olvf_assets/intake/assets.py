@@ -24,6 +24,9 @@ from olvf_assets.intake.tables import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from olvf_assets.foundation.landing_walk import LandedFile
     from olvf_assets.intake.boxes import DrawnBoxes
     from olvf_assets.intake.pseudonyms import Pseudonymiser
     from olvf_assets.intake.safe_paths import PathNames
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 def landing_manifest(run: TableRun) -> pl.DataFrame:
     """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
     from olvf_assets.foundation.arrivals import note_arrival
+    from olvf_assets.foundation.landing import landed_files
     from olvf_assets.foundation.landing import landing_manifest as list_files
     from olvf_assets.foundation.remembered import RememberedFacts
 
@@ -41,15 +45,17 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
 
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
     note_arrival(run.store, run.institution, _folder(run))
-    names = _names(run)
-    hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names.film)
-    return list_files(_folder(run), run.institution, show=_paths(run).shown, hashes=hashes, report=run.report)
+    files = landed_files(_folder(run))
+    hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names_of(run).film)
+    return list_files(
+        _folder(run), run.institution, files=files, show=paths_of(run, files).shown, hashes=hashes, report=run.report
+    )
 
 
 @table(schema=INSTITUTIONS, by="institution")
 def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Name and role of each hospital, from its `institution.toml`."""
-    from olvf_assets.foundation.landing import read_institution
+    from olvf_assets.foundation.institution_file import read_institution
     from olvf_assets.intake import sheets
 
     return sheets.institutions(read_institution(_folder(run)))
@@ -60,7 +66,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
     from olvf_assets.intake import sheets
 
-    return sheets.subjects(_folder(run), _names(run), run.profile.intake)
+    return _read_sheet(run, landing_manifest, sheets.subjects)
 
 
 @table(schema=READER_LABELS, by="institution")
@@ -68,7 +74,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
     """What each reader said of each vertebra, and what they agreed on where they differed."""
     from olvf_assets.intake import sheets
 
-    return sheets.reader_labels(_folder(run), _names(run), run.profile.intake)
+    return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
 
 @table(schema=FILM_CONDITIONS, by="institution")
@@ -76,7 +82,7 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake import sheets
 
-    return sheets.film_conditions(_folder(run), _names(run), run.profile.intake)
+    return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
 
 @table(schema=DICOM_HEADERS, by="institution")
@@ -85,10 +91,10 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     from olvf_assets.intake import headers
     from olvf_assets.intake.known_headers import KnownHeaders
 
-    names = _names(run)
+    names = names_of(run)
     found = headers.dicom_headers(
         _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
-        known=KnownHeaders(run.store, names, run.profile.intake), paths=_paths(run), report=run.report,
+        known=KnownHeaders(run.store, names, run.profile.intake), paths=paths_of(run), report=run.report,
     )  # fmt: skip
     run.notes["files refused by their header"] = found["refusal"].count()
     return found
@@ -100,7 +106,13 @@ def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     from olvf_assets.intake import pixels
 
     found = pixels.film_pixels(
-        _folder(run), dicom_headers, run.store, _names(run), run.profile.intake, paths=_paths(run), report=run.report
+        _folder(run),
+        dicom_headers,
+        run.store,
+        names_of(run),
+        run.profile.intake,
+        paths=paths_of(run),
+        report=run.report,
     )
     run.notes["films refused by their pixels"] = found["refusal"].count()
     return found
@@ -145,11 +157,31 @@ def expectation_results(
     return found
 
 
+def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]") -> pl.DataFrame:
+    """Return what `read` makes of a sheet, read behind the boundary: a workbook of 5 kB may ask for 550 GB."""
+    from importlib.metadata import version
+
+    from olvf_assets.foundation.artifacts import fingerprint
+    from olvf_assets.foundation.foreign import call_apart
+
+    content = sorted(manifest.filter(kind="sheet")["sha256"].drop_nulls())
+    tried = {"read": read.__name__, "sheets": content, "libraries": [version(name) for name in ("polars", "fastexcel")]}
+    frame: pl.DataFrame = call_apart(
+        read,
+        _folder(run),
+        names_of(run),
+        run.profile.intake,
+        what=f"a sheet of {run.institution} that {read.__name__} rests on",
+        remember=run.store.path(f"work/refused/{fingerprint(tried)}.txt"),
+    )
+    return frame
+
+
 def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels: pl.DataFrame) -> "DrawnBoxes":
     from olvf_assets.intake.boxes import drawn_boxes
 
     return drawn_boxes(
-        _folder(run), manifest, headers, pixels, names=_names(run), settings=run.profile.intake, paths=_paths(run)
+        _folder(run), manifest, headers, pixels, names=names_of(run), settings=run.profile.intake, paths=paths_of(run)
     )
 
 
@@ -161,16 +193,18 @@ def _is_synthetic(run: TableRun) -> bool:
     return run.institution in run.profile.phantom.institutions
 
 
-def _names(run: TableRun) -> "Pseudonymiser":
+def names_of(run: TableRun) -> "Pseudonymiser":
+    """Return what makes the pseudonyms of the run's institution."""
     from olvf_assets.intake.pseudonyms import pseudonymiser
 
     return pseudonymiser(run.institution, _is_synthetic(run), run.data)
 
 
-def _paths(run: TableRun) -> "PathNames":
+def paths_of(run: TableRun, files: "Sequence[LandedFile] | None" = None) -> "PathNames":
+    """Return the names that the files of the run's institution are shown by."""
     from olvf_assets.foundation.remembered import RememberedFacts
     from olvf_assets.intake.safe_paths import path_names
 
-    names = _names(run)
+    names = names_of(run)
     found_before = RememberedFacts(run.store.path(f"arrivals/{run.institution}.identifiers.parquet"), names.film)
-    return path_names(_folder(run), names, found_before)
+    return path_names(_folder(run), names, found_before, files)

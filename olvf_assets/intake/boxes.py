@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.landing import BOX_CLASSES_FILE, BOXES_FOLDER, is_sheet
+from olvf_assets.foundation.landing import BOX_CLASSES_FILE, BOXES_FOLDER, is_sheet, read_files
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.intake.box_formats import READERS, Box, FormatError, Picture
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -80,7 +80,7 @@ def drawn_boxes(
     unmatched: list[dict[str, Any]] = []
     drawn_in: dict[str, str] = {}
     problems = Problems(str(folder / BOXES_FOLDER))
-    for row in manifest.iter_rows(named=True):
+    for row in read_files(manifest, "boxes").iter_rows(named=True):
         if not _is_box_file(row["path"]):
             continue
         file = folder / shown.real(row["path"])
@@ -106,6 +106,8 @@ def drawn_boxes(
         for film, count in missing.items():
             detail = film.detail if len(pictures) == 1 else f"{count} of {len(pictures)} pictures: {film.detail}"
             unmatched.append({"path": row["path"], "sha256": row["sha256"], "reason": film.reason, "detail": detail})
+    unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
+    unmatched += unopened.to_dicts()
     problems.raise_if_any()
     institution = {"institution": names.institution}
     return DrawnBoxes(

@@ -1,11 +1,22 @@
-"""The gate: Great Expectations suites over headers, subjects, labels and boxes.
+"""The gate: every path accounted for, and Great Expectations suites over headers, subjects, labels and boxes.
 
-What lives here: which table is validated. What does not: the expectations themselves (`expectations.py`).
+What lives here: which table is validated. What does not: the expectations themselves (`expectations.py`), the walk that
+the manifest is held against (`second_walk.py`).
 """
 
 import polars as pl
 
 from olvf_assets.foundation.tables import TableRun, check
+
+
+@check(table="landing_manifest")
+def the_manifest_lists_all_that_lies_in_the_folder(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+    """A plain walk of the folder, by other code than the intake's, finds no path that the manifest lacks."""
+    from olvf_assets.intake.assets import names_of, paths_of
+    from olvf_assets.intake.second_walk import unlisted_paths
+
+    folder = run.data / "landing" / run.institution
+    return unlisted_paths(folder, landing_manifest, paths_of(run), names_of(run), run.began_ns)
 
 
 @check(table="dicom_headers")

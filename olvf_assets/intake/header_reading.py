@@ -25,13 +25,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from olvf_assets.foundation.archives import (
-    ARCHIVE_LETTERS,
-    UnusableArchiveError,
-    is_archive,
-    open_landed,
-    verify_archive,
-)
+from olvf_assets.foundation.archives import ARCHIVE_LETTERS, UnusableArchiveError, open_landed
 from olvf_assets.intake.decoders import can_decode
 from olvf_assets.intake.header_privacy import detector_name, film_date, shown_code
 from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, within
@@ -94,7 +88,7 @@ def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[Datas
             try:
                 header = dcmread(handle, stop_before_pixels=True)
             except InvalidDicomError:
-                return None, _judge_other(folder / path, handle)
+                return None, _judge_other(handle)
             judgement = _judge_file(header, handle, modalities)
     except UnusableArchiveError as error:
         judgement = Judgement(error.reason, error.detail)
@@ -111,16 +105,10 @@ def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[Datas
     return None, judgement
 
 
-def _judge_other(file: Path, handle: BinaryIO) -> Judgement:
+def _judge_other(handle: BinaryIO) -> Judgement:
     """Say what a file is that has not the letters DICM at byte 128."""
     handle.seek(0)
     beginning = handle.read(4)
-    if is_archive(file.name) and file.is_file():
-        try:
-            verify_archive(file)
-        except UnusableArchiveError as error:
-            return Judgement(error.reason, error.detail)
-        return Judgement("archive_not_opened", "no films are in this archive, or it lies in boxes/; unpack it")
     if beginning in ARCHIVE_LETTERS:
         return Judgement("archive_not_opened", "a ZIP archive in another, or not named .zip; unpack it or rename it")
     if beginning[:2] in BARE_BEGINNINGS:

@@ -4,15 +4,15 @@ What lives here: reading the headers of a hospital's files that were not read be
 others (a patient nobody knows, a film that is there twice). What does not: one file (`header_reading`), pixels.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from olvf_assets.foundation.landing import is_sheet
-from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.foreign import Refusal, read_apart
+from olvf_assets.foundation.landing import read_files
 from olvf_assets.intake.header_reading import read_header
 from olvf_assets.intake.known_headers import ROW, KnownHeaders
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -22,10 +22,9 @@ from olvf_assets.intake.tables import DICOM_HEADERS
 
 # A process of its own pays off only beyond this many headers (about 1 ms each; starting one costs about 1 s).
 HEADERS_PER_PROCESS = 1500
-# Rows travel between processes as frames of this many; rows as Python objects would need ten times the memory.
-HEADERS_PER_FRAME = 250
-# So many headers are kept at a time: a run that is killed loses no more than these.
-HEADERS_PER_KEEPING = 20_000
+# So many headers are kept at a time: a run that is killed loses no more than these, and as Python objects they take
+# 3 kB each.
+HEADERS_PER_KEEPING = 5_000
 
 
 def dicom_headers(
@@ -40,7 +39,10 @@ def dicom_headers(
     workers: int = 0,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return one row per candidate DICOM of `manifest`: everything that is not a known sheet or box file.
+    """Return one row per file of `manifest` that could be a film.
+
+    That is everything but sheets, box files and what is left alone by a rule; files that could not be opened keep the
+    reason that stands in `manifest`.
 
     Args:
         folder: the landing folder of the institution.
@@ -60,17 +62,17 @@ def dicom_headers(
     """
     paths = paths or path_names(folder, names)
     known = known or KnownHeaders(None, names, settings)
-    candidates = manifest.select("path", "sha256").filter(
-        ~pl.col("path").map_elements(is_sheet, return_dtype=pl.Boolean)
-    )
+    candidates = read_files(manifest, "candidate").select("path", "sha256")
     rows = known.rows()
     unread = candidates.join(rows, on="sha256", how="anti").unique(["sha256"], keep="first", maintain_order=True)
     if report is not None and unread.height < candidates.height:
         report(f"{candidates.height - unread.height} headers of {names.institution} were read before")
     for few in unread.iter_slices(HEADERS_PER_KEEPING):
-        rows = pl.concat([rows, *_read(folder, few, names, settings, paths, workers, report)])
+        rows = pl.concat([rows, _read(folder, few, names, settings, paths, workers, report)])
         known.keep(rows)
-    table = candidates.join(rows, on="sha256", how="left").sort("path")
+    unopened = manifest.filter(kind="candidate", state="refused")
+    unopened = unopened.select("path", "sha256", refusal="reason", refusal_detail="detail")
+    table = pl.concat([candidates.join(rows, on="sha256", how="left"), unopened], how="diagonal").sort("path")
     table = table.with_columns(pl.lit(names.institution).alias("institution")).select(DICOM_HEADERS.names())
     return _refuse_duplicates(_refuse_unknown_patients(table, known_patients)).cast(DICOM_HEADERS)
 
@@ -83,33 +85,28 @@ def _read(
     paths: PathNames,
     workers: int,
     report: Callable[[str], None] | None,
-) -> list[pl.DataFrame]:
-    groups = [
-        [(paths.real(path), sha256) for path, sha256 in few.select("path", "sha256").iter_rows()]
-        for few in files.iter_slices(HEADERS_PER_FRAME)
-    ]
+) -> pl.DataFrame:
+    """Return the rows (columns `ROW`) of files, each read behind the boundary."""
     many = files.height > HEADERS_PER_PROCESS
-    return parallel_map(
-        partial(_read_group, folder=folder, names=names, settings=settings),
-        groups,
+    answers = read_apart(
+        partial(_row, folder=folder, names=names, settings=settings),
+        [paths.real(path) for path in files["path"]],
         workers=workers if many else 1,
-        what=f"groups of {HEADERS_PER_FRAME} headers of {names.institution}",
+        what=f"headers of {names.institution}",
         report=report if many else None,
     )
+    rows = [_refused_row(each) if isinstance(each, Refusal) else each for each in answers]
+    return pl.DataFrame(rows, schema=ROW, orient="row").with_columns(files["sha256"])
 
 
-def _read_group(
-    group: list[tuple[str, str]], folder: Path, names: Pseudonymiser, settings: IntakeSettings
-) -> pl.DataFrame:
-    return pl.DataFrame(list(_rows(group, folder, names, settings)), schema=ROW)
+def _row(path: str, folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> tuple[Any, ...]:
+    row = read_header(Path(path), names, settings, folder=folder)
+    return tuple(row.get(name) for name in ROW.names())
 
 
-def _rows(
-    group: list[tuple[str, str]], folder: Path, names: Pseudonymiser, settings: IntakeSettings
-) -> Iterator[dict[str, Any]]:
-    for path, sha256 in group:
-        row = read_header(Path(path), names, settings, folder=folder) | {"sha256": sha256}
-        yield {name: row[name] for name in ROW.names()}
+def _refused_row(refusal: Refusal) -> tuple[Any, ...]:
+    said = {"refusal": refusal.reason, "refusal_detail": refusal.detail}
+    return tuple(said.get(name) for name in ROW.names())
 
 
 def _refuse_unknown_patients(table: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:

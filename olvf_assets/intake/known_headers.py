@@ -6,7 +6,7 @@ What does not: parsing (`header_reading`), refusals that depend on other files (
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import DICOM_HEADERS
@@ -38,12 +38,10 @@ class KnownHeaders:
 
     def rows(self) -> pl.DataFrame:
         """Return what is known, one row per `sha256`, columns `ROW`."""
-        if self.file is None or not self.file.is_file():
-            return pl.DataFrame(schema=ROW)
-        try:
-            return pl.read_parquet(self.file).select(ROW.names()).cast(ROW)
-        except pl.exceptions.PolarsError:
-            return pl.DataFrame(schema=ROW)  # damaged: everything is read again
+        known = None
+        if self.file is not None:  # damaged: everything is read again
+            known = read_if_whole(self.file, lambda file: pl.read_parquet(file).select(ROW.names()).cast(ROW))
+        return pl.DataFrame(schema=ROW) if known is None else known
 
     def keep(self, rows: pl.DataFrame) -> None:
         """Remember rows (columns `ROW`), one per `sha256`, in place of those kept before."""

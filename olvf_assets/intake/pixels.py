@@ -18,8 +18,8 @@ import polars as pl
 from pydicom import dcmread
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
-from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.intake.decoders import decode, installed_decoders
 from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
 from olvf_assets.intake.picture_views import PictureTraits, decide_view, picture_traits
@@ -86,9 +86,9 @@ def film_pixels(
     entries = [(paths.real(films[place]["path"]), films[place]) for place in todo]
     work = partial(_decode_one, folder=folder, store=store, settings=settings)
     processes = workers if len(todo) >= FILMS_PER_PROCESS else 1
-    done = parallel_map(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
+    done = read_apart(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
     for place, result in zip(todo, done, strict=True):
-        results[place] = result
+        results[place] = _kept(store, films[place], result, settings) if isinstance(result, Refusal) else result
     rows = [_row(film, result or {}) for film, result in zip(films, results, strict=True)]
     _refuse_equal_pictures(rows)
     return pl.DataFrame(rows, schema=FILM_PIXELS)
@@ -118,13 +118,12 @@ def _finished(store: ArtifactStore, folder: Path) -> dict[str, Any] | None:
 
     Its picture must still be there; a refusal holds until other decoders are installed.
     """
-    record = folder / RESULT_FILE
-    if not record.is_file():
+    result = read_if_whole(folder / RESULT_FILE, read_json)
+    if result is None:
         return None
-    result: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     if "refusal" in result:
         return result if result["decoders"] == installed_decoders() else None
-    return result if store.path(result["image_path"]).is_file() else None
+    return result if store.has_image(result["image_path"]) else None
 
 
 def _decode_one(
@@ -135,18 +134,25 @@ def _decode_one(
     try:
         levels = _picture(folder, real_path, film["sha256"], settings)
     except _UnusableError as refused:
-        result: dict[str, Any] = {
-            "refusal": refused.reason, "refusal_detail": refused.detail, "decoders": installed_decoders()
-        }  # fmt: skip
-        if refused.reason in PASSING_REFUSALS:
-            return result
-    else:
-        image_path, pixel_sha256 = store.save_image(levels.pixels)
-        result = {"image_path": image_path, "pixel_sha256": pixel_sha256, "voi": levels.voi}
-        result |= {"voi_detail": levels.voi_detail, "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict()}
+        return _kept(store, film, Refusal(refused.reason, refused.detail), settings)
+    image_path, pixel_sha256 = store.save_image(levels.pixels)
+    result: dict[str, Any] = {"image_path": image_path, "pixel_sha256": pixel_sha256, "voi": levels.voi}
+    result |= {"voi_detail": levels.voi_detail, "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict()}
+    _keep(store, film, result, settings)
+    return result
+
+
+def _kept(store: ArtifactStore, film: dict[str, Any], refusal: Refusal, settings: IntakeSettings) -> dict[str, Any]:
+    """Return a refusal as a result, remembered for the next run unless it may have passed by then."""
+    result = {"refusal": refusal.reason, "refusal_detail": refusal.detail, "decoders": installed_decoders()}
+    if refusal.reason not in PASSING_REFUSALS:
+        _keep(store, film, result, settings)
+    return result
+
+
+def _keep(store: ArtifactStore, film: dict[str, Any], result: dict[str, Any], settings: IntakeSettings) -> None:
     record = _work_folder(store, film, settings) / RESULT_FILE
     write_atomically(record, lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
-    return result
 
 
 def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> GreyLevels:
@@ -167,7 +173,7 @@ def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> 
             if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "iu":
                 raise _UnusableError("corrupt_pixels", f"decoded to {stored.dtype} {stored.shape}")
             levels = grey_levels(stored, header, settings.window_percentiles)
-    except _UnusableError:
+    except (_UnusableError, MemoryError):
         raise
     except ModalityLutError as error:
         raise _UnusableError("bad_header", str(error)) from error

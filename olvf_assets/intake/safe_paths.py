@@ -22,17 +22,17 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
+from olvf_assets.foundation.foreign import Refusal, call_apart, read_apart
 from olvf_assets.foundation.landing import (
     BOX_CLASSES_FILE,
     BOXES_FOLDER,
     FILMS_FOLDER,
     INSTITUTION_FILE,
     SHEET_FILE,
-    LandedFile,
     is_sheet,
     landed_files,
 )
-from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.landing_walk import LandedFile
 from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets.intake.harmless_words import WORD, is_harmless
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -71,7 +71,12 @@ class _Hidden(NamedTuple):
     lengths: tuple[int, ...]
 
 
-def path_names(folder: Path, names: Pseudonymiser, remembered: RememberedFacts | None = None) -> PathNames:
+def path_names(
+    folder: Path,
+    names: Pseudonymiser,
+    remembered: RememberedFacts | None = None,
+    files: Sequence[LandedFile] | None = None,
+) -> PathNames:
     """Return the names of the files in a landing folder, free of identifiers unless the institution is synthetic.
 
     Args:
@@ -79,10 +84,11 @@ def path_names(folder: Path, names: Pseudonymiser, remembered: RememberedFacts |
         names: makes the pseudonyms.
         remembered: what earlier calls found in the headers of files (digests of identifiers, never the identifiers);
             headers of unchanged files are then not read again.
+        files: what `landed_files` found in the folder; found anew when not given.
     """
     if names.synthetic:
         return PathNames({}, {})
-    files = landed_files(folder)
+    files = landed_files(folder) if files is None else files
     found = hidden_identifiers(folder, files, names, remembered or RememberedFacts(None, names.film))
     return _names_without([file.path for file in files], found, names)
 
@@ -91,14 +97,16 @@ def hidden_identifiers(
     folder: Path, files: Sequence[LandedFile], names: Pseudonymiser, remembered: RememberedFacts
 ) -> _Hidden:
     """Return every patient id, name, accession number, date and UID in the sheets and headers, as digests."""
-    films = [(file.path, file.stamp) for file in files if not is_sheet(file.path)]
+    films = [(file.path, file.stamp) for file in files if file.state == "arrived" and not is_sheet(file.path)]
 
     def find(paths: list[str]) -> list[str | None]:
         workers = 0 if len(paths) > FILES_PER_PROCESS else 1
-        return parallel_map(partial(_header_digests, folder=folder, names=names), paths, workers=workers)
+        answers = read_apart(partial(_header_digests, folder=folder, names=names), paths, workers=workers)
+        return ["" if isinstance(each, Refusal) else each for each in answers]
 
     facts = set(remembered.facts(films, find))
-    facts.update(_digest(text, names) for text in _long_enough(patient_ids_in_sheets(folder)))
+    ids = call_apart(patient_ids_in_sheets, folder, what="the sheets")
+    facts.update(_digest(text, names) for text in _long_enough(ids))
     each = {digest for fact in facts if fact for digest in fact.split()}
     lengths = sorted({int(digest.split(":")[0]) for digest in each}, reverse=True)
     return _Hidden(frozenset(digest.split(":")[1] for digest in each), tuple(lengths))

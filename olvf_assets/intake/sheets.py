@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from olvf_assets.foundation.landing import Institution
+from olvf_assets.foundation.institution_file import Institution
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS, VIEWS
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings

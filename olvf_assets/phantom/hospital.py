@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
@@ -77,7 +77,7 @@ def write_hospital(
     if record.get("fingerprint") != mark:
         _remove(known)
     if record:
-        _remove(list(folder.rglob(".partial-*")))  # left by a killed run
+        _remove(list(folder.rglob(f"{PARTIAL}*")))  # left by a killed run
     patients = plan_hospital(key, settings, seed)
     sheets = hospital_sheets(patients, site)
     jobs = [_Job(folder, patient, plan, site) for patient in patients for plan in patient.films]
@@ -160,8 +160,7 @@ def _mark(key: str, settings: PhantomSettings, seed: int) -> str:
 def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD_FILE
     if path.exists():
-        record: dict[str, Any] = json.loads(path.read_text())
-        return record
+        return read_if_whole(path, read_json) or {"files": []}  # torn: what the plan names is looked at one by one
     if folder.exists() and any(folder.iterdir()):
         raise ForeignFolderError(
             f"{folder} holds files that the phantom did not write (no {RECORD_FILE}) and is left as it is. If these "

@@ -68,8 +68,16 @@ def test_a_real_hospital_under_a_synthetic_name_is_not_checked() -> None:
 
 
 def test_each_file_of_the_landing_folder_is_in_one_state() -> None:
-    paths = ["films/1.dcm", "films/2.dcm", "subjects.csv", "boxes/1.txt"]
-    manifest = pl.DataFrame([("h", path, 1, "0") for path in paths], schema=LANDING_MANIFEST, orient="row")
+    listed = [
+        ("films/1.dcm", "candidate", "arrived"),
+        ("films/2.dcm", "candidate", "refused"),
+        ("films/.3.dcm", "candidate", "ignored"),
+        ("films/all.zip", "candidate", "archive"),
+        ("subjects.csv", "sheet", "arrived"),
+        ("boxes/1.txt", "boxes", "arrived"),
+    ]
+    rows = [{"path": path, "kind": kind, "state": state} for path, kind, state in listed]
+    manifest = pl.DataFrame([dict.fromkeys(LANDING_MANIFEST) | row for row in rows], schema=LANDING_MANIFEST)
     states = pl.DataFrame({"unit": ["film", "film", "patient"], "path": ["films/1.dcm", "films/2.dcm", None]})
     assert every_file_has_one_state.find(None, states, manifest).height == 0
     lost, twice = states.head(1), pl.concat([states, states.head(1)])

@@ -13,6 +13,7 @@ from olvf_assets.intake.tables import (
     FILM_CONDITIONS,
     FILM_PIXELS,
     INSTITUTIONS,
+    LANDING_MANIFEST,
     READER_LABELS,
     SUBJECTS,
     UNMATCHED_BOXES,
@@ -90,7 +91,16 @@ def frames() -> dict[str, pl.DataFrame]:
     ]
     subjects = [(HOSPITAL, patient, "F", 80, date(2019, 4, 3), 3, 4) for patient in PATIENTS]
     unmatched = [(HOSPITAL, "boxes/nobody.txt", "0" * 64, "box_without_film", "no film has this file name")]
+    listed = [
+        *(manifest_row(str(row["path"])) for row in headers),
+        manifest_row("boxes/nobody.txt", kind="boxes"),
+        manifest_row("boxes/one.txt", kind="boxes"),
+        manifest_row("subjects.csv", kind="sheet"),
+        manifest_row("films/.hidden", state="ignored", reason="hidden"),
+        manifest_row("films/all.zip", state="archive"),
+    ]
     return {
+        "landing_manifest": pl.DataFrame(listed, schema=LANDING_MANIFEST),
         "institutions": pl.DataFrame([(HOSPITAL, "One", "development")], schema=INSTITUTIONS, orient="row"),
         "subjects": pl.DataFrame(subjects, schema=SUBJECTS, orient="row"),
         "dicom_headers": pl.DataFrame([complete(row, DICOM_HEADERS) for row in headers], schema=DICOM_HEADERS),
@@ -99,6 +109,10 @@ def frames() -> dict[str, pl.DataFrame]:
         "reader_labels": reader_labels(),
         "film_conditions": pl.DataFrame(conditions, schema=FILM_CONDITIONS, orient="row"),
     }
+
+
+def manifest_row(path: str, kind: str = "candidate", state: str = "arrived", **more: str) -> dict[str, object]:
+    return complete({"institution": HOSPITAL, "path": path, "kind": kind, "state": state, **more}, LANDING_MANIFEST)
 
 
 def complete(row: dict[str, object], schema: pl.Schema) -> dict[str, object]:
@@ -364,6 +378,16 @@ def test_the_rules_hold_for_the_known_cohort(name: str, tables: dict[str, pl.Dat
     assert broken(name, tables) == 0
 
 
+def test_every_path_of_the_folder_ends_in_one_state(tables: dict[str, pl.DataFrame]) -> None:
+    counted = tables["file_states"].group_by("state").len().sort("state")
+    assert dict(counted.iter_rows()) == {
+        "archive": 1, "boxes": 1, "film": 6, "ignored": 1, "quarantined": 4, "sheet": 1,
+    }  # fmt: skip
+    reasons = dict(tables["file_states"].filter(state="quarantined").select("path", "reason").iter_rows())
+    assert reasons["boxes/nobody.txt"] == "box_without_film"
+    assert reasons["films/corrupt.dcm"] == "corrupt_pixels"
+
+
 def test_an_open_question_is_a_warning(tables: dict[str, pl.DataFrame]) -> None:
     assert broken("no_question_is_open", tables) == 1
     assert not TESTS["no_question_is_open"].blocking
@@ -374,6 +398,7 @@ BREAKS: dict[str, Callable[[dict[str, pl.DataFrame]], dict[str, pl.DataFrame]]] 
         "quarantine": t["quarantine"].filter(pl.col("reason") != "not_dicom")
     },
     "films_belong_to_one_patient": lambda t: {"films": pl.concat([t["films"], t["films"].head(1)])},
+    "every_path_has_one_state": lambda t: {"file_states": t["file_states"].filter(pl.col("state") != "ignored")},
     "quarantine_has_reasons": lambda t: {
         "quarantine": t["quarantine"].with_columns(reason=pl.lit(None, dtype=pl.String))
     },

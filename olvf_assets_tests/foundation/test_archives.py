@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from olvf_assets.foundation.archives import (
+    Member,
     UnusableArchiveError,
     archive_members,
     archive_of,
+    member_digest,
     open_landed,
     read_member,
-    verify_archive,
 )
 
 
@@ -22,15 +23,22 @@ def packed(path: Path, members: dict[str, bytes], **options: int) -> Path:
 
 
 def refusal(archive: Path) -> str:
+    def read_all() -> list[str]:
+        return [member_digest((archive, member.name)) for member in archive_members(archive)]
+
     with pytest.raises(UnusableArchiveError) as error:
-        verify_archive(archive)
+        read_all()
     assert error.value.detail
     return error.value.reason
 
 
-def test_members_are_listed_without_folders_dot_files_and_what_macos_adds(tmp_path: Path) -> None:
+def sizes(archive: Path) -> dict[str, int]:
+    return {member.name: member.size_bytes for member in archive_members(archive)}
+
+
+def test_members_are_listed_without_folders(tmp_path: Path) -> None:
     archive = packed(tmp_path / "a.zip", {"d/": b"", "d/one": b"12", "__MACOSX/d/._one": b"x", "d/.DS_Store": b"y"})
-    assert archive_members(archive) == {"d/one": 2}
+    assert sizes(archive) == {"d/one": 2, "__MACOSX/d/._one": 1, "d/.DS_Store": 1}
     assert read_member(archive, "d/one") == b"12"
 
 
@@ -87,7 +95,7 @@ def test_a_member_cannot_grow_beyond_the_size_its_directory_tells(tmp_path: Path
     place = content.index(b"PK\x01\x02") + 24
     content[place : place + 4] = (10).to_bytes(4, "little")
     bomb.write_bytes(content)
-    assert refusal(bomb) == "broken_archive"
+    assert refusal(bomb) == "damaged_member"
 
 
 def test_damage_is_found_at_the_end_in_the_middle_and_where_there_is_no_archive(tmp_path: Path) -> None:
@@ -95,8 +103,33 @@ def test_damage_is_found_at_the_end_in_the_middle_and_where_there_is_no_archive(
     (tmp_path / "cut.zip").write_bytes(whole[:-30])
     (tmp_path / "text.zip").write_bytes(b"see you on Monday")
     (tmp_path / "flipped.zip").write_bytes(whole[:5000] + b"\xff\xff" + whole[5002:])
-    assert {refusal(tmp_path / name) for name in ("cut.zip", "text.zip", "flipped.zip")} == {"broken_archive"}
-    assert archive_members(tmp_path / "flipped.zip") == {"one": 10240, "two": 1}
+    assert {refusal(tmp_path / name) for name in ("cut.zip", "text.zip")} == {"broken_archive"}
+    assert refusal(tmp_path / "flipped.zip") == "damaged_member"
+    assert sizes(tmp_path / "flipped.zip") == {"one": 10240, "two": 1}
+    assert read_member(tmp_path / "flipped.zip", "two") == b"2"
+
+
+def test_a_compression_that_is_not_supported_refuses_its_member_alone(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", {"one": b"1", "two": b"2"})
+    content = bytearray(archive.read_bytes())
+    for beginning, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # APPNOTE 4.3.7 and 4.3.12
+        content[content.index(beginning) + method] = 9
+    archive.write_bytes(content)
+    one, two = archive_members(archive)
+    assert one.refusal is not None
+    assert one.refusal[0] == "unsupported_compression"
+    assert "method 9" in one.refusal[1]
+    assert two == Member("two", 1)
+    assert refusal(archive) == "unsupported_compression"
+
+
+def test_one_locked_member_is_refused_alone(tmp_path: Path) -> None:
+    archive = packed(tmp_path / "a.zip", {"one": b"1", "two": b"2"})
+    content = bytearray(archive.read_bytes())
+    for beginning, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(beginning) + flags] |= 1
+    archive.write_bytes(content)
+    assert [member.refusal and member.refusal[0] for member in archive_members(archive)] == ["encrypted_member", None]
 
 
 def test_japanese_names_are_read_as_windows_and_macos_write_them(tmp_path: Path) -> None:
@@ -107,5 +140,5 @@ def test_japanese_names_are_read_as_windows_and_macos_write_them(tmp_path: Path)
         name = "山田".encode(encoding)[:length] if encoding == "cp932" else None
         stem = name or "山".encode() + b"X"
         (tmp_path / "a.zip").write_bytes(buffer.getvalue().replace(b"XXXX", stem))
-        assert list(archive_members(tmp_path / "a.zip")) == [stem.decode(encoding) + "/one"]
+        assert list(sizes(tmp_path / "a.zip")) == [stem.decode(encoding) + "/one"]
         (tmp_path / "a.zip").unlink()

@@ -1,13 +1,26 @@
 """Pictures by content, work by fingerprint, and nothing half-written."""
 
 import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from olvf_assets.foundation import artifacts
-from olvf_assets.foundation.artifacts import ArtifactStore, DiskFullError, fingerprint, write_atomically
+from olvf_assets.foundation.artifacts import (
+    ArtifactStore,
+    DamagedPictureError,
+    DiskFullError,
+    UnreadableStoreError,
+    WriteFaultError,
+    fingerprint,
+    read_if_whole,
+    read_json,
+    remove_partials,
+    write_atomically,
+)
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
 
@@ -28,8 +41,123 @@ def test_pictures_of_equal_bytes_but_other_shape_are_two(tmp_path: Path) -> None
 
 
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"images/00/none\.png"):
+    with pytest.raises(DamagedPictureError, match=r"images/00/none\.png was missing.* start the same command again"):
         ArtifactStore(tmp_path).load_image("images/00/none.png")
+
+
+TEARS = {
+    "empty": lambda whole: b"",
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "end lost": lambda whole: whole[:-1],
+    "zeros": lambda whole: bytes(len(whole)),
+    "zeros at the end": lambda whole: whole[:-100] + bytes(100),
+}
+
+
+@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS.keys())
+def test_a_picture_that_a_power_cut_tore_is_written_again(tmp_path: Path, tear: Callable[[bytes], bytes]) -> None:
+    store = ArtifactStore(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 20), np.uint8)
+    relative, _ = store.save_image(pixels)
+    file = store.path(relative)
+    whole = file.read_bytes()
+    file.write_bytes(tear(whole))
+    assert not store.has_image(relative)
+    assert store.save_image(pixels)[0] == relative
+    assert file.read_bytes() == whole
+
+
+@pytest.mark.parametrize("place", [60, 200, -20])
+def test_a_picture_with_one_wrong_byte_inside_is_named_and_heals(tmp_path: Path, place: int) -> None:
+    store = ArtifactStore(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 20), np.uint8)
+    relative, _ = store.save_image(pixels)
+    file = store.path(relative)
+    damaged = bytearray(file.read_bytes())
+    damaged[place] ^= 0xFF
+    file.write_bytes(bytes(damaged))
+    with pytest.raises(DamagedPictureError, match=r"\.png was missing or damaged"):
+        store.load_image(relative)
+    store.save_image(pixels)
+    np.testing.assert_array_equal(store.load_image(relative), pixels)
+
+
+def test_a_whole_picture_of_other_pixels_is_not_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
+    asked, _ = store.save_image(np.zeros((3, 4), np.uint8))
+    other, _ = store.save_image(np.ones((3, 4), np.uint8))
+    store.path(asked).write_bytes(store.path(other).read_bytes())
+    with pytest.raises(DamagedPictureError):
+        store.load_image(asked)
+
+
+def test_a_picture_that_may_not_be_read_is_left_alone_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    relative, _ = store.save_image(np.zeros((3, 4), np.uint8))
+    monkeypatch.setattr(Path, "read_bytes", locked)  # root, whom the tests may run as, reads everything
+    with pytest.raises(UnreadableStoreError, match=r"may not be read by this user"):
+        store.load_image(relative)
+    assert store.path(relative).is_file()
+
+
+def locked(path: Path) -> bytes:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"a": 1', "\0\0\0\0", "[1, 2]", "null", "\ufeff"])
+def test_a_torn_record_counts_as_absent(tmp_path: Path, torn: str) -> None:
+    record = tmp_path / "record.json"
+    assert read_if_whole(record, read_json) is None
+    record.write_text(torn)
+    assert read_if_whole(record, read_json) is None
+    record.write_bytes(b"\xff\xfe\x00")
+    assert read_if_whole(record, read_json) is None
+
+
+def test_a_file_is_on_the_disk_before_it_bears_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def note_sync(descriptor: int) -> None:
+        steps.append("sync " + Path(f"/proc/self/fd/{descriptor}").resolve().name.split("-")[0])
+        sync(descriptor)
+
+    def note_replace(old: Path, new: Path) -> None:
+        steps.append(f"rename to {new.name}")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    write_atomically(tmp_path / "folder" / "a.json", lambda path: path.write_text("{}"))
+    assert steps == ["sync .partial", "rename to a.json", "sync folder"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_a_fault_of_the_machine(tmp_path: Path, number: int) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(number, "refused")
+
+    with pytest.raises(WriteFaultError, match=r"a\.json could not be written \(.*start the same command again"):
+        write_atomically(tmp_path / "a.json", refuse)
+
+
+def test_what_killed_runs_left_half_written_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "images" / "00").mkdir(parents=True)
+    for name in (".partial-1.png", "whole.png"):
+        (tmp_path / "images" / "00" / name).write_bytes(b"x")
+    assert remove_partials(tmp_path) == 1
+    assert [each.name for each in (tmp_path / "images" / "00").iterdir()] == ["whole.png"]
+
+
+@pytest.mark.parametrize("torn", ["", "{", "\0\0"])
+def test_the_record_of_work_is_written_again_when_it_is_torn(tmp_path: Path, torn: str) -> None:
+    store = ArtifactStore(tmp_path)
+    record = store.work_folder("training", {"seed": 1}) / "provenance.json"
+    record.write_text(torn)
+    store.work_folder("training", {"seed": 1})
+    assert read_json(record) == {"seed": 1}
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

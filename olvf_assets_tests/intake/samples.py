@@ -1,7 +1,7 @@
 """A small hospital to hand over: DICOM films of 40 x 30 pixels and the three sheets."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.landing import landing_manifest
+from olvf_assets.intake import headers as headers_module
+from olvf_assets.intake import pixels as pixels_module
+from olvf_assets.intake import safe_paths
 from olvf_assets.intake.boxes import DrawnBoxes, drawn_boxes
 from olvf_assets.intake.headers import dicom_headers
 from olvf_assets.intake.known_headers import KnownHeaders
@@ -126,6 +130,16 @@ def headers(
     """Return table `dicom_headers` of a folder whose subjects are A-1 and A-2."""
     patients = {names.patient("A-1"), names.patient("A-2")}
     return dicom_headers(folder, manifest(folder, names), patients, names, settings, known=known)
+
+
+def read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the boundary call its function here, so that a test can count or replace what it calls."""
+
+    def read_here(function: Callable[[Any], Any], items: Iterable[Any], **_: object) -> list[Any]:
+        return [function(item) for item in items]
+
+    for module in (headers_module, pixels_module, safe_paths):
+        monkeypatch.setattr(module, "read_apart", read_here)
 
 
 def packed(members: dict[str, Dataset | bytes]) -> bytes:

@@ -20,6 +20,7 @@ from olvf_assets_tests.intake.samples import (
     headers,
     hospital,
     packed,
+    read_in_this_process,
     write,
 )
 
@@ -230,15 +231,15 @@ def test_films_in_an_archive_are_taken_in_as_if_unpacked(tmp_path: Path) -> None
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
-def test_an_archive_that_cannot_be_used_is_refused_as_one_file(tmp_path: Path) -> None:
+def test_an_archive_or_the_one_member_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
     whole = packed({"one": film("one"), "two": film("two", "A-2")})
-    damaged = whole[:400] + bytes(each ^ 255 for each in whole[400:420]) + whole[420:]
+    damaged = whole[:400] + bytes(each ^ 255 for each in whole[400:420]) + whole[420:]  # within the first member
     bad = {"a.zip": whole[:-40], "b.zip": packed({"../one": b"1"}), "c.zip": b"", "d.zip": packed({}), "e.zip": damaged,
            "f": packed({"one": b"1"})}  # fmt: skip
     table = headers(hospital(tmp_path, {**bad, "good.dcm": film()}))
     assert dict(table.select(pl.col("path").str.strip_prefix("films/"), "refusal").iter_rows()) == {
         "a.zip": "broken_archive", "b.zip": "unsafe_archive", "c.zip": "broken_archive", "d.zip": "archive_not_opened",
-        "e.zip": "broken_archive", "f": "archive_not_opened", "good.dcm": None,
+        "e.zip/one": "damaged_member", "e.zip/two": None, "f": "archive_not_opened", "good.dcm": None,
     }  # fmt: skip
 
 
@@ -257,6 +258,7 @@ class Reader:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.read = 0, pydicom.dcmread
         monkeypatch.setattr(header_reading, "dcmread", self)
+        read_in_this_process(monkeypatch)
 
     def __call__(self, *arguments: Any, **options: Any) -> Dataset:
         self.count += 1

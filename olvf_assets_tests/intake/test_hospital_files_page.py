@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.foundation.landing import is_sheet, read_institution
+from olvf_assets.foundation.institution_file import read_institution
+from olvf_assets.foundation.landing import is_sheet
 from olvf_assets.intake import sheet_words, sheets
 from olvf_assets.intake.box_formats import READERS
 from olvf_assets.intake.settings import IntakeSettings

@@ -1,58 +1,14 @@
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from olvf_assets.foundation import landing
-from olvf_assets.foundation.landing import (
-    EmptyLandingError,
-    InstitutionFileError,
-    landing_manifest,
-    read_institution,
-)
+from olvf_assets.foundation import landing, remembered
+from olvf_assets.foundation.landing import EmptyLandingError, landing_manifest
 from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets_tests.intake.samples import hospital, manifest, packed
-
-
-def written(folder: Path, text: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "institution.toml").write_text(text)
-    return folder
-
-
-def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
-    folder = written(tmp_path / "city_hospital", 'name = "City"\nrole = "external"\ncountry = "Japan"\n')
-    institution = read_institution(folder)
-    assert (institution.key, institution.name, institution.role) == ("city_hospital", "City", "external")
-    assert (institution.country, institution.note) == ("Japan", None)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('name = "A"\nrole = "validation"\n', "role 'validation' is unknown; write role = \"external\""),
-        ('name = "A"\n', "role is missing"),
-        ('name = "A"\nrole = "external"\nroll = "x"\n', "unknown key roll; allowed are name, role, country"),
-        ("name = A\n", "not valid TOML"),
-        ('name = ""\nrole = "external"\n', "name must be a text in quotes"),
-    ],
-)
-def test_a_wrong_institution_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(InstitutionFileError) as error:
-        read_institution(written(tmp_path / "institution_9", text))
-    assert said in str(error.value)
-    assert "institution.toml" in str(error.value)
-
-
-def test_a_missing_institution_file_and_an_unusable_folder_name_say_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "institution_9").mkdir()
-    with pytest.raises(InstitutionFileError, match=r'is missing; write it with two lines: name = "Our hospital"'):
-        read_institution(tmp_path / "institution_9")
-    with pytest.raises(InstitutionFileError, match="rename it, for example to 'st_mary_s'"):
-        read_institution(written(tmp_path / "St. Mary's", 'name = "A"\nrole = "external"\n'))
 
 
 def test_the_manifest_lists_every_arrived_file_with_size_and_hash(tmp_path: Path) -> None:
@@ -65,9 +21,22 @@ def test_the_manifest_lists_every_arrived_file_with_size_and_hash(tmp_path: Path
     assert (row["size_bytes"], row["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
 
 
-@pytest.mark.parametrize("name", [".DS_Store", ".hidden/one.dcm", "one.dcm.part", "one.dcm.TMP", "one.dcm~"])
-def test_hidden_and_half_copied_files_are_left_for_the_next_run(tmp_path: Path, name: str) -> None:
-    assert f"films/{name}" not in manifest(hospital(tmp_path, {"one.dcm": b"1", name: b"2"}))["path"].to_list()
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        (".DS_Store", "hidden"),
+        (".hidden/one.dcm", "hidden"),
+        ("one.dcm.part", "half_copied"),
+        ("one.dcm.TMP", "half_copied"),
+        ("one.dcm~", "backup_copy"),
+        ("Thumbs.db", "of_the_system"),
+        ("__MACOSX/one.dcm", "of_the_system"),
+    ],
+)
+def test_what_is_left_alone_is_listed_with_the_rule_and_not_read(tmp_path: Path, name: str, rule: str) -> None:
+    listed = manifest(hospital(tmp_path, {"one.dcm": b"1", name: b"2"}))
+    row = listed.row(by_predicate=pl.col("path") == f"films/{name}", named=True)
+    assert (row["state"], row["reason"], row["sha256"]) == ("ignored", rule, None)
 
 
 def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
@@ -84,16 +53,10 @@ def test_a_file_that_changes_while_it_is_hashed_is_left_out_and_reported(
     monkeypatch.setattr(hashlib, "file_digest", copied_to_meanwhile)
     lines: list[str] = []
     listed = landing_manifest(folder, "institution_1", 1, report=lines.append)
-    assert "films/one.dcm" in listed["path"].to_list()
-    assert "films/two.dcm" not in listed["path"].to_list()
+    states = dict(listed.select("path", "reason").iter_rows())
+    assert (states["films/one.dcm"], states["films/two.dcm"]) == (None, "still_changing")
+    assert listed.filter(path="films/two.dcm")["sha256"].to_list() == [None]
     assert lines == ["1 files of institution_1 are still being written and wait for the next run"]
-
-
-def aged(folder: Path) -> None:
-    """Make every file old enough for its hash to be kept."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            os.utime(path, ns=(10**18, 10**18))
 
 
 def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
@@ -101,11 +64,12 @@ def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
 ) -> None:
     archive = packed({"in/one": b"1", "in/two": b"2"})
     folder = hospital(tmp_path, {"one.dcm": b"1", "two.dcm": b"2", "all.zip": archive})
-    aged(folder)
+    monkeypatch.setattr(remembered, "CLOCK_GRAIN_NS", -1)  # as if every file were old
     hashed: list[str] = []
-    really = landing._hash
+    really, really_apart = landing._hash, landing.read_apart
+    monkeypatch.setattr(landing, "_hash", lambda folder, file: hashed.append(file.path) or really(folder, file))
     monkeypatch.setattr(
-        landing, "_hash", lambda folder, path, *rest: hashed.append(path) or really(folder, path, *rest)
+        landing, "read_apart", lambda read, members: hashed.extend(map(str, members)) or really_apart(read, members)
     )
 
     def listed() -> pl.DataFrame:
@@ -127,7 +91,8 @@ def test_members_of_an_archive_are_listed_by_themselves_with_their_own_hash(tmp_
     folder = hospital(tmp_path, {"all.zip": packed({"in/one": b"12345", ".hidden": b"x"}), "one": b"12345"})
     listed = {row["path"]: row for row in manifest(folder).iter_rows(named=True)}
     assert {"films/all.zip/in/one", "films/one"} <= set(listed)
-    assert "films/all.zip" not in listed
+    assert listed["films/all.zip"]["state"] == "archive"
+    assert listed["films/all.zip/.hidden"]["reason"] == "hidden"
     for path in ("films/all.zip/in/one", "films/one"):
         assert (listed[path]["size_bytes"], listed[path]["sha256"]) == (5, hashlib.sha256(b"12345").hexdigest())
 

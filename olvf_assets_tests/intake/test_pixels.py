@@ -10,7 +10,17 @@ from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.intake.decoders import decode
 from olvf_assets.intake.headers import dicom_headers
 from olvf_assets.intake.pixels import film_pixels
-from olvf_assets_tests.intake.samples import NAMES, SETTINGS, film, headers, hospital, manifest, pixels, write
+from olvf_assets_tests.intake.samples import (
+    NAMES,
+    SETTINGS,
+    film,
+    headers,
+    hospital,
+    manifest,
+    pixels,
+    read_in_this_process,
+    write,
+)
 
 
 def grey(dataset: Dataset) -> np.ndarray:
@@ -78,6 +88,7 @@ class Decoder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.decode = 0, decode
         monkeypatch.setattr("olvf_assets.intake.pixels.decode", self)
+        read_in_this_process(monkeypatch)
 
     def __call__(self, header: Dataset) -> np.ndarray:
         self.count += 1

@@ -1,4 +1,3 @@
-import os
 import re
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from olvf_assets.foundation import remembered
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.landing import landing_manifest
 from olvf_assets.foundation.remembered import RememberedFacts
@@ -23,6 +23,7 @@ from olvf_assets_tests.intake.samples import (
     manifest,
     packed,
     pixels,
+    read_in_this_process,
 )
 
 REAL = Pseudonymiser("institution_1", b"a secret of the hospital")
@@ -121,9 +122,9 @@ def test_headers_of_unchanged_files_are_not_read_again_for_the_names_in_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = hospital(tmp_path, TELLING)
-    for path in folder.rglob("*.*"):
-        os.utime(path, ns=(10**18, 10**18))
+    monkeypatch.setattr(remembered, "CLOCK_GRAIN_NS", -1)  # as if every file were old
     read: list[str] = []
+    read_in_this_process(monkeypatch)
     really = safe_paths._header_digests
     monkeypatch.setattr(safe_paths, "_header_digests", lambda path, **given: read.append(path) or really(path, **given))
     kept = tmp_path / "identifiers.parquet"

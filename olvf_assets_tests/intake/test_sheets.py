@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from olvf_assets.foundation.landing import read_institution
+from olvf_assets.foundation.institution_file import read_institution
 from olvf_assets.intake import sheets
 from olvf_assets.intake.sheet_reading import SheetError
 from olvf_assets_tests.intake.samples import CONDITIONS, NAMES, READERS, SETTINGS, SUBJECTS, hospital

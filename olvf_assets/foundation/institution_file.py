@@ -1,0 +1,83 @@
+"""Who handed the films over: `institution.toml` of a landing folder.
+
+What lives here: which keys that file may have, how it is read, and what a folder must be called to be an institution.
+What does not: the other files of the folder (`landing`), the table made of it (`intake.sheets`).
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from olvf_assets.foundation.landing import INSTITUTION_FILE, LandingError
+from olvf_assets.foundation.settings import Settings
+
+Role = Literal["development", "external"]
+ROLES: tuple[Role, ...] = get_args(Role)
+KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class InstitutionFileError(LandingError):
+    """`institution.toml` is missing or says something that is not understood."""
+
+
+class Institution(Settings):
+    """Who handed the films over. `key` is the folder's name and the partition key everywhere."""
+
+    key: str
+    name: str
+    role: Role
+    country: str | None = None
+    contact: str | None = None
+    note: str | None = None
+
+
+def read_institution(folder: Path) -> Institution:
+    """Return the institution described by `<folder>/institution.toml`.
+
+    Raises:
+        InstitutionFileError: folder or file missing, not TOML, a key unknown or missing, role not understood, or the
+            folder's name cannot serve as key.
+    """
+    path = folder / INSTITUTION_FILE
+    key = folder.name
+    if not folder.is_dir():
+        raise InstitutionFileError(f"{folder} is not a folder; put the hospital's files there (make add-hospital)")
+    if not KEY_PATTERN.fullmatch(key):
+        raise InstitutionFileError(
+            f"{folder}: the folder's name is the institution's key and must be lower-case letters, digits and _, "
+            f"starting with a letter; rename it, for example to {_suggested_key(key)!r}"
+        )
+    if not path.is_file():
+        raise InstitutionFileError(
+            f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
+        )
+    try:
+        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
+    return _checked_institution(path, key, said)
+
+
+def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institution:
+    allowed = [field for field in Institution.model_fields if field != "key"]
+    unknown = sorted(set(said) - set(allowed))
+    if unknown:
+        raise InstitutionFileError(f"{path}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
+    for field in ("name", "role"):
+        if field not in said:
+            raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
+    for field, value in said.items():
+        if not isinstance(value, str) or not value.strip():
+            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {value!r}")
+    if said["role"] not in ROLES:
+        raise InstitutionFileError(
+            f'{path}: role {said["role"]!r} is unknown; write role = "external" (films are only scored) '
+            'or role = "development" (films train the networks)'
+        )
+    return Institution(key=key, **said)
+
+
+def _suggested_key(name: str) -> str:
+    words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    return words if KEY_PATTERN.fullmatch(words) else f"hospital_{words}".rstrip("_")

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from olvf_assets.foundation.institution_file import InstitutionFileError, read_institution
+
+
+def written(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "institution.toml").write_text(text)
+    return folder
+
+
+def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
+    folder = written(tmp_path / "city_hospital", 'name = "City"\nrole = "external"\ncountry = "Japan"\n')
+    institution = read_institution(folder)
+    assert (institution.key, institution.name, institution.role) == ("city_hospital", "City", "external")
+    assert (institution.country, institution.note) == ("Japan", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('name = "A"\nrole = "validation"\n', "role 'validation' is unknown; write role = \"external\""),
+        ('name = "A"\n', "role is missing"),
+        ('name = "A"\nrole = "external"\nroll = "x"\n', "unknown key roll; allowed are name, role, country"),
+        ("name = A\n", "not valid TOML"),
+        ('name = ""\nrole = "external"\n', "name must be a text in quotes"),
+    ],
+)
+def test_a_wrong_institution_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(InstitutionFileError) as error:
+        read_institution(written(tmp_path / "institution_9", text))
+    assert said in str(error.value)
+    assert "institution.toml" in str(error.value)
+
+
+def test_a_missing_institution_file_and_an_unusable_folder_name_say_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "institution_9").mkdir()
+    with pytest.raises(InstitutionFileError, match=r'is missing; write it with two lines: name = "Our hospital"'):
+        read_institution(tmp_path / "institution_9")
+    with pytest.raises(InstitutionFileError, match="rename it, for example to 'st_mary_s'"):
+        read_institution(written(tmp_path / "St. Mary's", 'name = "A"\nrole = "external"\n'))
