@@ -24,6 +24,11 @@ from olvf_assets.intake.tables import DICOM_HEADERS
 HEADERS_PER_PROCESS = 1500
 # Rows travel between processes as frames of this many; rows as Python objects would need ten times the memory.
 HEADERS_PER_FRAME = 250
+# What must be equal in all files of one SOP instance; exposure and detector may be missing in a re-export.
+SAID_OF_FILM = (
+    "film_date", "view", "bending", "body_part", "rows", "columns", "pixel_mm", "calibrated_pixel_mm", "photometric",
+    "sex", "age_years",
+)  # fmt: skip
 # So many headers are kept at a time: a run that is killed loses no more than these.
 HEADERS_PER_KEEPING = 20_000
 
@@ -55,7 +60,9 @@ def dicom_headers(
 
     Returns:
         Table `dicom_headers`, sorted by path; `refusal` is null for accepted films. Of several files with one SOP
-        instance the first by path is kept and the others are refused as `duplicate`. Where the header is silent or
+        instance that say the same the first by path is kept and the others are refused as `duplicate`; when they name
+        several patients (`several_patients`), or differ in what the study uses (`several_versions`), nobody knows which
+        is right, and all are refused. Where the header is silent or
         contradicts itself `view` or `body_part` is null: the picture must tell, see `pixels`.
     """
     paths = paths or path_names(folder, names)
@@ -72,7 +79,8 @@ def dicom_headers(
         known.keep(rows)
     table = candidates.join(rows, on="sha256", how="left").sort("path")
     table = table.with_columns(pl.lit(names.institution).alias("institution")).select(DICOM_HEADERS.names())
-    return _refuse_duplicates(_refuse_unknown_patients(table, known_patients)).cast(DICOM_HEADERS)
+    table = _refuse_unknown_patients(_refuse_several_patients(table), known_patients)
+    return _refuse_duplicates(_refuse_contradicting_versions(table)).cast(DICOM_HEADERS)
 
 
 def _read(
@@ -110,6 +118,30 @@ def _rows(
     for path, sha256 in group:
         row = read_header(Path(path), names, settings, folder=folder) | {"sha256": sha256}
         yield {name: row[name] for name in ROW.names()}
+
+
+def _refuse_several_patients(table: pl.DataFrame) -> pl.DataFrame:
+    """Refuse every film whose SOP instance is also in a file that names another patient, be that file usable or not."""
+    patients = pl.col("patient_id").drop_nulls().n_unique().over("film_id")
+    shared = pl.col("refusal").is_null() & pl.col("film_id").is_not_null() & (patients > 1)
+    detail = pl.format(
+        "this SOP instance is handed over under {} patients (pseudonyms: {}); keep the right file only",
+        patients,
+        pl.col("patient_id").drop_nulls().unique().sort().str.join(", ").over("film_id"),
+    )
+    return _refused(table, shared, "several_patients", detail)
+
+
+def _refuse_contradicting_versions(table: pl.DataFrame) -> pl.DataFrame:
+    """Refuse every accepted film whose SOP instance says something else in another accepted file."""
+    accepted = pl.col("refusal").is_null()
+    said = pl.struct(SAID_OF_FILM)
+    versions = said.filter(accepted).n_unique().over("film_id")
+    detail = pl.lit(
+        "several files of this SOP instance differ in date, view or geometry (a corrected export beside the old one?); "
+        "keep the right file only"
+    )
+    return _refused(table, accepted & (versions > 1), "several_versions", detail)
 
 
 def _refuse_unknown_patients(table: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:
