@@ -15,16 +15,9 @@ from pydicom.uid import UID
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.codestreams import Codestream, CodestreamError, single_codestream
 from olvf_assets.intake.decoders import decode
-from olvf_assets.intake.dicom_files import (
-    OVERLAY_BIT_POSITION,
-    OVERLAY_BITS,
-    OVERLAYS,
-    PixelElement,
-    UnreadableDicomError,
-    read_dicom,
-    tags_of,
-)
-from olvf_assets.intake.header_values import integer
+from olvf_assets.intake.dicom_files import OVERLAY_BIT_POSITION, OVERLAY_BITS, OVERLAYS, read_dicom, tags_of
+from olvf_assets.intake.element_walk import PixelElement, UnreadableDicomError
+from olvf_assets.intake.header_values import integer, uid_of
 
 # What decoding and grey levels need.
 ATTRIBUTES = (
@@ -58,7 +51,7 @@ def stored_film(handle: BinaryIO) -> tuple[np.ndarray, Dataset]:
         if pixels is None:
             raise UnusablePixelsError("truncated", "the file ends before its pixel data; copy it again from the PACS")
         image = _described(header)
-        syntax = UID(str(header.file_meta.TransferSyntaxUID))
+        syntax = uid_of(header.file_meta.TransferSyntaxUID)
         stored = _decompressed(image, pixels, syntax) if pixels.length is None else _native(image, pixels)
     except (UnreadableDicomError, CodestreamError) as error:
         raise UnusablePixelsError(error.reason, error.detail) from error

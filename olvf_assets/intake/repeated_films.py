@@ -29,7 +29,7 @@ def refuse_other_versions(rows: Rows, films: Rows, found: Rows) -> None:
 
 
 def refuse_equal_pictures(rows: Rows, films: Rows, found: Rows) -> None:
-    """Refuse, in place, one exposure under two names: all of them when they name several patients, else all after the first.
+    """Refuse, in place, one exposure under two names: all when they name several patients, else all after the first.
 
     The stored values tell, or the picture: the same exposure may have been exported in another syntax or window.
 
