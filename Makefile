@@ -1,27 +1,27 @@
-# The commands of the README. VENV may point to a ready environment; OLVF_PROFILE and OLVF_DATA are passed on.
+# The commands of the README. VENV may point to a ready environment, PYTHON to the Python 3.11 that makes one;
+# OLVF_PROFILE and OLVF_DATA are passed on.
 SHELL := /bin/bash
-PYTHON ?= python3
-VENV ?= $(CURDIR)/.venv
+VENV ?= .venv
 PORT ?= 3000
-READY := $(VENV)/.olvf-ready
 ENV := . ./env.sh
+override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
-export VENV
+export VENV PYTHON
 
-.PHONY: setup demo test lint ui sql bench add-hospital constraints clean
+.PHONY: setup demo test test-servers lint ui sql bench add-hospital constraints clean
 
-setup: $(READY)
-
-$(READY): pyproject.toml constraints.txt
-	test -x "$(VENV)/bin/python" || $(PYTHON) -m venv "$(VENV)"
-	"$(VENV)/bin/python" -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch "$(READY)"
+setup:
+	@./setup.sh "$$VENV"
 
 demo: setup
 	$(ENV) && dagster asset materialize --select '*' && python -m olvf_assets.reporting
 
 test: setup lint
 	$(ENV) && pytest
+
+test-servers: setup
+	@./olvf_assets_tests/servers/install.sh
+	$(ENV) && pytest olvf_assets_tests/servers
 
 lint: setup
 	$(ENV) && ruff check . && ruff format --check . && mypy

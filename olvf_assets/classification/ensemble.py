@@ -4,6 +4,9 @@ What lives here: the three networks of a fold (`ensemble`, as in the thesis) and
 refusal of incomplete or doubled members. What does not: figures of merit (the evaluation room). Light: no torch.
 """
 
+import hashlib
+from functools import cache
+
 import polars as pl
 
 from olvf_assets.classification.settings import ARCHITECTURES
@@ -13,7 +16,7 @@ from olvf_assets.foundation.vocabulary import CLASSES
 
 PROBABILITIES = [f"p_{name}" for name in CLASSES]
 SAMPLE = ["protocol", "dataset", "institution", "sample_id"]
-ABOUT = ["crop_id", "patient_id", "level", "label", "replica"]
+ABOUT = ["crop_id", "patient_id", "level", "label", "replica", "image_path"]
 
 
 class EnsembleError(OlvfError):
@@ -69,6 +72,16 @@ def _summed(predictions: pl.DataFrame, extra: list[str], members: int) -> pl.Dat
     ordered = predictions.sort([*keys, "architecture", "fold"])
     sums = ordered[PROBABILITIES].to_numpy().reshape(-1, members, len(CLASSES)).sum(axis=1)
     table = ordered.gather_every(members).select(keys + ABOUT)
+    weights = ordered["weights_sha256"].to_numpy().reshape(-1, members)
+    judged_by = [members_sha256(tuple(each)) for each in weights.tolist()]
     winners = [CLASSES[index] for index in sums.argmax(axis=1)]
     columns = [pl.Series(name, sums[:, index] / members) for index, name in enumerate(PROBABILITIES)]
-    return table.with_columns(*columns, pl.Series("predicted", winners, pl.String))
+    return table.with_columns(
+        *columns, pl.Series("predicted", winners, pl.String), pl.Series("weights_sha256", judged_by, pl.String)
+    )
+
+
+@cache
+def members_sha256(weights: tuple[str, ...]) -> str:
+    """Return what `weights_sha256` says of an ensemble: the sha256 of its members', by architecture, then fold."""
+    return hashlib.sha256("\n".join(weights).encode()).hexdigest()

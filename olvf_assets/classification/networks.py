@@ -4,6 +4,7 @@ What lives here: building timm's networks as the study uses them, and reading st
 What does not: training (`training.py`) and the attention maps (the attention room calls `features` and `head`).
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from olvf_assets.classification.provenance import start_sha256
 from olvf_assets.classification.settings import Architecture, NetworkSettings
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
@@ -111,6 +113,19 @@ def _load_start_weights(model: FractureClassifier, path: Path, architecture: str
     model.network.load_state_dict(fitting, strict=False)
 
 
+def start_weights(architecture: Architecture, network: NetworkSettings) -> str:
+    """Return the sha256 of the weights to start from, or `random`; timm's are downloaded if they are not there yet.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    found = start_sha256(network)
+    if found is not None:
+        return found
+    built = build(architecture, network, seed=0)  # raises for a file that is missing, else downloads
+    return start_sha256(network) or tensors_sha256(built)
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute with one thread: sums then come in one order, so that results do not hang on the number of cores."""
@@ -129,6 +144,14 @@ def save_weights(model: FractureClassifier, path: Path, provenance: dict[str, An
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.network.state_dict().items()}
     # one key: the order of several differs from run to run, and with it the file's hash
     save_file(tensors, path, metadata={"provenance": json.dumps(provenance, sort_keys=True)})
+
+
+def tensors_sha256(model: FractureClassifier) -> str:
+    """Return the sha256 of a network's weights, in hex."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.network.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def read_provenance(path: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ What lives here: `predict`, and the refusal of a checkpoint that was not trained
 What does not: the ensemble (`ensemble.py`) and any figure of merit (the evaluation room).
 """
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +13,12 @@ import torch
 
 from olvf_assets.classification.networks import FractureClassifier, load_trained, one_thread, read_provenance
 from olvf_assets.classification.pixels import packed_pixels
-from olvf_assets.classification.provenance import protocol_of, training_description
+from olvf_assets.classification.provenance import expected_fingerprint
 from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.classification.tables import FOLD_PREDICTIONS
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.errors import StaleError
+from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES
 
 BATCH = 64
@@ -26,7 +26,7 @@ BATCH = 64
 Report = Callable[[str], None]
 
 
-class StaleCheckpointError(OlvfError):
+class StaleCheckpointError(StaleError):
     """A checkpoint was trained on other data, settings, seed or code than those at hand, or its file was changed."""
 
 
@@ -67,6 +67,7 @@ def predict(
             pl.lit(dataset).alias("dataset"),
             pl.lit(row["architecture"]).alias("architecture"),
             pl.lit(row["fold"], pl.Int64).alias("fold"),
+            pl.lit(row["weights_sha256"]).alias("weights_sha256"),
             **{name: pl.Series(values) for name, values in columns.items()},
         )
         tables.append(table.select(list(FOLD_PREDICTIONS)).cast(FOLD_PREDICTIONS))
@@ -108,16 +109,15 @@ def load_checkpoint(
     Raises:
         StaleCheckpointError: see there; arguments as in `predict`.
     """
-    own = training_set.filter(pl.col("protocol") == row["protocol"])
-    wanted = fingerprint(training_description(row["architecture"], row["fold"], own, settings, seed))
+    wanted = expected_fingerprint(row, training_set, settings, seed)
     path = store.path(row["weights_path"])
     way_out = f"; materialise {row['architecture']}_checkpoints (fold {row['fold']}) again"
     if row["fingerprint"] != wanted:
         raise StaleCheckpointError(
-            f"{row['architecture']}_checkpoints, fold {row['fold']}, protocol {protocol_of(own)}: trained with "
-            f"other data, settings, seed or code than this run's{way_out}"
+            f"{row['architecture']}_checkpoints, fold {row['fold']}, protocol {row['protocol']}: trained with "
+            f"other data, settings, start weights, seed, libraries or code than this run's{way_out}"
         )
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != row["weights_sha256"]:
+    if not path.exists() or file_sha256(path) != row["weights_sha256"]:
         raise StaleCheckpointError(f"{path}: missing, or not the weights the table names by their sha256{way_out}")
     if read_provenance(path)["fingerprint"] != wanted:
         raise StaleCheckpointError(f"{path}: its header names another training than the table does{way_out}")

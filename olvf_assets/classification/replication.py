@@ -14,8 +14,10 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
+from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.vocabulary import CLASSES
@@ -155,6 +157,7 @@ def _replica_paths(
     """Return (sample_id, replica_path), made now or by an earlier run with the same crops, ranges and seed."""
     description = {
         "code": CODE_VERSION,
+        "libraries": library_versions(*AUGMENTATION_LIBRARIES),
         "crops": fingerprint({"rows": altered.rows()}),
         "ranges": ranges.model_dump(mode="json"),
         "seed": seed,

@@ -50,6 +50,7 @@ _CHECKPOINT: dict[str, DataTypeClass | pl.DataType] = {
     "validation_accuracy_by_epoch": pl.List(pl.Float64),
     "seed": pl.Int64,
     "fingerprint": pl.String,
+    "start_sha256": pl.String,  # of the weights that training started from; `random` without any
 }
 CHECKPOINTS = pl.Schema(_CHECKPOINT)
 RESNET50_CHECKPOINTS = DENSENET161_CHECKPOINTS = RESNEXT50_CHECKPOINTS = CHECKPOINTS
@@ -76,6 +77,10 @@ _SAMPLE: dict[str, DataTypeClass] = {
     **_PROBABILITIES,
 }
 
+# What figures hang on: the picture (named by the hash of its pixels), and the weights that judged it; an ensemble's are
+# the sha256 of its members' in the order of architecture and fold.
+_MADE_FROM: dict[str, DataTypeClass] = {"image_path": pl.String, "weights_sha256": pl.String}
+
 # dataset is `test` (internal, balanced) or `external`, in VALIDATION_PREDICTIONS `validation`
 FOLD_PREDICTIONS = pl.Schema(
     {
@@ -85,6 +90,7 @@ FOLD_PREDICTIONS = pl.Schema(
         "architecture": pl.String,
         "fold": pl.Int64,
         **_SAMPLE,
+        **_MADE_FROM,
     }
 )
 
@@ -100,6 +106,7 @@ ENSEMBLE_PREDICTIONS = pl.Schema(
         "fold": pl.String,
         **_SAMPLE,
         "predicted": pl.String,
+        **_MADE_FROM,
     }
 )
 

@@ -5,7 +5,6 @@ What does not: networks (`networks.py`), Table 4 (`augmentation.py`), what the w
 The last epoch's weights are the result: validation figures are recorded, nothing is chosen by them.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from olvf_assets.classification.augmentation import augment_batch
-from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights
+from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
@@ -27,10 +26,13 @@ from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 
 VALIDATION_BATCH = 64
+KIND = "classifiers"  # of work, for the store
+STATE = "state.pt"  # all of it, for going on
 PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
@@ -74,10 +76,15 @@ def train_folds(
     train = partial(
         _train_fold_of, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
     )
-    records = {
-        fold: _record_of(store, training_description(architecture, fold, samples, settings, seed)) for fold in folds
+    start = start_weights(architecture, settings.networks[architecture])
+    descriptions = {
+        fold: training_description(architecture, fold, samples, settings, seed, start) for fold in sorted(folds)
     }
-    unfinished = [fold for fold in sorted(folds) if _finished(store, records[fold]) is None]
+    records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
+    unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
+    for fold in unfinished:
+        if report is not None and not (records[fold].parent / STATE).exists():
+            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
     tick = None if observe is None else Progress([records[fold].parent for fold in unfinished], observe).show
     workers = settings.workers
     if torch.cuda.is_available():
@@ -140,7 +147,8 @@ def train_fold(
     A killed training continues after its last whole epoch and, on a CPU, ends with the same weights bit for bit; a
     finished one is not done again. Arguments and errors as in `train_folds`; `report` gets a line per epoch.
     """
-    description = training_description(architecture, fold, samples, settings, seed)
+    start = start_weights(architecture, settings.networks[architecture])
+    description = training_description(architecture, fold, samples, settings, seed, start)
     record = _record_of(store, description)
     row = _finished(store, record)
     if row is None:
@@ -148,7 +156,7 @@ def train_fold(
             row = _train(description, record.parent, samples.sort("sample_id"), store, settings, report)
         text = json.dumps(row, indent=2)
         write_atomically(record, partial(_write, text=text))
-        for name in ("state.pt", PROGRESS):
+        for name in (STATE, PROGRESS):
             (record.parent / name).unlink(missing_ok=True)
     return row
 
@@ -156,13 +164,13 @@ def train_fold(
 def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
     """Return the row of a finished training, if its weights are still those that the row names."""
     row = read_if_whole(record, read_json)
-    weights = None if row is None else read_if_whole(store.path(row["weights_path"]), Path.read_bytes)
-    return row if row and weights and hashlib.sha256(weights).hexdigest() == row["weights_sha256"] else None
+    weights = None if row is None else read_if_whole(store.path(row["weights_path"]), file_sha256)
+    return row if row and weights == row["weights_sha256"] else None
 
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
-    return store.work_folder("classifiers", description) / "checkpoint.json"
+    return store.work_folder(KIND, description) / "checkpoint.json"
 
 
 def _write(path: Path, text: str) -> None:
@@ -200,7 +208,7 @@ def _train(
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
-    state = folder / "state.pt"
+    state = folder / STATE
     history: list[tuple[float, float, float]] = []
     saved = read_if_whole(state, lambda path: torch.load(path, map_location=device, weights_only=True))
     if saved is not None:
@@ -231,7 +239,7 @@ def _train(
         "architecture": architecture,
         "fold": fold,
         "weights_path": weights.relative_to(store.root).as_posix(),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": file_sha256(weights),
         "epochs": settings.epochs,
         "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
         "n_training": len(training[1]),
@@ -243,6 +251,7 @@ def _train(
         "validation_accuracy_by_epoch": list(validation_accuracies),
         "seed": seed,
         "fingerprint": mark,
+        "start_sha256": description["start"],
     }
 
 

@@ -12,4 +12,4 @@ class CohortSettings(Settings):
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     test_share: float = Field(default=0.15, gt=0.0, lt=0.5)
     folds: int = Field(default=5, ge=2)
-    split_lot: int = Field(default=0, ge=0)  # which drawing of the patients' lots: another number draws all anew
+    split_lot: int = Field(default=0, ge=0)  # which drawing of lots: another number draws all patients anew

@@ -26,5 +26,6 @@ VERTEBRA_CROPS = pl.Schema(
         "scale": pl.Float64,  # crop pixels per film pixel
         "pad_left_px": pl.Int64,
         "pad_top_px": pl.Int64,
+        "detector_sha256": pl.String,  # of the weights that found it
     }
 )

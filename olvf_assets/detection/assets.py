@@ -91,6 +91,7 @@ def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,
     detector_copies: pl.DataFrame,
+    detector_evolution: pl.DataFrame,
     films: pl.DataFrame,
     reader_boxes: pl.DataFrame,
 ) -> pl.DataFrame:
@@ -100,7 +101,7 @@ def detector_answers(
     settings = run.profile.detection
     return pl.concat(
         detector_answers(one, detector_copies, films, reader_boxes, run.store, settings, run.seed, report=run.report)
-        for one in detector_model.sort("protocol").partition_by("protocol")
+        for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
     )
 
 
@@ -138,14 +139,20 @@ def detector_errors(
 
 
 @table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu")
-def detection_candidates(run: TableRun, films: pl.DataFrame, detector_model: pl.DataFrame) -> pl.DataFrame:
+def detection_candidates(
+    run: TableRun,
+    films: pl.DataFrame,
+    detector_model: pl.DataFrame,
+    detector_copies: pl.DataFrame,
+    detector_evolution: pl.DataFrame,
+) -> pl.DataFrame:
     """The distinct bodies that the detector finds on every film, with the probabilities of all five levels."""
     from olvf_assets.detection import prediction
 
     settings = run.profile.detection
     return pl.concat(
         prediction.detection_candidates(films, one, run.store, settings, report=run.report)
-        for one in detector_model.sort("protocol").partition_by("protocol")
+        for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
     )
 
 
@@ -156,8 +163,7 @@ def detected_films(
     """Which candidate is which level on every film, and whether that can be told at all."""
     from olvf_assets.detection import resolution
 
-    protocols = detector_model["protocol"].to_list()
-    found = resolution.detected_films(detection_candidates, films, protocols, run.profile.detection)
+    found = resolution.detected_films(detection_candidates, films, detector_model, run.profile.detection)
     for state, n in found["state"].value_counts().sort("state").iter_rows():
         run.notes[f"films {state}"] = n
     return found
@@ -171,3 +177,17 @@ def detections(
     from olvf_assets.detection import resolution
 
     return resolution.detections(detection_candidates, detected_films, films)
+
+
+def _fresh_detectors(
+    run: TableRun, detector_model: pl.DataFrame, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame
+) -> list[pl.DataFrame]:
+    """Return the row of each protocol's detector; all of them are of the copies, settings and code at hand."""
+    from olvf_assets.detection.evolution import chosen_settings
+    from olvf_assets.detection.provenance import refuse_stale_detector
+
+    rows = detector_model.sort("protocol").partition_by("protocol")
+    for one in rows:
+        settings, _ = chosen_settings(run.profile.detection, detector_evolution, one["protocol"].item())
+        refuse_stale_detector(one.row(0, named=True), detector_copies, settings, run.seed, run.data / "weights")
+    return rows

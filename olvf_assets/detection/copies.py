@@ -12,12 +12,14 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
 from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
 
@@ -169,6 +171,7 @@ def _record(job: _Job) -> Path:
     """Return the file that holds the paths of one film's copies once they are all made."""
     description = {
         "code": CODE_VERSION,
+        "libraries": library_versions(*AUGMENTATION_LIBRARIES),
         "film": job.image_path,  # named by the hash of its pixels
         "image_px": job.image_px,
         "seeds": dict(zip(map(str, job.copies), job.seeds, strict=True)),

@@ -112,7 +112,11 @@ def picture_answers(
     return (
         pl.concat([drawn, found_boxes])
         .join(numbered.select("number", *PICTURE), on="number")
-        .with_columns(protocol=pl.lit(protocol), dataset=pl.lit(dataset))
+        .with_columns(
+            protocol=pl.lit(protocol),
+            dataset=pl.lit(dataset),
+            detector_sha256=pl.lit(detector_model["weights_sha256"].item()),
+        )
         .select(DETECTOR_ANSWERS.names())
         .cast(DETECTOR_ANSWERS)
         .sort(*PICTURE, "source", "level", "confidence")

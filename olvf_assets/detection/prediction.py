@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.detection.copies import squeeze
+from olvf_assets.detection.provenance import verified_weights
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTION_CANDIDATES
 from olvf_assets.detection.training import choose_device
@@ -58,11 +59,14 @@ def detection_candidates(
         store: where films and weights lie.
         settings: candidate thresholds, device.
         report: gets progress lines.
+
+    Raises:
+        StaleDetectorError: the weights are not those that the table names.
     """
     institution_of = dict(films.select("film_id", "institution").iter_rows())
     rows = [
-        (protocol, institution_of[found.film_id], found.film_id, number, *box, *probabilities)
-        for protocol in detector_model["protocol"]
+        (protocol, institution_of[found.film_id], found.film_id, number, *box, *probabilities, weights)
+        for protocol, weights in detector_model.select("protocol", "weights_sha256").iter_rows()
         for found in predict_films(films, detector_model, store, settings, candidate_bodies, report=report)
         for number, (box, probabilities) in enumerate(
             zip(found.boxes_px.tolist(), found.probabilities.tolist(), strict=True)
@@ -178,10 +182,11 @@ def _load(
     from ultralytics.nn.tasks import DetectionModel
 
     (row,) = detector_model.to_dicts()
+    weights = verified_weights(row, store)
     name = choose_device(settings.device)
     device = torch.device(name if name == "cpu" else f"cuda:{name}")
     model = DetectionModel(f"{row['model']}.yaml", ch=1, nc=len(LEVELS), verbose=False)
-    model.load_state_dict(load_file(store.path(row["weights_path"])))
+    model.load_state_dict(load_file(weights))
     return model.to(device).eval().fuse(verbose=False), device
 
 

@@ -18,7 +18,7 @@ FILM = ["protocol", "institution", "film_id"]
 
 
 def detected_films(
-    detection_candidates: pl.DataFrame, films: pl.DataFrame, protocols: list[str], settings: DetectionSettings
+    detection_candidates: pl.DataFrame, films: pl.DataFrame, detector_model: pl.DataFrame, settings: DetectionSettings
 ) -> pl.DataFrame:
     """Return `detected_films`: one row per protocol and film, with the levels found or why there are none.
 
@@ -28,13 +28,17 @@ def detected_films(
     Args:
         detection_candidates: `detection_candidates` of the same films.
         films: `films`.
-        protocols: the protocols that have a detector.
+        detector_model: `detector_model`: the protocols that have a detector, and its weights.
         settings: candidate_confidence, least_margin.
     """
-    wanted = films.select("institution", "film_id").join(pl.DataFrame({"protocol": protocols}), how="cross")
+    detectors = detector_model.select("protocol", detector_sha256="weights_sha256")
+    wanted = films.select("institution", "film_id").join(detectors, how="cross")
     candidates = detection_candidates.sort(*FILM, "candidate")
     by_film = candidates.partition_by(FILM, as_dict=True)
-    rows = [_film(key, by_film.get(key), settings) for key in wanted.select(FILM).sort(FILM).iter_rows()]
+    rows = [
+        {**_film(tuple(key), by_film.get(tuple(key)), settings), "detector_sha256": weights}
+        for *key, weights in wanted.select(*FILM, "detector_sha256").sort(FILM).iter_rows()
+    ]
     return pl.DataFrame(rows, schema=DETECTED_FILMS)
 
 
@@ -51,10 +55,10 @@ def detections(detection_candidates: pl.DataFrame, detected_films: pl.DataFrame,
     confidence = pl.coalesce(pl.when(pl.col("level") == each).then(pl.col(f"p_{each}")) for each in LEVELS)
     return (
         detected_films.filter(state="resolved")
-        .select(*FILM, "labelling")
+        .select(*FILM, "labelling", "detector_sha256")
         .explode("labelling")
         .unnest("labelling")
-        .join(detection_candidates, on=[*FILM, "candidate"])
+        .join(detection_candidates.drop("detector_sha256"), on=[*FILM, "candidate"])
         .join(films.select("institution", "film_id", "width_px", "height_px"), on=["institution", "film_id"])
         .with_columns(
             pl.max_horizontal("x0_px", 0.0),

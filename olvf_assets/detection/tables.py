@@ -30,6 +30,17 @@ DETECTOR_COPIES = pl.Schema(
     }
 )
 
+# Training pictures that a detector learnt from, as they were then: part of its row, whatever becomes of the tables.
+LEARNT_FROM = pl.Schema(
+    {
+        "institution": pl.String(),
+        "patient_id": pl.String(),
+        "film_id": pl.String(),
+        "copy": pl.Int64(),
+        "image_path": pl.String(),
+    }
+)
+
 DETECTOR_MODEL = pl.Schema(
     {
         "protocol": pl.String(),
@@ -45,6 +56,8 @@ DETECTOR_MODEL = pl.Schema(
         "train_loss_by_epoch": pl.List(pl.Float64),
         "network": pl.String(),  # what the model's name stands for
         "generation": pl.Int64(),  # of detector_evolution, whose hyper-parameters trained it; null: the profile's own
+        "source_sha256": pl.String(),  # of the weights that training started from; `random` without any
+        "learnt_from": pl.List(pl.Struct(LEARNT_FROM)),
     }
 )
 
@@ -103,6 +116,7 @@ DETECTOR_ANSWERS = pl.Schema(
         "level": pl.String,
         **dict.fromkeys(BOX_PX, pl.Float64),
         "confidence": pl.Float64,  # 1 for drawn boxes
+        "detector_sha256": pl.String,  # of the weights that found it
     }
 )
 
@@ -127,6 +141,7 @@ DETECTION_CANDIDATES = pl.Schema(
         "film_id": pl.String,
         "candidate": pl.Int64,
         **dict.fromkeys((*BOX_PX, *PROBABILITIES), pl.Float64),
+        "detector_sha256": pl.String,  # of the weights that found it
     }
 )
 
@@ -141,6 +156,7 @@ DETECTED_FILMS = pl.Schema(
         "n_renamed": pl.Int64(),  # candidates whose level is not the one that the network finds likeliest
         "margin": pl.Float64(),  # natural logarithm; null when nothing rivals the labelling
         "labelling": pl.List(pl.Struct({"candidate": pl.Int64, "level": pl.String})),
+        "detector_sha256": pl.String(),  # of the weights that found it
     }
 )
 
@@ -155,5 +171,6 @@ DETECTIONS = pl.Schema(
         "x1_px": pl.Float64,
         "y1_px": pl.Float64,
         "confidence": pl.Float64,
+        "detector_sha256": pl.String,  # of the weights that found it
     }
 )

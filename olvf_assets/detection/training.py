@@ -1,10 +1,9 @@
 """Training the detector.
 
 What lives here: from `detector_copies` to `detector_model`, reused when finished and resumed when killed.
-What does not: the trainer itself (`trainer.py`), measuring (`metrics.py`).
+What does not: the trainer itself (`trainer.py`), what the weights hang on (`provenance.py`), measuring (`metrics.py`).
 """
 
-import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -13,18 +12,15 @@ from typing import Any
 
 import polars as pl
 
+from olvf_assets.detection.provenance import detector_description, learnt_from, source_sha256, training_copies
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
-from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, prepare_ultralytics, source_weights_path
+from olvf_assets.detection.ultralytics_home import prepare_ultralytics, source_weights_path
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
 
-CODE_VERSION = "3"
-TRAINING_FIELDS = {
-    *("image_px", "model", "weights", "epochs", "batch", "nominal_batch", "optimizer", "lr0", "lrf", "cosine"),
-    *("momentum", "weight_decay", "warmup_epochs", "geometry"),
-}  # what changes the weights
 FINISHED = "detector.safetensors"
 STATE = "state.pt"
 
@@ -60,22 +56,14 @@ def train_detector(
     Raises:
         MissingWeightsError: if the settings name weights that are not there.
     """
-    copies = detector_copies.filter(pl.col("protocol") == protocol, pl.col("subset") == "train")
-    copies = copies.sort("film_id", "copy")
+    copies = training_copies(detector_copies, protocol)
     source = source_weights_path(settings.weights, weights_folder or store.root.parent / "weights")
-    description = {
-        "code": CODE_VERSION,
-        "protocol": protocol,
-        "copies": hashlib.sha256(
-            copies.select("film_id", "copy", "image_path", "boxes").write_ndjson().encode()
-        ).hexdigest(),
-        "settings": settings.model_dump(mode="json", include=TRAINING_FIELDS),
-        "source": hashlib.sha256(source.read_bytes()).hexdigest() if source else RANDOM_WEIGHTS,
-        "seed": seed,
-    }
+    description = detector_description(copies, settings, seed, protocol, source_sha256(source))
     folder = store.work_folder("detector", description)
     finished = folder / FINISHED
     if read_if_whole(finished, _losses) is None:
+        if report is not None and not (folder / STATE).exists():
+            report(f"detector: trained anew: {why_anew(store.root, 'detector', description)}")
         _train(
             copies,
             finished,
@@ -93,7 +81,7 @@ def train_detector(
         "protocol": protocol,
         "model": settings.model,
         "weights_path": finished.relative_to(store.root).as_posix(),
-        "weights_sha256": hashlib.sha256(finished.read_bytes()).hexdigest(),
+        "weights_sha256": file_sha256(finished),
         "image_px": settings.image_px,
         "epochs": settings.epochs,
         "source_weights": settings.weights if source is None else source.name,
@@ -103,6 +91,8 @@ def train_detector(
         "train_loss_by_epoch": _losses(finished),
         "network": network_named(settings.model),
         "generation": generation,
+        "source_sha256": description["source"],
+        "learnt_from": learnt_from(copies),
     }
     return pl.DataFrame([row], schema=DETECTOR_MODEL)
 

@@ -1,7 +1,7 @@
 """The roots of every exception a caller may catch.
 
-What lives here: `OlvfError` and `MachineError`. Each room derives its own named errors from them, next to the code that
-raises them. Messages name the file, the field and the way out.
+What lives here: `OlvfError`, `MachineError` and `StaleError`. Each room derives its own named errors from them, next to
+the code that raises them. Messages name the file, the field and the way out.
 """
 
 import errno
@@ -25,6 +25,13 @@ class MachineError(OlvfError):
 
 class SystemFaultError(MachineError):
     """The system failed (no memory, a disk that does not answer, no process), whatever file was asked for."""
+
+
+class StaleError(OlvfError):
+    """Tables or weights at hand are of others than those there now; the message names what to make again.
+
+    It ends the run, as a fault of the machine does: no hospital's input is to blame.
+    """
 
 
 def is_of_the_machine(error: OSError) -> bool:

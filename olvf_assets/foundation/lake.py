@@ -36,7 +36,7 @@ class Lake(PolarsDeltaIOManager):
     def write_df_to_path(self, context: OutputContext, df: pl.DataFrame, path: "UPath") -> None:
         """Write a table or one partition of it; it is on the disk, not only in memory, when this returns.
 
-        Readers see its old rows until all new ones are there.
+        Readers see the old rows until all new ones are there, and keep them if this fails.
 
         Raises:
             DiskFullError: no room is left on the lake's disk.

@@ -11,7 +11,7 @@ def predictions(*crops: tuple[str, str, str, int, tuple[float, float, float]]) -
     """Return `ensemble_predictions` of crops: film (Pa1 is of Pa), level, label, replica and probabilities."""
     rows = [
         ("patient", "test", "institution_1", "ensemble", "1", f"{film}-{level}-r{replica}", f"{film}-{level}", film[:2],
-         level, label, replica, *p, "normal")
+         level, label, replica, *p, "normal", "image.png", "w0")
         for film, level, label, replica, p in crops
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=ENSEMBLE_PREDICTIONS, orient="row")

@@ -124,7 +124,8 @@ def member(architecture: str, fold: int, probabilities: list[float], sample: str
     }
     shares = dict(zip(PROBABILITIES, probabilities, strict=True))
     own = {"architecture": architecture, "fold": fold, "sample_id": sample, "level": "L1", "label": "old", "replica": 0}
-    return {**about, **own, **shares}
+    made_from = {"image_path": "images/1.png", "weights_sha256": f"{architecture}{fold}"}
+    return {**about, **own, **shares, **made_from}
 
 
 def all_members() -> pl.DataFrame:

@@ -1,3 +1,4 @@
+import hashlib
 import math
 from pathlib import Path
 
@@ -5,11 +6,11 @@ import polars as pl
 import pytest
 import torch
 
-from olvf_assets.classification import training
+from olvf_assets.classification import provenance, training
 from olvf_assets.classification.curves import training_curves
 from olvf_assets.classification.predictions import class_probabilities, load_checkpoint
-from olvf_assets.classification.provenance import SampleError, training_description
-from olvf_assets.classification.settings import ARCHITECTURES, Architecture
+from olvf_assets.classification.provenance import SampleError, expected_fingerprint, start_sha256, training_description
+from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
 from olvf_assets.classification.training import (
     PROGRESS,
@@ -72,9 +73,9 @@ def test_the_fingerprint_hangs_on_data_settings_seed_and_fold_but_not_on_workers
     samples, settings = made_up_samples(ArtifactStore(tmp_path), 2, 2), small_settings()
 
     def mark(fold: int = 1, table: pl.DataFrame = samples, seed: int = SEED, **changes: object) -> str:
-        return fingerprint(training_description("resnet50", fold, table, small_settings(**changes), seed))
+        return fingerprint(training_description("resnet50", fold, table, small_settings(**changes), seed, "random"))
 
-    first = fingerprint(training_description("resnet50", 1, samples, settings, SEED))
+    first = fingerprint(training_description("resnet50", 1, samples, settings, SEED, "random"))
     assert mark() == mark(workers=2) == mark(table=samples.reverse()) == first
     changed = samples.with_columns(
         pl.when(pl.int_range(pl.len()) == 0).then(pl.lit("fresh")).otherwise("label").alias("label")
@@ -91,6 +92,49 @@ def test_the_fingerprint_hangs_on_data_settings_seed_and_fold_but_not_on_workers
     assert len({first, *others}) == 7
     elsewhere = {**NETWORKS, "resnext50": {**NETWORKS["resnext50"], "learning_rate": 0.07}}
     assert mark(networks=elsewhere) == first  # another network's settings are none of this one's business
+
+
+def start_mark(weights: Path, samples: pl.DataFrame) -> str:
+    networks = {**NETWORKS, "resnet50": {**NETWORKS["resnet50"], "weights": str(weights)}}
+    settings = small_settings(networks=networks)
+    start = start_sha256(settings.networks["resnet50"])
+    return fingerprint(training_description("resnet50", 1, samples, settings, SEED, str(start)))
+
+
+def test_start_weights_are_known_by_their_content(tmp_path: Path) -> None:
+    samples, weights = made_up_samples(ArtifactStore(tmp_path), 2, 2), tmp_path / "start.pth"
+    weights.write_bytes(b"one")
+    first = start_mark(weights, samples)
+    weights.write_bytes(b"two")
+    assert start_mark(weights, samples) != first
+    weights.write_bytes(b"one")
+    assert start_mark(weights, samples) == first
+
+
+def test_downloaded_start_weights_are_found_and_known_by_their_content(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    network = NetworkSettings(model="resnet50", learning_rate=0.1, weights="imagenet")
+    assert start_sha256(network) is None
+    folder = tmp_path / "models--timm--resnet50.a1_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "snapshots" / "abc" / "model.safetensors").write_bytes(b"weights")
+    assert start_sha256(network) == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_another_version_of_a_library_is_another_training_and_the_log_says_so(tmp_path: Path, monkeypatch) -> None:
+    store = ArtifactStore(tmp_path)
+    samples, settings = made_up_samples(store, 3, 2), small_settings(epochs=1)
+    lines: list[str] = []
+    (before,) = train_folds("resnet50", [1], samples, store, settings, SEED, lines.append).to_dicts()
+    assert "resnet50, fold 1: trained anew: nothing of the kind was done before" in lines
+    versions = provenance.library_versions(*provenance.LIBRARIES)
+    monkeypatch.setattr(provenance, "library_versions", lambda *_: {**versions, "timm": "0.4"})
+    assert expected_fingerprint(before, samples, settings, SEED) != before["fingerprint"]
+    train_folds("resnet50", [1], samples, store, settings, SEED, lines.append)
+    now = f"libraries.timm ({versions['timm']} before, 0.4 now)"
+    assert f"resnet50, fold 1: trained anew: differs from the closest earlier one in {now}" in lines
 
 
 def test_training_learns_what_distinguishes_the_classes(tmp_path: Path) -> None:

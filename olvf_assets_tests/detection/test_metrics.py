@@ -20,7 +20,7 @@ def answers(found: dict[str, list[tuple[Box, int, float]]], truth: dict[str, lis
     rows = [("drawn", film_id, level, drawn, 1.0) for film_id, boxes in truth.items() for level, drawn in boxes]
     rows += [("detected", film_id, level, b, p) for film_id, boxes in found.items() for b, level, p in boxes]
     table = [
-        ("patient", "external", "institution_2", film_id, 0, source, LEVELS[level], *corners, confidence)
+        ("patient", "external", "institution_2", film_id, 0, source, LEVELS[level], *corners, confidence, "d0")
         for source, film_id, level, corners, confidence in rows
     ]
     return pl.DataFrame(table, schema=DETECTOR_ANSWERS, orient="row")

@@ -53,9 +53,9 @@ def test_every_distinct_body_is_kept_with_its_probabilities(monkeypatch, tmp_pat
     )
     monkeypatch.setattr(prediction, "predict_films", lambda *_, **__: iter([found]))
     films = pl.DataFrame({"institution": ["institution_9"], "film_id": ["Fa"], "width_px": [44], "height_px": [100]})
-    model = pl.DataFrame({"protocol": ["patient"]})
+    model = pl.DataFrame({"protocol": ["patient"], "weights_sha256": ["d0"]})
     candidates = detection_candidates(films, model, ArtifactStore(tmp_path), SETTINGS)
     assert candidates.rows() == [
-        ("patient", "institution_9", "Fa", 0, -3.0, 10.0, 40.0, 40.0, 0.01, 0.02, 0.03, 0.9, 0.05),
-        ("patient", "institution_9", "Fa", 1, 0.0, 46.0, 45.0, 101.5, 0.01, 0.01, 0.01, 0.01, 0.8),
+        ("patient", "institution_9", "Fa", 0, -3.0, 10.0, 40.0, 40.0, 0.01, 0.02, 0.03, 0.9, 0.05, "d0"),
+        ("patient", "institution_9", "Fa", 1, 0.0, 46.0, 45.0, 101.5, 0.01, 0.01, 0.01, 0.01, 0.8, "d0"),
     ]

@@ -9,12 +9,14 @@ from olvf_assets.detection.tables import DETECTED_FILMS, DETECTION_CANDIDATES, D
 
 SETTINGS = DetectionSettings(least_margin=3.0)
 FILMS = pl.DataFrame({"institution": "institution_9", "film_id": ["Fa", "Fb", "Fc"], "width_px": 44, "height_px": 200})
+DETECTOR = pl.DataFrame({"protocol": ["patient"], "weights_sha256": ["d0"]})
+BOTH = pl.DataFrame({"protocol": ["patient", "thesis"], "weights_sha256": ["d0", "d1"]})
 
 
 def candidates(*bodies: tuple[str, int, float, list[float]]) -> pl.DataFrame:
     """Return candidates 47 px wide, given as film, number, top (30 px high) and five probabilities."""
     rows = [
-        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *probabilities)
+        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *probabilities, "d0")
         for film_id, number, top, probabilities in bodies
     ]
     return pl.DataFrame(rows, schema=DETECTION_CANDIDATES, orient="row")
@@ -28,7 +30,7 @@ FOUND = candidates(
 
 
 def test_each_film_is_resolved_ambiguous_or_empty_and_says_why() -> None:
-    table = detected_films(FOUND, FILMS, ["patient"], SETTINGS)
+    table = detected_films(FOUND, FILMS, DETECTOR, SETTINGS)
     assert table.schema == DETECTED_FILMS
     assert table.select("film_id", "state", "n_candidates", "n_levels", "n_renamed").rows() == [
         ("Fa", "resolved", 2, 2, 1),  # the upper body is rather L3 by itself, but no level lies between it and L5
@@ -41,20 +43,21 @@ def test_each_film_is_resolved_ambiguous_or_empty_and_says_why() -> None:
 
 
 def test_only_resolved_films_have_detections_clipped_to_the_film() -> None:
-    found = detections(FOUND, detected_films(FOUND, FILMS, ["patient"], SETTINGS), FILMS)
+    found = detections(FOUND, detected_films(FOUND, FILMS, DETECTOR, SETTINGS), FILMS)
     assert found.schema == DETECTIONS
     assert found.rows() == [
-        ("patient", "institution_9", "Fa", "L4", 0.0, 10.0, 44.0, 40.0, 0.45),
-        ("patient", "institution_9", "Fa", "L5", 0.0, 46.0, 44.0, 76.0, 0.8),
+        ("patient", "institution_9", "Fa", "L4", 0.0, 10.0, 44.0, 40.0, 0.45, "d0"),
+        ("patient", "institution_9", "Fa", "L5", 0.0, 46.0, 44.0, 76.0, 0.8, "d0"),
     ]
 
 
 @pytest.mark.parametrize(("least_margin", "state"), [(1.0, "resolved"), (1000.0, "ambiguous")])
 def test_how_sure_is_sure_is_a_setting(least_margin: float, state: str) -> None:
     settings = SETTINGS.model_copy(update={"least_margin": least_margin})
-    assert detected_films(FOUND, FILMS, ["patient"], settings)["state"][1] == state
+    assert detected_films(FOUND, FILMS, DETECTOR, settings)["state"][1] == state
 
 
 def test_every_protocol_has_every_film() -> None:
-    table = detected_films(FOUND, FILMS, ["patient", "thesis"], SETTINGS)
+    table = detected_films(FOUND, FILMS, BOTH, SETTINGS)
     assert table.filter(protocol="thesis")["state"].to_list() == ["nothing_found"] * 3
+    assert table.select("protocol", "detector_sha256").unique().sort("protocol").rows() == BOTH.rows()

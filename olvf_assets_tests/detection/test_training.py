@@ -6,14 +6,28 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.detection import training
+from olvf_assets.detection import provenance, training
 from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.metrics import detector_answers, detector_metrics
 from olvf_assets.detection.prediction import detection_candidates
+from olvf_assets.detection.provenance import (
+    StaleDetectorError,
+    detector_description,
+    refuse_stale_detector,
+    source_sha256,
+)
 from olvf_assets.detection.settings import DetectionSettings, GeometrySettings
-from olvf_assets.detection.tables import DETECTION_CANDIDATES, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_MODEL
+from olvf_assets.detection.tables import (
+    DETECTION_CANDIDATES,
+    DETECTOR_ANSWERS,
+    DETECTOR_COPIES,
+    DETECTOR_METRICS,
+    DETECTOR_MODEL,
+    LEARNT_FROM,
+)
 from olvf_assets.detection.training import train_detector
 from olvf_assets.detection.ultralytics_home import MissingWeightsError
+from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
 
 TINY = DetectionSettings(
@@ -67,7 +81,11 @@ def test_one_row_describes_the_detector_and_its_losses(trained) -> None:
     assert model.schema == DETECTOR_MODEL
     assert (row["epochs"], row["image_px"], row["source_weights"], row["n_train_images"]) == (2, 64, "random", 6)
     assert len(row["train_loss_by_epoch"]) == 2
-    assert [line.split(",")[0] for line in lines] == ["detector: epoch 1/2", "detector: epoch 2/2"]
+    assert lines[0] == "detector: trained anew: nothing of the kind was done before"
+    assert [line.split(",")[0] for line in lines[1:]] == ["detector: epoch 1/2", "detector: epoch 2/2"]
+    assert row["source_sha256"] == "random"
+    learnt = pl.DataFrame(row["learnt_from"], schema=LEARNT_FROM)
+    assert learnt.select("patient_id", "copy").rows() == [(name, copy) for name in "BCD" for copy in (0, 1)]
     assert store.path(row["weights_path"]).is_file()
 
 
@@ -102,6 +120,61 @@ def test_a_finished_training_is_reused_and_another_seed_is_not(trained, monkeypa
         train_detector(copies, store, TINY, 8)
     with pytest.raises(KilledError):
         train_detector(copies.filter(pl.col("film_id") != "FB"), store, TINY, 7)
+
+
+def fresh(trained, **changes) -> None:
+    """Hold the trained detector against the copies, settings, seed and weights folder given."""
+    store, _, _, copies, model, _ = trained
+    given = {"detector_copies": copies, "settings": TINY, "seed": 7, "weights_folder": store.root.parent} | changes
+    refuse_stale_detector(model.row(0, named=True), **given)
+
+
+def test_a_detector_is_refused_when_what_it_hangs_on_is_another(trained, monkeypatch) -> None:
+    copies = trained[3]
+    fresh(trained)
+    fresh(trained, settings=TINY.model_copy(update={"candidate_iou": 0.6}))  # no part of training
+    fresh(trained, detector_copies=copies.filter((pl.col("subset") == "train") | (pl.col("film_id") != "FA")))
+    moved = pl.when(pl.col("film_id") == "FB").then(pl.lit("validation")).otherwise("subset").alias("subset")
+    for changes in (
+        {"seed": 8},
+        {"settings": TINY.model_copy(update={"epochs": 3})},
+        {"detector_copies": copies.filter(pl.col("film_id") != "FB")},  # withdrawn
+        {"detector_copies": copies.with_columns(moved)},
+        {"detector_copies": copies.with_columns(boxes=pl.col("boxes").list.head(4))},
+    ):
+        with pytest.raises(StaleDetectorError, match="materialise detector_model again"):
+            fresh(trained, **changes)
+    monkeypatch.setattr(provenance, "library_versions", lambda *names: dict.fromkeys(names, "0"))
+    with pytest.raises(StaleDetectorError, match="libraries"):
+        fresh(trained)
+
+
+def test_weights_changed_behind_the_table_find_nothing(trained, tmp_path) -> None:
+    store, films, _, _, model, _ = trained
+    elsewhere = ArtifactStore(tmp_path)
+    weights = elsewhere.path(model["weights_path"].item())
+    with pytest.raises(StaleDetectorError, match="missing, or not the weights that detector_model names"):
+        detection_candidates(films, model, elsewhere, TINY)
+    content = store.path(model["weights_path"].item()).read_bytes()
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(StaleDetectorError, match="missing, or not the weights that detector_model names"):
+        detection_candidates(films, model, elsewhere, TINY)
+
+
+def test_start_weights_are_known_by_content_and_taken_at_the_row_s_word_once_gone(tmp_path) -> None:
+    (tmp_path / "start.pt").write_bytes(b"one")
+    settings = TINY.model_copy(update={"weights": "start.pt"})
+    copies = DETECTOR_COPIES.to_frame()
+    source = source_sha256(tmp_path / "start.pt")
+    mark = fingerprint(detector_description(copies, settings, 7, "patient", source))
+    row = {"protocol": "patient", "source_sha256": source, "fingerprint": mark}
+    refuse_stale_detector(row, copies, settings, 7, tmp_path)
+    (tmp_path / "start.pt").write_bytes(b"two")
+    with pytest.raises(StaleDetectorError):
+        refuse_stale_detector(row, copies, settings, 7, tmp_path)
+    (tmp_path / "start.pt").unlink()
+    refuse_stale_detector(row, copies, settings, 7, tmp_path)
 
 
 def test_weights_that_are_not_there_are_named_and_never_downloaded(trained, tmp_path) -> None:

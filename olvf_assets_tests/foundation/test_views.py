@@ -6,8 +6,18 @@ from typing import Any
 
 import polars as pl
 import pytest
-from dagster import AssetKey, AssetSelection, DagsterInstance, Definitions, define_asset_job, in_process_executor
+from dagster import (
+    AssetKey,
+    AssetSelection,
+    DagsterInstance,
+    Definitions,
+    define_asset_job,
+    evaluate_automation_conditions,
+    in_process_executor,
+)
 
+from olvf_assets.foundation.arrivals import FOLDER_STATE
+from olvf_assets.foundation.artifacts import read_json
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.lake import Lake
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors, check, descendants, table
@@ -31,6 +41,9 @@ class SmallStudy(StudyResource):
 
 def raw(run: TableRun) -> pl.DataFrame:
     text = (run.data / "landing" / run.institution).read_text()
+    run.notes[FOLDER_STATE] = f"state {text}"
+    if text == "nothing":
+        return pl.DataFrame(schema=BY_INSTITUTION)
     if not text.isdigit():
         raise OlvfError(f"{run.institution} holds {text!r}, not a number")
     return pl.DataFrame({"institution": [run.institution], "n": [int(text)]})
@@ -84,12 +97,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def materialise(
-    view: View, data: Path, instance: DagsterInstance, *names: str, key: str | None = None, fails: bool = False
-) -> Any:
-    selection = AssetSelection.assets(*names) if names else AssetSelection.all()
-    definitions = Definitions(
-        assets=build_assets(view, TABLES, CHECKS, ["summary"]),
+def definitions_of(view: View, data: Path, selection: AssetSelection) -> Definitions:
+    return Definitions(
+        assets=build_assets(view, TABLES, CHECKS, ["summary"], automatic=["model", "summary"]),
         jobs=[define_asset_job("job", selection)],
         resources={
             "study": SmallStudy(profile_name="none", data_folder=str(data)),
@@ -97,6 +107,13 @@ def materialise(
         },
         executor=in_process_executor,
     )
+
+
+def materialise(
+    view: View, data: Path, instance: DagsterInstance, *names: str, key: str | None = None, fails: bool = False
+) -> Any:
+    selection = AssetSelection.assets(*names) if names else AssetSelection.all()
+    definitions = definitions_of(view, data, selection)
     job = definitions.resolve_job_def("job")
     result = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=not fails)
     assert result.success is not fails
@@ -119,6 +136,105 @@ def test_what_the_study_view_made_shows_as_partitions(data: Path, instance: Dags
     assert instance.get_materialized_partitions(AssetKey("tenfold")) == {"a", "b"}
     assert instance.get_materialized_partitions(AssetKey("model")) == {"1", "2", "3", "4", "5"}
     assert sorted(instance.get_dynamic_partitions("institution")) == ["a", "b"]
+
+
+def test_an_institution_without_rows_shows_as_made_all_the_same(data: Path, instance: DagsterInstance) -> None:
+    (data / "landing" / "b").write_text("nothing")
+    (data / "landing" / "c").write_text("bad")
+    materialise("study", data, instance)
+    assert lake(data, "tenfold") == [("a", 10)]
+    assert instance.get_materialized_partitions(AssetKey("tenfold")) == {"a", "b"}
+
+
+def requested(data: Path, instance: DagsterInstance, cursor: Any = None) -> tuple[set[str], Any]:
+    """Return the tables that are to be made again by themselves, and the cursor of the next look."""
+    definitions = definitions_of("operations", data, AssetSelection.all())
+    result = evaluate_automation_conditions(definitions, instance, cursor=cursor)
+    return {each.key.to_user_string() for each in result.results if not each.true_subset.is_empty}, result.cursor
+
+
+@pytest.mark.parametrize("beside", ["nothing", "bad", "only registered"])
+def test_a_new_hospital_reaches_the_last_table_by_itself_whatever_another_one_is_like(
+    data: Path, instance: DagsterInstance, beside: str
+) -> None:
+    (data / "landing" / "b").write_text(beside)
+    if beside == "only registered":
+        (data / "landing" / "b").unlink()
+        instance.add_dynamic_partitions("institution", ["b"])
+    materialise("study", data, instance)
+    asked, cursor = requested(data, instance)
+    assert asked == set()
+    (data / "landing" / "c").write_text("3")
+    instance.add_dynamic_partitions("institution", ["c"])
+    materialise("operations", data, instance, "raw", "tenfold", key="c")
+    asked, cursor = requested(data, instance, cursor)
+    assert "model" in asked
+    for fold in "12345":
+        materialise("operations", data, instance, "model", key=fold)
+    assert "summary" in asked | requested(data, instance, cursor)[0]
+    materialise("operations", data, instance, "summary")
+    assert lake(data, "model")[0] == (1, 40)
+    assert lake(data, "summary") == [(604,)]
+
+
+def test_what_rests_on_a_table_that_was_never_made_is_not_made_by_itself(data: Path, instance: DagsterInstance) -> None:
+    _, cursor = requested(data, instance)
+    instance.add_dynamic_partitions("institution", ["a"])
+    materialise("operations", data, instance, "raw", key="a")
+    assert requested(data, instance, cursor)[0] == set()
+
+
+def stored_states(data: Path, institution: str) -> dict[str, str]:
+    return read_json(data / "lake" / "arrivals" / f"{institution}.stored.json")
+
+
+def test_a_stored_table_knows_from_which_state_of_the_landing_folder_it_was_made(
+    data: Path, instance: DagsterInstance
+) -> None:
+    materialise("study", data, instance)
+    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2"}
+    (data / "landing" / "b").write_text("7")
+    materialise("operations", data, instance, "raw", key="b")
+    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 2"}
+    materialise("operations", data, instance, "tenfold", key="b")
+    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 7"}
+    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1"}
+
+
+def test_a_table_that_could_not_be_stored_keeps_its_institution_due(
+    data: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialise("study", data, instance)
+
+    def full(manager: Lake, context: Any, df: pl.DataFrame, path: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    (data / "landing" / "b").write_text("7")
+    monkeypatch.setattr(Lake, "write_df_to_path", full)
+    materialise("operations", data, instance, "raw", key="b", fails=True)
+    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2"}
+
+
+def test_an_institution_stopped_in_a_run_over_all_has_nothing_stored(data: Path, instance: DagsterInstance) -> None:
+    materialise("study", data, instance)
+    (data / "landing" / "b").write_text("bad")
+    materialise("study", data, instance)
+    assert stored_states(data, "b") == {}
+    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1"}
+
+
+@pytest.mark.parametrize("name", ["x' or institution <> 'x", "' or 1=1 --", "A B", "../a"])
+def test_a_partition_whose_name_is_no_key_fails_and_leaves_the_others_rows(
+    data: Path, instance: DagsterInstance, name: str
+) -> None:
+    materialise("study", data, instance)
+    instance.add_dynamic_partitions("institution", [name])
+    for table_name in ("raw", "tenfold"):
+        result = materialise("operations", data, instance, table_name, key=name, fails=True)
+        assert "InstitutionKeyError" in str([each.event_specific_data for each in result.get_step_failure_events()])
+    assert lake(data, "raw") == [("a", 1), ("b", 2)]
+    assert lake(data, "tenfold") == [("a", 10), ("b", 20)]
+    assert sorted(each.name for each in (data / "lake" / "arrivals").iterdir()) == ["a.stored.json", "b.stored.json"]
 
 
 def test_one_partition_is_made_alone_and_the_others_stay(data: Path, instance: DagsterInstance) -> None:

@@ -86,9 +86,9 @@ def plain_films() -> dict[str, Dataset]:
     return {"plain": plain, "plain_8_bit": shallow}
 
 
-def write_forms(folder: Path) -> dict[str, Path]:
-    """Write the plain films with pydicom and every other form with DCMTK; return the files by name."""
-    files = {name: write(dataset, folder / f"{name}.dcm") for name, dataset in plain_films().items()}
+def write_forms(folder: Path, plain: dict[str, Dataset]) -> dict[str, Path]:
+    """Write plain films with pydicom and every other form of them with DCMTK; return the files by name."""
+    files = {name: write(dataset, folder / f"{name}.dcm") for name, dataset in plain.items()}
     for form in FORMS:
         files[form.name] = folder / f"{form.name}.dcm"
         call(*form.command, str(files[form.source]), str(files[form.name]))
@@ -125,7 +125,7 @@ def main() -> None:
     with TABLE.open("w", newline="") as lines:
         rows = csv.writer(lines, lineterminator="\n")
         rows.writerow(["name", "transfer_syntax", "source", "written_by", "dcmtk", "pixel_sha256"])
-        for name, file in write_forms(FOLDER).items():
+        for name, file in write_forms(FOLDER, plain_films()).items():
             syntax = pydicom.dcmread(file, stop_before_pixels=True).file_meta.TransferSyntaxUID
             digest = hashlib.sha256(pixels_by_dcmtk(file)).hexdigest()
             written_by = commands.get(name, "pydicom")
