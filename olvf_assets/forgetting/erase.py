@@ -21,8 +21,7 @@ from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.landing import BOXES_FOLDER
 from olvf_assets.foundation.traces import files_with
 from olvf_assets.intake.key_check import check_file
-from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
-from olvf_assets.intake.whois import films_of
+from olvf_assets.intake.whois import films_of, ids_in_sheets
 from olvf_assets.resources import StudyResource
 
 LEARNT = ("detector", "detector_generations", "classifiers", "packed_pixels", "replicas", "gradcam")
@@ -106,7 +105,7 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
     names = names_of(study, plan.institution)
     films = films_of(folder, plan.name, names)
     packed = [path for path in films if not (folder / path).is_file()]
-    in_sheets = any(names.patient(each) == plan.name for each in patient_ids_in_sheets(folder))
+    in_sheets = any(names.patient(each) == plan.name for each in ids_in_sheets(folder))
     if in_sheets or packed or (films and not remove):
         where = [*(["its sheets"] if in_sheets else []), *([f"{len(packed)} films in archives"] if packed else [])]
         where += [f"{len(films) - len(packed)} films"] if len(films) > len(packed) else []

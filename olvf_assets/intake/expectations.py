@@ -154,6 +154,7 @@ def _never_null(table_name: str) -> list[str]:
     may_be_null = {
         "dicom_headers": {
             "film_date",
+            *("sex", "age_years"),  # the sheet says them; a header may be silent
             "kvp",
             "sid_mm",
             "detector",

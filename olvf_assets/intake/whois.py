@@ -18,8 +18,8 @@ from pydicom.errors import InvalidDicomError
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.foreign import call_apart, read_apart
 from olvf_assets.foundation.landing import is_sheet, landed_files
-from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import FILES_PER_PROCESS, PathNames, path_names
 from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
@@ -66,19 +66,27 @@ def who_is(asked: str, folders: Mapping[Path, Pseudonymiser]) -> list[str]:
 
 def patient_ids(folder: Path) -> set[str]:
     """Return every patient id in the sheets and in the headers of a landing folder."""
-    films = _films(folder, [file.path for file in landed_files(folder) if not is_sheet(file.path)])
-    return {*patient_ids_in_sheets(folder), *(film.patient_id for film in films)} - {""}
+    return {*ids_in_sheets(folder), *(film.patient_id for film in _films(folder, _arrived(folder)))} - {""}
 
 
 def films_of(folder: Path, pseudonym: str, names: Pseudonymiser) -> list[str]:
     """Return the real paths (relative, posix) of the films whose header names the patient of a pseudonym."""
-    films = _films(folder, [file.path for file in landed_files(folder) if not is_sheet(file.path)])
+    films = _films(folder, _arrived(folder))
     return [film.path for film in films if film.patient_id and names.patient(film.patient_id) == pseudonym]
+
+
+def ids_in_sheets(folder: Path) -> set[str]:
+    """Return every patient id in the sheets of a landing folder, read behind the boundary."""
+    return set(call_apart(patient_ids_in_sheets, folder, what=f"the sheets of {folder.name}"))
+
+
+def _arrived(folder: Path) -> list[str]:
+    return [file.path for file in landed_files(folder) if file.state == "arrived"]
 
 
 def _found(asked: str, folder: Path, names: Pseudonymiser) -> Iterator[str]:
     shown = path_names(folder, names)
-    real = [file.path for file in landed_files(folder)]
+    real = _arrived(folder)
     if PATIENT.fullmatch(asked):
         yield from _patient(asked, folder, names, shown, real)
     elif film_id := FILM.fullmatch(asked):
@@ -88,14 +96,14 @@ def _found(asked: str, folder: Path, names: Pseudonymiser) -> Iterator[str]:
         yield from (_line(folder, film, names, shown) for film in _films(folder, real)
                     if names.uid(film.sop_instance_uid) == asked)  # fmt: skip
     else:
-        hits = [path for path in real if _is_called(asked, shown.shown(path) or "")]
-        known = {film.path: film for film in _films(folder, hits)}
+        hits = [file.path for file in landed_files(folder) if _is_called(asked, shown.shown(file.path) or "")]
+        known = {film.path: film for film in _films(folder, [path for path in hits if path in real])}
         yield from (_line(folder, known.get(path) or _Film(path, "", ""), names, shown) for path in hits)
 
 
 def _patient(asked: str, folder: Path, names: Pseudonymiser, shown: PathNames, real: list[str]) -> Iterator[str]:
     films = _films(folder, real)
-    ids = {*patient_ids_in_sheets(folder), *(film.patient_id for film in films)}
+    ids = {*ids_in_sheets(folder), *(film.patient_id for film in films)}
     for patient_id in sorted(each for each in ids if names.patient(each) == asked):
         days = (names.shifted(patient_id, SOME_DAY) - SOME_DAY).days
         yield f"{folder.name}: {asked} is patient {patient_id}, whose dates are moved by {days:+d} days"
@@ -104,7 +112,7 @@ def _patient(asked: str, folder: Path, names: Pseudonymiser, shown: PathNames, r
 
 def _is_called(asked: str, shown: str) -> bool:
     """Return whether a shown path is the one asked for, ends with it, or has it as a word of a name."""
-    return asked == shown or shown.endswith("/" + asked) or asked in re.split(r"[\W_]+", shown)
+    return asked == shown or shown.rstrip("/").endswith("/" + asked) or asked in re.split(r"[\W_]+", shown)
 
 
 def _line(folder: Path, film: _Film, names: Pseudonymiser, shown: PathNames) -> str:
@@ -117,7 +125,8 @@ def _films(folder: Path, paths: list[str]) -> list[_Film]:
     """Return the films among the files; whatever cannot be read is none."""
     films = [path for path in paths if not is_sheet(path)]
     workers = 0 if len(films) > FILES_PER_PROCESS else 1
-    return [film for film in parallel_map(partial(_film, folder), films, workers=workers) if film is not None]
+    found = read_apart(partial(_film, folder), films, workers=workers)
+    return [film for film in found if isinstance(film, _Film)]
 
 
 def _film(folder: Path, path: str) -> _Film | None:
