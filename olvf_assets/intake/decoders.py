@@ -37,18 +37,18 @@ class BrokenDecoderError(OlvfError):
 
 # The plug-ins of pydicom to ask, in this order; the first is the fastest, the others help where it fails on a film.
 # Beside each: films of 1693 x 2032 pixels and 14 bit (baseline: 8) that one core decodes in a second, by
-# benchmarks/intake.py in November 2026. pydicom asks gdcm first wherever it is installed.
+# benchmarks/intake.py in November 2026. pydicom asks gdcm first wherever it is installed; here it is asked only where
+# there is no other: on damaged films it aborts its process (fuzzing found it), and fills up what is missing.
 PLUGINS: Final[dict[UID, tuple[str, ...]]] = {
     RLELossless: ("pylibjpeg", "pydicom"),  # 74, 7.0
-    JPEGBaseline8Bit: ("pillow", "gdcm"),  # 91, 41
-    JPEGExtended12Bit: ("pillow", "gdcm"),  # of 8 bit, as baseline; for 12 bit see `can_decode`
+    JPEGBaseline8Bit: ("pillow",),  # 91
+    JPEGExtended12Bit: ("pillow",),  # of 8 bit, as baseline; for 12 bit see `can_decode`
     JPEGLossless: ("gdcm",),  # 6.6
     JPEGLosslessSV1: ("gdcm",),  # 6.9
-    JPEGLSLossless: ("pyjpegls", "gdcm"),  # 9.7, 5.0
-    JPEGLSNearLossless: ("pyjpegls", "gdcm"),  # as lossless
-    # gdcm decodes 2.3 lossless films a second on two idle cores, but a process runs on each core.
-    JPEG2000Lossless: ("pylibjpeg", "pillow", "gdcm"),  # 1.7, 1.7, 1.3
-    JPEG2000: ("pylibjpeg", "pillow", "gdcm"),  # of 20 : 1: 14.6, 14.2, 5.7
+    JPEGLSLossless: ("pyjpegls",),  # 9.7
+    JPEGLSNearLossless: ("pyjpegls",),  # as lossless
+    JPEG2000Lossless: ("pylibjpeg", "pillow"),  # 1.7, 1.7
+    JPEG2000: ("pylibjpeg", "pillow"),  # of 20 : 1: 14.6, 14.2
     HTJ2KLossless: ("pylibjpeg",),  # the only one, not measured: no encoder is installed
     HTJ2KLosslessRPCL: ("pylibjpeg",),
     HTJ2K: ("pylibjpeg",),

@@ -162,10 +162,11 @@ def _inflated(handle: BinaryIO) -> BinaryIO:
 
 
 def _looks_plain(handle: BinaryIO) -> bool:
+    """Return whether an element of group 0008 comes next, with a VR or a short length."""
     start = handle.tell()
-    first = handle.read(6)
+    first = handle.read(8)
     handle.seek(start)
-    return first[:2] == b"\x08\x00" and (is_vr(first[4:6]) or first[2:4] in (b"\x00\x00", b"\x05\x00", b"\x08\x00"))
+    return first[:2] == b"\x08\x00" and (is_vr(first[4:6]) or first[6:8] == b"\x00\x00")
 
 
 @cache

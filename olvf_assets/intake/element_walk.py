@@ -21,6 +21,7 @@ ITEM_END, SEQUENCE_END = 0xFFFEE00D, 0xFFFEE0DD
 # PS3.5 7.1.2: these have a length of 16 bit, those of 32 bit after two empty bytes; later ones are like the latter.
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+TELLING_LONG_VRS = frozenset(b"SQ UC UR UT".split())
 # A lookup table of 16 bit has 131,072 bytes; nothing else that is wanted comes near.
 LARGEST_VALUE_BYTES = 1 << 20
 # Headers of radiographs have some hundred elements, those in sequences counted.
@@ -173,8 +174,8 @@ class Walk:
 
 
 def _known(vr: bytes | None) -> str | None:
-    """Return a VR that pydicom knows, None for one to be looked up by the tag."""
-    return vr.decode() if vr is not None and vr != b"UN" and (vr in SHORT_VRS or vr in LONG_VRS) else None
+    """Return a VR that says how to read a value, None for one of mere bytes: then the tag's own holds."""
+    return vr.decode() if vr in SHORT_VRS or vr in TELLING_LONG_VRS else None
 
 
 def _ended(claimed: int | None = None) -> UnreadableDicomError:

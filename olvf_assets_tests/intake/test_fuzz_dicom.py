@@ -25,7 +25,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
@@ -75,6 +75,8 @@ def sample(syntax: UID) -> bytes:
     return content_of(dataset)
 
 
+# Without JPEG Lossless: its only decoder, gdcm, aborts its process on damaged data, which costs that film in the one
+# that intake gives it, and would cost this test.
 SYNTAXES = (
     ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless,
     JPEGLSLossless, JPEG2000Lossless, JPEGBaseline8Bit,
@@ -116,9 +118,10 @@ def damaged(content: bytes, lots: random.Random) -> bytes:
 def rewritten(syntax: UID, lots: random.Random) -> bytes:
     """Return a film of which one to four attributes that are read hold other bytes."""
     dataset = pydicom.dcmread(BytesIO(SAMPLES[syntax]))
-    for keyword in lots.sample(sorted({*ATTRIBUTES, *PIXEL_ATTRIBUTES} - {"SOPInstanceUID"}), lots.randint(1, 4)):
+    keywords = sorted({*ATTRIBUTES, *PIXEL_ATTRIBUTES} - {"SOPInstanceUID", "SOPClassUID", "SpecificCharacterSet"})
+    for keyword in lots.sample(keywords, lots.randint(1, 4)):
         word = lots.choice(WORDS).encode() if lots.random() < 0.7 else lots.randbytes(lots.randrange(12))
-        dataset[keyword] = RawDataElement(Tag(keyword), "UN", len(word), word, 0, False, True)
+        dataset[keyword] = DataElement(Tag(keyword), "OB", word)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return content_of(dataset)
