@@ -6,7 +6,6 @@ place is never opened for writing (dagster issues 16248 and 18746).
 """
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from olvf_assets.foundation.artifacts import put_in_place
 from olvf_assets.foundation.errors import OlvfError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def build_warehouse(
                     rows[name] = len(frame)
             # A log that someone's writing session left beside the old file must not be replayed onto the new one.
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
-            os.replace(temporary, path)
+            put_in_place(temporary, path)
     except (OSError, duckdb.Error) as error:
         raise WarehouseNotWrittenError(
             f"{path}: {error}; the folder must be writable and no program may hold {temporary.name} open"
