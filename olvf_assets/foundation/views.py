@@ -32,7 +32,7 @@ from dagster import (
     asset,
 )
 
-from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors
 
@@ -48,6 +48,10 @@ SHOWN_ROWS = 20
 
 class BrokenRuleError(OlvfError):
     """A blocking check found rows that break its rule, so the table was not written."""
+
+
+class DevelopmentHospitalLeftOutError(OlvfError):
+    """What is learnt from would change because a development hospital was stopped; nobody decided that."""
 
 
 def build_assets(
@@ -78,6 +82,8 @@ def build_assets(
             dimensions,
             whole.get(each.name, []),
             eager if each.name in automatic else None,
+            rests_on=frozenset(ancestors(each.name, reads)) if each.learns else frozenset(),
+            closing=each.name in targets,
         )
         for each in tables
     ]
@@ -91,6 +97,9 @@ def _build(
     dimensions: dict[str, Any],
     whole_ancestry: list[str],
     automation: "AutomationCondition[Any] | None",
+    *,
+    rests_on: frozenset[str],
+    closing: bool,
 ) -> AssetsDefinition:
     operations = view == "operations"
     check_specs = [
@@ -124,6 +133,8 @@ def _build(
         study: StudyResource = context.resources.study
         frames = {name: _in_order(frame) for name, frame in frames.items()}
         step = _Step(context, study, spec, checks)
+        if spec.learns:
+            step.refuse_to_learn_without_a_hospital(rests_on)
         if spec.by == "institution":
             frame = step.make_institutions(_institutions(context, study), frames, dimensions)
         elif spec.by == "fold":
@@ -135,6 +146,9 @@ def _build(
         if step.broken:
             raise Failure(f"{spec.name} was not written. " + " ".join(step.broken))
         yield Output(frame, metadata=step.metadata)
+        if closing:
+            for stop in study.left_out():
+                context.log.warning(stop.text)
         if view == "study" and spec.by is not None:
             for key in frame[spec.by].unique().sort().cast(pl.String):
                 yield AssetMaterialization(AssetKey(spec.name), partition=key)
@@ -152,7 +166,27 @@ class _Step:
         self.findings: dict[str, list[pl.DataFrame]] = {each.name: [] for each in checks}
         self.stopped: dict[str, str] = {}
         self.broken: list[str] = []
+        self.study_is_at_fault = False  # a rule over the study's own tables is broken, not one over a hospital's input
         self.metadata: dict[str, Any] = {}
+
+    def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
+        """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
+
+        Raises:
+            DevelopmentHospitalLeftOutError: names hospital, reason and the ways out.
+        """
+        decided = self.study.train_without()
+        for stop in self.study.left_out():
+            if stop.role != "development" or stop.table not in rests_on:
+                continue
+            key = stop.institution
+            if key not in decided:
+                raise DevelopmentHospitalLeftOutError(
+                    f"{self.spec.name} is not made, nor is anything learnt: {stop.text}. Mend what the reason names and "
+                    f"start again; or decide to learn without {key}: `train_without: [{key}]` in the profile, or "
+                    f"OLVF_TRAIN_WITHOUT={key}. What was learnt before stays as it is"
+                )
+            self.context.log.warning(f"Learning goes on without {key}, as train_without says: {stop.text}")
 
     def make(self, frames: dict[str, pl.DataFrame], *, folds: tuple[int, ...] = ()) -> pl.DataFrame:
         """Return the whole table (or the asked folds of it)."""
@@ -178,18 +212,23 @@ class _Step:
                 frame, broken = self._checked(self._run(institution=key), own)
                 if broken:
                     raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
-            except MachineError:
+            except (MachineError, StaleError):
                 raise
             except OlvfError as error:
+                broke = isinstance(error, BrokenRuleError)
+                if broke and self.study_is_at_fault:
+                    self.broken = [str(error)]
+                    return frame
+                self.study.stop(self.context.run_id, key, self.spec.name, str(error))
                 if len(todo) == 1:
-                    if isinstance(error, BrokenRuleError):
+                    if broke:
                         self.broken = [str(error)]
                         return frame
                     raise
                 self.context.log.error(f"{key} is left out of this run: {error}")
-                self.study.stop(self.context.run_id, key, str(error))
                 self.stopped[key] = str(error)
             else:
+                self.study.made(key, self.spec.name)
                 made.append(frame)
         if not made:
             reasons = "; ".join(self.study.stopped(self.context.run_id).values())
@@ -219,6 +258,8 @@ class _Step:
             folds=folds,
             report=lambda line: self.context.log.info(prefix + line),
             observe=self._observe,
+            left_out=self.study.left_out(),
+            stored=self.study.stored,
         )
 
     def _observe(self, figures: dict[str, Any]) -> None:
@@ -235,6 +276,7 @@ class _Step:
             rows = each.find(run, **{name: known[name] for name in each.reads})
             self.findings[each.name].append(rows)
             if rows.height and each.blocking:
+                self.study_is_at_fault |= each.of_study
                 broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
         prefix = f"{run.institution}: " if run.institution else ""
         self.metadata.update({prefix + name: value for name, value in run.notes.items()})
