@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import polars as pl
 from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.crash import tidy_after_crash
-from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.institution_file import ROLES, read_institution
+from olvf_assets.foundation.landing import INSTITUTION_FILE
+from olvf_assets.foundation.left_out import LeftOut, Stop
 from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
@@ -38,7 +42,6 @@ class StudyResource(ConfigurableResource):
     data_folder: str
 
     _profile: Profile | None = PrivateAttr(default=None)
-    _stopped: dict[tuple[str, str], str] = PrivateAttr(default_factory=dict)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Iterator["StudyResource"]:
@@ -107,10 +110,56 @@ class StudyResource(ConfigurableResource):
         """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""
         return sorted({*self.profile.phantom.institutions, *landing_folders(self.data / "landing")})
 
-    def stop(self, run_id: str, institution: str, reason: str) -> None:
-        """Leave an institution out of the rest of a run."""
-        self._stopped[run_id, institution] = reason
+    def stored(self, name: str) -> pl.DataFrame | None:
+        """Return a table as it lies in the lake, None if it was never written."""
+        path = self.data / "lake" / "tables" / f"{name}.delta"
+        return pl.read_delta(str(path)) if path.exists() else None
+
+    def train_without(self) -> frozenset[str]:
+        """Return the development hospitals that nothing is learnt from."""
+        return frozenset(self.profile.train_without)
+
+    def stop(self, run_id: str, institution: str, table: str, reason: str) -> None:
+        """Leave an institution out of the rest of a run, and out of what is learnt until its table can be made."""
+        self._left_out.note(Stop(institution, self.role(institution), table, reason, run_id))
+
+    def made(self, institution: str, table: str) -> None:
+        """Note that a table of an institution could be made."""
+        self._left_out.end(institution, table)
+
+    def left_out(self) -> tuple[Stop, ...]:
+        """Return the institutions that are left out now, by this run or an earlier one."""
+        return tuple(self._left_out.stops(self.institutions()))
 
     def stopped(self, run_id: str) -> dict[str, str]:
         """Return the institutions left out of a run, with the reason."""
-        return {institution: reason for (run, institution), reason in self._stopped.items() if run == run_id}
+        return {stop.institution: stop.reason for stop in self.left_out() if stop.run_id == run_id}
+
+    def role(self, institution: str) -> str:
+        """Return an institution's role: what its file says, else what the lake or the profile knows, else `unknown`.
+
+        A file that cannot be read as a whole may still hold the word; a hospital that never said its role has not been
+        part of what was learnt.
+        """
+        folder = self.data / "landing" / institution
+        try:
+            return read_institution(folder).role
+        except (OlvfError, OSError):
+            known = self.stored("institutions")
+        roles = [] if known is None else known.filter(pl.col("institution") == institution)["role"].to_list()
+        if institution in self.profile.phantom.institutions:
+            roles.append(self.profile.phantom.institutions[institution].role)
+        return roles[0] if roles else _role_between_the_lines(folder)
+
+    @property
+    def _left_out(self) -> LeftOut:
+        return LeftOut(self.data / "lake" / "work" / "left_out")
+
+
+def _role_between_the_lines(folder: Path) -> str:
+    try:
+        said = (folder / INSTITUTION_FILE).read_bytes()
+    except OSError:
+        return "unknown"
+    words = [role for role in ROLES if role.encode() in said]
+    return words[0] if len(words) == 1 else "unknown"

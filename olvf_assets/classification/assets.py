@@ -18,15 +18,15 @@ from olvf_assets.classification.tables import (
     VALIDATION_PREDICTIONS,
     VERTEBRA_PREDICTIONS,
 )
-from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.foundation.tables import TableRun, learnt_from, table
 
 
-@table(schema=SPLITS)
+@table(schema=SPLITS, learns=True)
 def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame) -> pl.DataFrame:
     """Which development crop is held out, and in which fold each other one validates, in each protocol."""
     from olvf_assets.classification.splits import make_splits
 
-    return make_splits(vertebra_crops, patient_splits, run.profile.classification, run.seed)
+    return make_splits(learnt_from(run, vertebra_crops), patient_splits, run.profile.classification, run.seed)
 
 
 @table(schema=BALANCED_TEST_SET)

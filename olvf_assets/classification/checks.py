@@ -5,7 +5,7 @@ What lives here: functions that return the rows that break a rule. What does not
 
 import polars as pl
 
-from olvf_assets.foundation.tables import TableRun, check
+from olvf_assets.foundation.tables import TableRun, check, learnt_from
 
 
 @check(table="splits")
@@ -35,7 +35,7 @@ def folds_partition_the_training_set(run: TableRun, splits: pl.DataFrame) -> pl.
 def splits_are_of_the_crops_at_hand(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """Every development crop is split, under the patient and label that it has in the cohort, and no other crop is."""
     crop = ["protocol", "institution", "crop_id", "patient_id", "level", "label"]
-    crops = vertebra_crops.filter(role="development").select(crop)
+    crops = learnt_from(run, vertebra_crops).filter(role="development").select(crop)
     return pl.concat([splits.select(crop).join(crops, on=crop, how="anti"), crops.join(splits, on=crop, how="anti")])
 
 

@@ -7,7 +7,7 @@ and flow are SQL models in `dbt_like_sql`.
 import polars as pl
 
 from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS, PATIENT_SPLITS, READER_AGREEMENT, READER_CONFUSION
-from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.foundation.tables import TableRun, learnt_from, table
 
 
 @table(schema=READER_AGREEMENT, by="institution")
@@ -40,9 +40,9 @@ def baseline_characteristics(
     return baseline.baseline_characteristics(subjects, cohort_vertebrae, consensus_labels, films)
 
 
-@table(schema=PATIENT_SPLITS)
+@table(schema=PATIENT_SPLITS, learns=True)
 def patient_splits(run: TableRun, cohort_vertebrae: pl.DataFrame) -> pl.DataFrame:
     """Which development patient is held out, and in which fold each other one validates; all training shares it."""
     from olvf_assets.cohort import patient_split
 
-    return patient_split.patient_splits(cohort_vertebrae, run.profile.cohort, run.seed)
+    return patient_split.patient_splits(learnt_from(run, cohort_vertebrae), run.profile.cohort, run.seed)

@@ -15,6 +15,7 @@ import polars as pl
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.left_out import Stop
 
 if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
@@ -39,6 +40,8 @@ class TableRun:
         report: shows a line of progress.
         observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
+        left_out: the hospitals that are left out now.
+        stored: a table as it lies in the lake, or None. For checks alone: what a table is made of, it names as reads.
         began_ns: when this table (or this institution of it) was begun, in ns since 1970.
     """
 
@@ -50,6 +53,8 @@ class TableRun:
     report: Callable[[str], None] = lambda line: None
     observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[Stop, ...] = ()
+    stored: Callable[[str], pl.DataFrame | None] = lambda name: None
     began_ns: int = field(default_factory=time.time_ns)
 
     @property
@@ -58,9 +63,17 @@ class TableRun:
         return self.profile.seed
 
 
+def learnt_from(run: TableRun, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a table of all institutions without those that the profile trains without."""
+    return frame.filter(~pl.col("institution").is_in(list(run.profile.train_without)))
+
+
 @dataclass(frozen=True)
 class Check:
-    """A rule over a table. `find` returns the rows that break it; no rows means the rule holds."""
+    """A rule over a table. `find` returns the rows that break it; no rows means the rule holds.
+
+    `of_study`: what breaks it is the study's own doing, so in a table kept per institution it ends the run.
+    """
 
     name: str
     table: str
@@ -68,6 +81,7 @@ class Check:
     reads: tuple[str, ...]
     blocking: bool
     description: str
+    of_study: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,7 @@ class Table:
         schema: promised columns and types; None for an SQL model, whose SELECT is its promise.
         room: the room it belongs to, shown as the group.
         pool: the concurrency pool it takes, e.g. `gpu`.
+        learns: what is learnt from is chosen here: it is not made while a development hospital is left out.
         column_sources: for SQL models, each column's source columns as (table, column).
     """
 
@@ -93,6 +108,7 @@ class Table:
     room: str
     description: str
     pool: str | None = None
+    learns: bool = False
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -113,22 +129,25 @@ class Table:
 
 
 def table(
-    *, schema: pl.Schema, by: Dimension | None = None, pool: str | None = None
+    *, schema: pl.Schema, by: Dimension | None = None, pool: str | None = None, learns: bool = False
 ) -> Callable[[Callable[..., pl.DataFrame]], Table]:
     """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
 
     def describe(make: Callable[..., pl.DataFrame]) -> Table:
         room = make.__module__.split(".")[1]
-        return Table(make.__name__, make, _tables_read(make), by, schema, room, inspect.getdoc(make) or "", pool)
+        about = inspect.getdoc(make) or ""
+        return Table(make.__name__, make, _tables_read(make), by, schema, room, about, pool, learns)
 
     return describe
 
 
-def check(*, table: str, blocking: bool = True) -> Callable[[Callable[..., pl.DataFrame]], Check]:
+def check(
+    *, table: str, blocking: bool = True, of_study: bool = False
+) -> Callable[[Callable[..., pl.DataFrame]], Check]:
     """Describe a rule over `table` by a function that returns the rows that break it."""
 
     def describe(find: Callable[..., pl.DataFrame]) -> Check:
-        return Check(find.__name__, table, find, _tables_read(find), blocking, inspect.getdoc(find) or "")
+        return Check(find.__name__, table, find, _tables_read(find), blocking, inspect.getdoc(find) or "", of_study)
 
     return describe
 

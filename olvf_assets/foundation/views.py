@@ -34,7 +34,7 @@ from dagster import (
 )
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE, checked_key, record_stored
-from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors
 from olvf_assets.foundation.unexpected import told_without_content
@@ -52,6 +52,10 @@ GATE = "intake"  # the room beyond which nothing names a patient
 
 class BrokenRuleError(OlvfError):
     """A blocking check found rows that break its rule, so the table was not written."""
+
+
+class DevelopmentHospitalLeftOutError(OlvfError):
+    """What is learnt from would change because a development hospital was stopped; nobody decided that."""
 
 
 def build_assets(
@@ -82,6 +86,8 @@ def build_assets(
             dimensions,
             whole.get(each.name, []),
             _made_again(each, per_institution) if view == "operations" and each.name in automatic else None,
+            rests_on=frozenset(ancestors(each.name, reads)) if each.learns else frozenset(),
+            closing=each.name in targets,
         )
         for each in tables
     ]
@@ -95,6 +101,9 @@ def _build(
     dimensions: dict[str, Any],
     whole_ancestry: list[str],
     automation: "AutomationCondition[Any] | None",
+    *,
+    rests_on: frozenset[str],
+    closing: bool,
 ) -> AssetsDefinition:
     operations = view == "operations"
     check_specs = [
@@ -128,6 +137,8 @@ def _build(
         study: StudyResource = context.resources.study
         frames = {name: _in_order(frame) for name, frame in frames.items()}
         step = _Step(context, study, spec, checks)
+        if spec.learns:
+            step.refuse_to_learn_without_a_hospital(rests_on)
         if spec.by == "institution":
             keys = _institutions(context, study)
             frame = step.make_institutions(keys, frames, dimensions)
@@ -142,6 +153,9 @@ def _build(
         yield Output(frame, metadata=step.metadata)
         if spec.by == "institution":  # Dagster stores an output before it asks for what comes after it
             step.note_stored(keys, [name for name in spec.reads if dimensions[name] == "institution"])
+        if closing:
+            for stop in study.left_out():
+                context.log.warning(stop.text)
         if view == "study" and spec.by is not None:
             for key in step.made_keys if spec.by == "institution" else map(str, FOLDS):
                 yield AssetMaterialization(AssetKey(spec.name), partition=key)
@@ -177,7 +191,27 @@ class _Step:
         self.broken: list[str] = []
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
         self.folder_states: dict[str, str] = {}
+        self.study_is_at_fault = False  # a rule over the study's own tables is broken, not one over a hospital's input
         self.metadata: dict[str, Any] = {}
+
+    def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
+        """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
+
+        Raises:
+            DevelopmentHospitalLeftOutError: names hospital, reason and the ways out.
+        """
+        decided = self.study.train_without()
+        for stop in self.study.left_out():
+            if stop.role != "development" or stop.table not in rests_on:
+                continue
+            key = stop.institution
+            if key not in decided:
+                raise DevelopmentHospitalLeftOutError(
+                    f"{self.spec.name} is not made, nor is anything learnt: {stop.text}. Mend what the reason names "
+                    f"and start again; or decide to learn without {key}: `train_without: [{key}]` in the profile, or "
+                    f"OLVF_TRAIN_WITHOUT={key}. What was learnt before stays as it is"
+                )
+            self.context.log.warning(f"Learning goes on without {key}, as train_without says: {stop.text}")
 
     def make(self, frames: dict[str, pl.DataFrame], *, folds: tuple[int, ...] = ()) -> pl.DataFrame:
         """Return the whole table (or the asked folds of it)."""
@@ -205,17 +239,22 @@ class _Step:
                     raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
             except Exception as raised:
                 error = self._told(raised, key)
-                if isinstance(error, MachineError) or not isinstance(error, OlvfError):
+                if isinstance(error, MachineError | StaleError) or not isinstance(error, OlvfError):
                     raise error from None
+                broke = isinstance(error, BrokenRuleError)
+                if broke and self.study_is_at_fault:
+                    self.broken = [str(error)]
+                    return frame
+                self.study.stop(self.context.run_id, key, self.spec.name, str(error))
                 if len(todo) == 1:
-                    if isinstance(error, BrokenRuleError):
+                    if broke:
                         self.broken = [str(error)]
                         return frame
                     raise error from None
                 self.context.log.error(f"{key} is left out of this run: {error}")
-                self.study.stop(self.context.run_id, key, str(error))
                 self.stopped[key] = str(error)
             else:
+                self.study.made(key, self.spec.name)
                 made.append(frame)
                 self.made_keys.append(key)
         if not made:
@@ -264,6 +303,8 @@ class _Step:
             folds=folds,
             report=lambda line: self.context.log.info(prefix + line),
             observe=self._observe,
+            left_out=self.study.left_out(),
+            stored=self.study.stored,
         )
 
     def _observe(self, figures: dict[str, Any]) -> None:
@@ -280,6 +321,7 @@ class _Step:
             rows = each.find(run, **{name: known[name] for name in each.reads})
             self.findings[each.name].append(rows)
             if rows.height and each.blocking:
+                self.study_is_at_fault |= each.of_study
                 broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
         prefix = f"{run.institution}: " if run.institution else ""
         if FOLDER_STATE in run.notes:

@@ -26,6 +26,7 @@ from olvf_assets.reporting.settings import ReportingSettings
 
 FOLDER = Path(__file__).parent
 DEFAULT_PROFILE = "demo"
+TRAIN_WITHOUT_VARIABLE = "OLVF_TRAIN_WITHOUT"
 
 
 class ProfileError(OlvfError):
@@ -39,11 +40,14 @@ class Profile(Settings):
         name: the file's name without `.yaml`.
         seed: the root of every random choice.
         protocols: how the data are split, each way from the detector to the last table; `patient` is always among them.
+        train_without: development hospitals that nothing is learnt from and that have no part in the split, whether
+            they were stopped or not. `OLVF_TRAIN_WITHOUT` (names with commas between) adds to them.
     """
 
     name: str
     seed: int
     protocols: tuple[Protocol, ...] = ("patient",)
+    train_without: tuple[str, ...] = ()
     phantom: PhantomSettings
     intake: IntakeSettings
     cohort: CohortSettings
@@ -75,12 +79,15 @@ def load_profile(name: str, folder: Path = FOLDER) -> Profile:
     """
     path = folder / f"{name}.yaml"
     try:
-        return Profile.model_validate({**_settings(name, folder), "name": name})
+        profile = Profile.model_validate({**_settings(name, folder), "name": name})
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']} (found {fault['input']!r})" for fault in error.errors()
         )
         raise ProfileError(f"{path}: {faults}") from error
+    named = [key.strip() for key in os.environ.get(TRAIN_WITHOUT_VARIABLE, "").split(",")]
+    without = sorted({*profile.train_without, *filter(None, named)})
+    return profile.model_copy(update={"train_without": tuple(without)})
 
 
 def _settings(name: str, folder: Path, below: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Both views of a small graph, run on instances of their own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -29,11 +30,16 @@ BY_FOLD = pl.Schema({"fold": pl.Int64, "n": pl.Int64})
 
 
 class SmallStudy(StudyResource):
-    """A study without a profile: institutions are the sub-folders of the data folder's landing/."""
+    """A study without a profile: institutions are the files of the data folder's landing/; `a` and `b` train."""
+
+    without: list[str] = []  # noqa: RUF012 - Dagster reads the fields of a resource as pydantic does
 
     @property
     def profile(self) -> Any:
-        return None
+        return SimpleNamespace(train_without=self.without)
+
+    def role(self, institution: str) -> str:
+        return "development" if institution in ("a", "b") else "external"
 
     def institutions(self) -> list[str]:
         return sorted(each.name for each in (self.data / "landing").iterdir())
@@ -97,12 +103,21 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def definitions_of(view: View, data: Path, selection: AssetSelection) -> Definitions:
+def definitions_of(
+    view: View,
+    data: Path,
+    selection: AssetSelection,
+    tables: Sequence[Table] = TABLES,
+    checks: Sequence[Check] = CHECKS,
+    without: tuple[str, ...] = (),
+) -> Definitions:
+    names = {each.name for each in tables}
+    automatic = [name for name in ("model", "summary") if name in names]
     return Definitions(
-        assets=build_assets(view, TABLES, CHECKS, ["summary"], automatic=["model", "summary"]),
+        assets=build_assets(view, tables, checks, ["summary"], automatic=automatic),
         jobs=[define_asset_job("job", selection)],
         resources={
-            "study": SmallStudy(profile_name="none", data_folder=str(data)),
+            "study": SmallStudy(profile_name="none", data_folder=str(data), without=list(without)),
             "lake": Lake(base_dir=str(data / "lake")),
         },
         executor=in_process_executor,
@@ -110,10 +125,18 @@ def definitions_of(view: View, data: Path, selection: AssetSelection) -> Definit
 
 
 def materialise(
-    view: View, data: Path, instance: DagsterInstance, *names: str, key: str | None = None, fails: bool = False
+    view: View,
+    data: Path,
+    instance: DagsterInstance,
+    *names: str,
+    key: str | None = None,
+    fails: bool = False,
+    tables: Sequence[Table] = TABLES,
+    checks: Sequence[Check] = CHECKS,
+    without: tuple[str, ...] = (),
 ) -> Any:
     selection = AssetSelection.assets(*names) if names else AssetSelection.all()
-    definitions = definitions_of(view, data, selection)
+    definitions = definitions_of(view, data, selection, tables, checks, without)
     job = definitions.resolve_job_def("job")
     result = job.execute_in_process(instance=instance, partition_key=key, raise_on_error=not fails)
     assert result.success is not fails
