@@ -32,7 +32,7 @@ class Machine:
     """A project folder and a PATH with basic tools and no Python yet."""
 
     def __init__(self, root: Path) -> None:
-        self.project, self.programs = root / "project", root / "bin"
+        self.project, self.programs = root / "a project", root / "bin"
         self.venv, self.pipe = self.project / ".venv", root / "pipe"
         self.project.mkdir()
         self.programs.mkdir()
