@@ -24,6 +24,7 @@ from olvf_assets.intake.pseudonyms import (
     make_key_file,
     pseudonymiser,
 )
+from olvf_assets.lost_runs import report_lost_runs
 from olvf_assets.places import data_folder
 from olvf_assets.profiles import profile_name
 from olvf_assets.resources import StudyResource
@@ -36,10 +37,14 @@ Its rows in external_metrics come from the networks there are; nothing is traine
 
 
 def register_institutions() -> list[str]:
-    """Make every institution of the profile and of `data/landing` a partition, and return their keys."""
+    """Make every institution of the profile and of `data/landing` a partition, and return their keys.
+
+    Runs whose process is gone are reported as failed on the way, so that the UI opens on what is true.
+    """
     keys = study_at_hand().institutions()
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
+        report_lost_runs(instance, data_folder())
     return keys
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
 
-from olvf_assets.foundation.run_lock import is_alive, keep_run_lock
+from olvf_assets.foundation.run_lock import is_alive, keep_run_lock, remove_dead_locks
 
 HOST_TAG, DATA_TAG, LOST_TAG = "olvf/host", "olvf/data_folder", "olvf/lost"
 MAY_BE_LOST = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
@@ -57,6 +57,7 @@ def report_lost_runs(
         instance.add_run_tags(run.run_id, {LOST_TAG: "true"})
         report(f"run {run.run_id} was lost and is reported as failed: its process is gone")
         lost.append(run.run_id)
+    remove_dead_locks(data)
     return lost
 
 

@@ -121,6 +121,13 @@ def is_alive(data: Path, run_id: str) -> bool:
     return False
 
 
+def remove_dead_locks(data: Path) -> None:
+    """Remove the lock files of runs whose processes have ended, however they ended."""
+    for file in (data / FOLDER).glob("*.lock"):
+        if file.name != FOLDER_LOCK:
+            is_alive(data, file.stem)
+
+
 def _run_lock(data: Path, run_id: str) -> Path:
     return data / FOLDER / f"{run_id}.lock"
 

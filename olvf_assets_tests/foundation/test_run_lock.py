@@ -19,6 +19,7 @@ from olvf_assets.foundation.run_lock import (
     hold_data_folder,
     is_alive,
     keep_run_lock,
+    remove_dead_locks,
 )
 
 PROJECT = Path(__file__).parents[2]
@@ -120,6 +121,15 @@ def test_a_run_is_alive_until_its_process_ends(tmp_path: Path, other: subprocess
     other.wait()
     assert not is_alive(tmp_path, "other")
     assert not (tmp_path / ".runs" / "other.lock").exists()
+
+
+def test_locks_of_ended_runs_are_removed_and_no_others(tmp_path: Path, other: subprocess.Popen[str]) -> None:
+    keep_run_lock(tmp_path, "one")
+    (tmp_path / ".runs" / "ended.lock").write_text("{}")
+    remove_dead_locks(tmp_path)
+    assert sorted(each.name for each in (tmp_path / ".runs").iterdir()) == [
+        "data_folder.lock", "one.lock", "other.lock",
+    ]  # fmt: skip
 
 
 def test_a_run_that_only_waits_is_alive(tmp_path: Path) -> None:
