@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from olvf_assets.foundation.arrivals import odd_folders
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
 from olvf_assets.places import data_folder
@@ -37,6 +38,8 @@ def main() -> int:
         match asked.command:
             case "register":
                 print("institutions:", ", ".join(register_institutions()))
+                if (odd := odd_folders(data_folder() / "landing")) is not None:
+                    print(odd)
             case "add-hospital":
                 print(add_hospital(asked.name, asked.source))
             case "whois":

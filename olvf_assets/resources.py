@@ -13,7 +13,7 @@ from pathlib import Path
 from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
-from olvf_assets.foundation.arrivals import landing_folders
+from olvf_assets.foundation.arrivals import landing_folders, odd_folders
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.crash import tidy_after_crash
 from olvf_assets.foundation.errors import MachineError
@@ -61,6 +61,8 @@ class StudyResource(ConfigurableResource):
         report_lost_runs(instance, self.data, report=log.warning)
         wait = os.environ.get("OLVF_WAIT") != "0"
         with hold_data_folder(self.data, run.run_id, wait=wait, report=log.info) as died:
+            if (odd := odd_folders(self.data / "landing")) is not None:
+                log.warning(odd)
             if died is not None:
                 tidy_after_crash(self.data, report=log.warning)
             yield self

@@ -22,7 +22,7 @@ def no_patient_is_on_two_sides(run: TableRun, splits: pl.DataFrame) -> pl.DataFr
 @check(table="splits")
 def folds_partition_the_training_set(run: TableRun, splits: pl.DataFrame) -> pl.DataFrame:
     """Every training crop has one fold (in protocol `thesis` its samples do), no test crop, and none appears twice."""
-    repeated = splits.filter(pl.struct("protocol", "crop_id").is_duplicated())
+    repeated = splits.filter(pl.struct("protocol", "institution", "crop_id").is_duplicated())
     folds = run.profile.classification.folds
     without = (pl.col("role") == "test") | (pl.col("protocol") == "thesis")
     misplaced = splits.filter(
@@ -44,9 +44,10 @@ def no_replica_leaves_its_side(
     run: TableRun, balanced_training_set: pl.DataFrame, splits: pl.DataFrame
 ) -> pl.DataFrame:
     """Every training sample is a copy of a training crop; in protocol `patient`, in that crop's fold."""
-    training = splits.filter(role="train").select("protocol", "crop_id", crop_fold="fold")
-    return balanced_training_set.join(training, on=["protocol", "crop_id"], how="left").filter(
-        ~pl.col("crop_id").is_in(training["crop_id"].implode())
+    crop = ["protocol", "institution", "crop_id"]
+    training = splits.filter(role="train").select(*crop, crop_fold="fold", is_training=True)
+    return balanced_training_set.join(training, on=crop, how="left").filter(
+        pl.col("is_training").is_null()
         | pl.col("fold").is_null()
         | ((pl.col("protocol") == "patient") & pl.col("fold").ne_missing(pl.col("crop_fold")))
     )

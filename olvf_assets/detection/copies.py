@@ -24,6 +24,8 @@ from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
 
 CODE_VERSION = "1"
+# Two hospitals may hand over one film, each of a patient of its own.
+FILM = ["film_id", "institution"]
 
 
 class NoTrainingFilmsError(OlvfError):
@@ -79,9 +81,9 @@ def make_detector_copies(
             [derive_seed(seed, "detector_copy", film_id, copy) for copy in copies],
             settings.augmentation,
         )
-        for film_id, image_path, copies in planned.group_by("film_id", maintain_order=True)
+        for film_id, image_path, copies in planned.group_by(FILM, maintain_order=True)
         .agg("copy")
-        .join(chosen, on="film_id", maintain_order="left")
+        .join(chosen, on=FILM, maintain_order="left")
         .select("film_id", "image_path", "copy")
         .iter_rows()
     ]
@@ -93,17 +95,19 @@ def make_detector_copies(
     paths = [path for of_film in made for path in (of_film if of_film is not None else next(fresh))]
     return (
         planned.with_columns(protocol=pl.lit(protocol), image_path=pl.Series(paths))
-        .join(chosen.select("institution", "patient_id", "film_id", "boxes"), on="film_id")
+        .join(chosen.select(*FILM, "patient_id", "boxes"), on=FILM)
         .select(DETECTOR_COPIES.names())
         .cast(DETECTOR_COPIES)
-        .sort("protocol", "film_id", "copy")
+        .sort("protocol", *FILM, "copy")
     )
 
 
 def planned_copies(
     films: pl.DataFrame, patient_splits: pl.DataFrame, settings: DetectionSettings, seed: int, protocol: Protocol
 ) -> pl.DataFrame:
-    """Return which copies there will be: columns film_id, copy and subset (`train`, `validation`), by film and copy.
+    """Return which copies there will be: columns film_id, institution, copy and subset, by film and copy.
+
+    The subset is `train` or `validation`.
 
     Copies are numbered 1..n; copy 0, the film itself, is among them with `keep_original`. Protocol `patient`: a film of
     the validation fold gives copy 0 only, a film of a test patient nothing. Protocol `thesis`: every film gives all
@@ -127,7 +131,7 @@ def planned_copies(
         of_film = pl.when(pl.col("subset") == "validation").then(pl.lit([0])).otherwise(pl.lit(copies))
         planned = films.join(sides, on=["institution", "patient_id"]).with_columns(copy=of_film).explode("copy")
     else:
-        planned = films.with_columns(copy=pl.lit(copies)).explode("copy").sort("film_id", "copy")
+        planned = films.with_columns(copy=pl.lit(copies)).explode("copy").sort(*FILM, "copy")
         lots = np.random.default_rng(derive_seed(seed, "detector_copies", protocol)).permutation(planned.height)
         validates = pl.lit(pl.Series(lots < round(settings.validation_share * planned.height)))
         planned = planned.with_columns(subset=pl.when(validates).then(pl.lit("validation")).otherwise(pl.lit("train")))
@@ -137,7 +141,7 @@ def planned_copies(
                 f"detector_copies: no {subset_name} film with a drawn box (protocol {protocol}, validation fold "
                 f"{settings.validation_fold}); add boxes/<film>.txt files to a development institution's landing folder"
             )
-    return planned.select("film_id", pl.col("copy").cast(pl.Int64), "subset").sort("film_id", "copy")
+    return planned.select(*FILM, pl.col("copy").cast(pl.Int64), "subset").sort(*FILM, "copy")
 
 
 def drawn_films(films: pl.DataFrame, reader_boxes: pl.DataFrame) -> pl.DataFrame:
@@ -153,11 +157,11 @@ def drawn_films(films: pl.DataFrame, reader_boxes: pl.DataFrame) -> pl.DataFrame
         reader_boxes.join(
             films.select("institution", "film_id", "width_px", "height_px"), on=["institution", "film_id"]
         )
-        .sort("film_id", "level")
+        .sort(*FILM, "level")
         .group_by("institution", "film_id", maintain_order=True)
         .agg(box.alias("boxes"))
     )
-    return films.join(boxes, on=["institution", "film_id"]).sort("film_id")
+    return films.join(boxes, on=["institution", "film_id"]).sort(FILM)
 
 
 def squeeze(pixels: np.ndarray, image_px: int) -> np.ndarray:

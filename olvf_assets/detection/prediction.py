@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FILMS_PER_BATCH = 16
 MOST_BOXES = 300  # per film, as in ultralytics' validation
+FILM = ["film_id", "institution"]
 PATIENCE_S = 60.0  # ultralytics gives up on a slow film after 50 ms, which would make results depend on the machine
 
 
@@ -63,11 +64,13 @@ def detection_candidates(
     Raises:
         StaleDetectorError: the weights are not those that the table names.
     """
-    institution_of = dict(films.select("film_id", "institution").iter_rows())
+    # Two hospitals may have one film: each is searched under a number.
+    name_of = {f"{number:08d}": name for number, name in enumerate(films.select(FILM).sort(FILM).iter_rows())}
+    numbered = films.sort(FILM).with_columns(film_id=pl.Series(list(name_of), dtype=pl.String))
     rows = [
-        (protocol, institution_of[found.film_id], found.film_id, number, *box, *probabilities, weights)
+        (protocol, name_of[found.film_id][1], name_of[found.film_id][0], number, *box, *probabilities, weights)
         for protocol, weights in detector_model.select("protocol", "weights_sha256").iter_rows()
-        for found in predict_films(films, detector_model, store, settings, candidate_bodies, report=report)
+        for found in predict_films(numbered, detector_model, store, settings, candidate_bodies, report=report)
         for number, (box, probabilities) in enumerate(
             zip(found.boxes_px.tolist(), found.probabilities.tolist(), strict=True)
         )

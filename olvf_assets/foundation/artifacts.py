@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -28,6 +27,7 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 
 LEAST_FREE_BYTES = 2**20
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG)
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
 PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
@@ -80,12 +80,12 @@ def write_fault(path: Path, error: Exception) -> WriteFaultError | None:
 
     Args:
         path: what could not be written.
-        error: what the writer raised. Rust's writers give the number in the text only, torch gives none.
+        error: what the writer raised. Rust's writers and DuckDB say the reason in the text only, torch says none.
     """
     number = error.errno if isinstance(error, OSError) else None
-    if number is None and (said := re.search(r"\(os error (\d+)\)", str(error))):
-        number = int(said[1])
-    if number in (errno.ENOSPC, errno.EDQUOT) or _free_bytes(path) < LEAST_FREE_BYTES:
+    if number is None:
+        number = next((each for each in (*NO_ROOM, *DISK_FAULTS) if os.strerror(each) in str(error)), None)
+    if number in NO_ROOM or _free_bytes(path) < LEAST_FREE_BYTES:
         return DiskFullError(
             f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
             "OLVF_DATA, and start the same command again: finished work is kept"

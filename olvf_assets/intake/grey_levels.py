@@ -6,17 +6,22 @@ Evaluating the chain on the 2^bits possible values instead of the 3.4 million pi
 """
 
 from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydicom import Dataset
-from pydicom.multival import MultiValue
 from pydicom.pixels import apply_modality_lut
+
+from olvf_assets.intake.header_values import integer, items, letters, number, text
+from olvf_assets.intake.header_values import values as written_values
 
 Voi = Literal["lut", "window", "percentile"]
 # A window or table that leaves 98 of 100 pixels within so many of 255 grey levels shows nothing.
 FEWEST_LEVELS = 2.0
-SAMPLED_SIDE = 256  # pixels along the shorter side that are looked at to tell
+SAMPLED_PIXELS = 100_003  # that are looked at to tell; a prime, no multiple of a width
+
+
+BEYOND_PIXELS = 1 << 17
 
 
 class GreyLevels(NamedTuple):
@@ -45,28 +50,64 @@ def grey_levels(stored: np.ndarray, header: Dataset, window_percentiles: tuple[f
     Returns:
         uint8 array (height_px, width_px), which of the three was used, and what was wrong with the others.
 
+    Padding (Pixel Padding Value, Range Limit) is black, and does not count in the percentiles.
+
     Raises:
         ModalityLutError: the stored values cannot be turned into those that windows refer to.
     """
-    bits = int(header.BitsStored)
-    pattern = stored.astype(np.uint16, copy=False) & np.uint16((1 << bits) - 1)
+    bits = integer(header, "BitsStored") or 16
+    full = stored.astype(np.uint16, copy=False)
+    pattern = full & np.uint16((1 << bits) - 1)
+    padding = _padding(full, pattern, header, bits)
     values = _modality_values(header, bits)
-    voi, shown, detail = _display_values(values, pattern, header, window_percentiles)
-    if header.PhotometricInterpretation == "MONOCHROME1":
+    of_film = pattern if padding is None else pattern[~padding]
+    voi, shown, detail = _display_values(values, of_film, header, window_percentiles)
+    if letters(text(header, "PhotometricInterpretation")) == "MONOCHROME1":
         shown = 1.0 - shown
     table = np.rint(255.0 * np.clip(shown, 0.0, 1.0)).astype(np.uint8)
-    return GreyLevels(table[pattern], voi, detail)
+    pixels = table[pattern]
+    if padding is not None:
+        pixels[padding] = 0
+    return GreyLevels(pixels, voi, detail)
+
+
+def _padding(full: np.ndarray, pattern: np.ndarray, header: Dataset, bits: int) -> np.ndarray | None:
+    """Return which pixels are no part of the picture (PS3.3 C.7.5.1.1.2); None for none, or for all."""
+    first = integer(header, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = integer(header, "PixelPaddingRangeLimit")
+    if last is None:
+        mask = (1 << bits) - 1
+        padding = full == first & 0xFFFF if first & 0xFFFF > mask else pattern == first & mask
+    else:
+        signed = integer(header, "PixelRepresentation") == 1
+        low, high = sorted(_signed(np.array([first, last]), bits) if signed else (first & 0xFFFF, last & 0xFFFF))
+        numbers = _signed(pattern, bits) if signed else full
+        padding = (numbers >= low) & (numbers <= high)
+    share = padding.mean()
+    return padding if 0 < share < 1 else None
+
+
+def _signed(pattern: np.ndarray, bits: int) -> np.ndarray:
+    """Return the numbers that bit patterns stand for in two's complement."""
+    pattern = pattern.astype(np.int32) & ((1 << bits) - 1)
+    return np.where(pattern >= 1 << (bits - 1), pattern - (1 << bits), pattern)
 
 
 def _modality_values(header: Dataset, bits: int) -> np.ndarray:
     """Return float64 (2^bits,): the value after the Modality LUT (PS3.3 C.11.1) of each bit pattern 0 .. 2^bits - 1."""
     patterns = np.arange(1 << bits, dtype=np.int32)
-    if int(header.get("PixelRepresentation", 0)) == 1:
-        patterns = np.where(patterns >= 1 << (bits - 1), patterns - (1 << bits), patterns)
-    try:
-        values = np.asarray(apply_modality_lut(patterns, header), dtype=np.float64)
-    except Exception as error:
-        raise ModalityLutError(f"the Modality LUT cannot be applied ({type(error).__name__})") from error
+    if integer(header, "PixelRepresentation") == 1:
+        patterns = _signed(patterns, bits)
+    if items(header, "ModalityLUTSequence"):
+        try:
+            values = np.asarray(apply_modality_lut(patterns, header), dtype=np.float64)
+        except Exception as error:
+            raise ModalityLutError(f"the Modality LUT cannot be applied ({type(error).__name__})") from error
+    else:
+        slope, intercept = number(text(header, "RescaleSlope")), number(text(header, "RescaleIntercept"))
+        values = patterns * np.float64(1.0 if slope is None else slope) + (intercept or 0.0)
     if not np.isfinite(values).all() or values.min() == values.max():
         raise ModalityLutError("Rescale Slope or Modality LUT makes all values alike")
     return values
@@ -76,8 +117,7 @@ def _display_values(
     values: np.ndarray, pattern: np.ndarray, header: Dataset, window_percentiles: tuple[float, float]
 ) -> tuple[Voi, np.ndarray, str | None]:
     """Return the display value 0 .. 1 of each stored pattern, given its value after the Modality LUT."""
-    step = max(1, min(pattern.shape) // SAMPLED_SIDE)
-    sample = pattern[::step, ::step].ravel()
+    sample = pattern.ravel()[:: max(1, pattern.size // SAMPLED_PIXELS)]
     problems = []
     for voi, shown, problem in _transformations(values, header):
         if shown is None or not np.ptp(np.percentile(255 * np.clip(shown[sample], 0, 1), (1, 99))) > FEWEST_LEVELS:
@@ -93,12 +133,12 @@ def _display_values(
 def _transformations(values: np.ndarray, header: Dataset) -> Iterator[tuple[Voi, np.ndarray | None, str]]:
     """Yield the VOI transformations of a header: how, display values 0 .. 1 or None, what to say if they fail."""
     little_endian = header.original_encoding[1] is not False
-    for number, item in enumerate(header.get("VOILUTSequence") or [], start=1):
-        yield "lut", _looked_up(values, item, little_endian), f"VOI LUT {number} shows every pixel alike or is no table"
-    centres, widths = _numbers(header.get("WindowCenter")), _numbers(header.get("WindowWidth"))
-    function = str(header.get("VOILUTFunction") or "LINEAR")
+    for place, item in enumerate(items(header, "VOILUTSequence"), start=1):
+        yield "lut", _looked_up(values, item, little_endian), f"VOI LUT {place} shows every pixel alike or is no table"
+    centres, widths = _numbers(header, "WindowCenter"), _numbers(header, "WindowWidth")
+    function = text(header, "VOILUTFunction").upper() or "LINEAR"
     for centre, width in zip(centres, widths, strict=False):
-        said = f"window {centre:g} / {width:g} shows every pixel alike"
+        said = f"window {_shown(centre)} / {_shown(width)} shows every pixel alike"
         usable = np.isfinite(centre) and np.isfinite(width) and width > 0 and function in WINDOW_FUNCTIONS
         yield "window", window(values, centre, width, function) if usable else None, said
 
@@ -117,7 +157,7 @@ def _looked_up(values: np.ndarray, item: Dataset, little_endian: bool) -> np.nda
             packed = len(data) < 2 * entries  # 8-bit entries may be packed two to a word
             data = np.frombuffer(data, np.uint8 if packed else "<u2" if little_endian else ">u2")
         table = np.asarray(data, dtype=np.float64)[:entries]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError, MemoryError):
         return None
     top = (1 << depth) - 1 if 0 < depth <= 16 else 0
     if table.size < entries or table.max() > top:
@@ -153,14 +193,12 @@ def _percentiles(values: np.ndarray, counts: np.ndarray, percentiles: tuple[floa
     return float(low), float(high)
 
 
-def _numbers(value: Any) -> list[float]:
+def _numbers(header: Dataset, keyword: str) -> list[float]:
     """Return the numbers of an attribute of one or several values; nan for what is none."""
-    several = list(value) if isinstance(value, MultiValue | list | tuple) else [] if value in (None, "") else [value]
-    return [_float(each) for each in several]
+    found = [number(each) for each in written_values(header, keyword)]
+    return [float("nan") if each is None else each for each in found]
 
 
-def _float(value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        return float("nan")
+def _shown(value: float) -> str:
+    """Return a number of a window; one beyond what pixels can be may be anything, and is not shown."""
+    return f"{value:g}" if not abs(value) > BEYOND_PIXELS else "beyond all pixels"

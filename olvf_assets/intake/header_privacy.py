@@ -111,16 +111,15 @@ def detector_name(header: Dataset, known_words: tuple[str, ...]) -> str | None:
 
 
 def _listed(name: str, known: frozenset[str]) -> bool:
+    """Return whether a name's parts, alone or two together, are all listed."""
     parts = re.findall(r"[A-Z0-9]+", name.upper())
-    place = 0
-    while place < len(parts):
-        if parts[place] in known and len(parts[place]) > 1:
-            place += 1
-        elif "".join(parts[place : place + 2]) in known and place + 1 < len(parts):
-            place += 2
-        else:
-            return False
-    return bool(parts)
+    reached = {0}  # numbers of parts from the beginning that can be read as listed words
+    for place, part in enumerate(parts):
+        if place in reached and len(part) > 1 and part in known:
+            reached.add(place + 1)
+        if place in reached and "".join(parts[place : place + 2]) in known and place + 1 < len(parts):
+            reached.add(place + 2)
+    return bool(parts) and len(parts) in reached
 
 
 def shown_code(value: str) -> str:

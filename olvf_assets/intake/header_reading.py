@@ -22,16 +22,10 @@ from pydicom.uid import (
 from olvf_assets.foundation.archives import ARCHIVE_LETTERS, UnusableArchiveError, open_landed
 from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.intake.decoders import can_decode
-from olvf_assets.intake.dicom_files import (
-    DicomFile,
-    NoDicomFileError,
-    PixelElement,
-    UnreadableDicomError,
-    read_dicom,
-    tags_of,
-)
+from olvf_assets.intake.dicom_files import DicomFile, NoDicomFileError, read_dicom, tags_of
+from olvf_assets.intake.element_walk import PixelElement, UnreadableDicomError
 from olvf_assets.intake.header_privacy import age_years, detector_name, film_date, sex, shown_code, shown_syntax
-from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, values, within
+from olvf_assets.intake.header_values import ACCEPTED, Judgement, integer, letters, number, text, uid_of, values, within
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
 from olvf_assets.intake.spacing import MILLIMETRES, Spacing, spacing_of
@@ -79,11 +73,11 @@ def read_header(
     row: dict[str, Any] = dict.fromkeys(DICOM_HEADERS.names())
     row["institution"] = names.institution
     place = (file.parent, file.name) if folder is None else (folder, file.as_posix())
-    found, judgement = _parsed(*place, settings.modalities)
-    if found is None:
-        return row | _refused(judgement)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, about values that it reads all the same
+        found, judgement = _parsed(*place, settings.modalities)
+        if found is None:
+            return row | _refused(judgement)
         spacing = spacing_of(found.header)
         row |= _facts(found.header, spacing, names, settings)
         judgement = judgement if judgement.reason else _judge_film(found, spacing, row, settings)
@@ -93,8 +87,7 @@ def read_header(
 def _parsed(folder: Path, path: str, modalities: tuple[str, ...]) -> tuple[DicomFile | None, Judgement]:
     """Return the header and a judgement of the file; no header when nothing can be learned from it."""
     try:
-        with open_landed(folder, path) as handle, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with open_landed(folder, path) as handle:
             try:
                 found = read_dicom(handle, tags_of(ATTRIBUTES))
             except NoDicomFileError:
@@ -128,13 +121,13 @@ def _refused(judgement: Judgement) -> dict[str, str | None]:
 
 
 def _syntax(header: Dataset) -> UID:
-    return UID(str(header.file_meta.get("TransferSyntaxUID", "")))
+    return uid_of(header.file_meta.get("TransferSyntaxUID"))
 
 
 def _judge_content(found: DicomFile, modalities: tuple[str, ...]) -> Judgement:
     """Refuse what is no image of a radiograph or ends too early."""
     header = found.header
-    sop_class = UID(str(header.file_meta.get("MediaStorageSOPClassUID") or text(header, "SOPClassUID")))
+    sop_class = uid_of(header.file_meta.get("MediaStorageSOPClassUID") or text(header, "SOPClassUID"))
     if sop_class == MediaStorageDirectoryStorage:
         return Judgement("dicomdir", "a DICOMDIR lists films and holds none; the films beside it are taken in")
     modality = letters(text(header, "Modality"))

@@ -12,10 +12,12 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from pydicom import Dataset
+from pydicom.config import IGNORE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 # What Japanese consoles write when the header declares another character set, or none (PS3.3 C.12.1.1.2 wants it said).
 UNDECLARED_ENCODINGS = ("utf-8", "cp932", "euc_jp")
@@ -103,6 +105,11 @@ def readings(header: Dataset, keyword: str) -> Iterator[str]:
                 yield unicodedata.normalize("NFKC", raw.decode(encoding)).strip()
             except UnicodeDecodeError:
                 continue
+
+
+def uid_of(value: object) -> UID:
+    """Return a UID, also one that is against the rules, without the warning of pydicom that repeats it."""
+    return UID(str(value or "").strip(" \0"), validation_mode=IGNORE)
 
 
 def letters(value: Any) -> str:

@@ -25,6 +25,11 @@ HEADERS_PER_PROCESS = 1500
 # So many headers are kept at a time: a run that is killed loses no more than these, and as Python objects they take
 # 3 kB each.
 HEADERS_PER_KEEPING = 5_000
+# What must be equal in all files of one SOP instance; exposure and detector may be missing in a re-export.
+SAID_OF_FILM = (
+    "film_date", "view", "bending", "body_part", "rows", "columns", "pixel_mm", "calibrated_pixel_mm", "photometric",
+    "sex", "age_years",
+)  # fmt: skip
 
 
 def dicom_headers(
@@ -57,7 +62,9 @@ def dicom_headers(
 
     Returns:
         Table `dicom_headers`, sorted by path; `refusal` is null for accepted films. Of several files with one SOP
-        instance the first by path is kept and the others are refused as `duplicate`. Where the header is silent or
+        instance that say the same the first by path is kept and the others are refused as `duplicate`; when they name
+        several patients (`several_patients`), or differ in what the study uses (`several_versions`), nobody knows which
+        is right, and all are refused. Where the header is silent or
         contradicts itself `view` or `body_part` is null: the picture must tell, see `pixels`.
     """
     paths = paths or path_names(folder, names)
@@ -74,7 +81,8 @@ def dicom_headers(
     unopened = unopened.select("path", "sha256", refusal="reason", refusal_detail="detail")
     table = pl.concat([candidates.join(rows, on="sha256", how="left"), unopened], how="diagonal").sort("path")
     table = table.with_columns(pl.lit(names.institution).alias("institution")).select(DICOM_HEADERS.names())
-    return _refuse_duplicates(_refuse_unknown_patients(table, known_patients)).cast(DICOM_HEADERS)
+    table = _refuse_unknown_patients(_refuse_several_patients(table), known_patients)
+    return _refuse_duplicates(_refuse_contradicting_versions(table)).cast(DICOM_HEADERS)
 
 
 def _read(
@@ -107,6 +115,30 @@ def _row(path: str, folder: Path, names: Pseudonymiser, settings: IntakeSettings
 def _refused_row(refusal: Refusal) -> tuple[Any, ...]:
     said = {"refusal": refusal.reason, "refusal_detail": refusal.detail}
     return tuple(said.get(name) for name in ROW.names())
+
+
+def _refuse_several_patients(table: pl.DataFrame) -> pl.DataFrame:
+    """Refuse every film whose SOP instance is also in a file that names another patient, be that file usable or not."""
+    patients = pl.col("patient_id").drop_nulls().n_unique().over("film_id")
+    shared = pl.col("refusal").is_null() & pl.col("film_id").is_not_null() & (patients > 1)
+    detail = pl.format(
+        "this SOP instance is handed over under {} patients (pseudonyms: {}); keep the right file only",
+        patients,
+        pl.col("patient_id").drop_nulls().unique().sort().str.join(", ").over("film_id"),
+    )
+    return _refused(table, shared, "several_patients", detail)
+
+
+def _refuse_contradicting_versions(table: pl.DataFrame) -> pl.DataFrame:
+    """Refuse every accepted film whose SOP instance says something else in another accepted file."""
+    accepted = pl.col("refusal").is_null()
+    said = pl.struct(SAID_OF_FILM)
+    versions = said.filter(accepted).n_unique().over("film_id")
+    detail = pl.lit(
+        "several files of this SOP instance differ in date, view or geometry (a corrected export beside the old one?); "
+        "keep the right file only"
+    )
+    return _refused(table, accepted & (versions > 1), "several_versions", detail)
 
 
 def _refuse_unknown_patients(table: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:

@@ -14,37 +14,31 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
-from pydicom import dcmread
+from pydicom import Dataset
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.foundation.foreign import Refusal, read_apart
-from olvf_assets.intake.decoders import decode, installed_decoders
+from olvf_assets.intake.decoders import installed_decoders
 from olvf_assets.intake.grey_levels import GreyLevels, ModalityLutError, grey_levels
+from olvf_assets.intake.header_values import integer
 from olvf_assets.intake.picture_views import PictureTraits, decide_view, picture_traits
+from olvf_assets.intake.pixel_data import UnusablePixelsError, stored_film
 from olvf_assets.intake.pseudonyms import Pseudonymiser
+from olvf_assets.intake.repeated_films import PICTURE_COLUMNS, refuse_equal_pictures, refuse_other_versions
 from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 RESULT_FILE = "result.json"
 # Fewer films than this are done in this process: starting others takes about as long (1.3 s of each core).
 FILMS_PER_PROCESS = 24
 # These say something of the folder at this moment, not of the film: the next run tries again.
 PASSING_REFUSALS = ("unreadable", "changed_since_listed")
-
-PICTURE_COLUMNS = ("image_path", "pixel_sha256", "voi", "voi_detail")
-
-
-class _UnusableError(Exception):
-    """The pixels of one film cannot be used (internal; becomes a refusal in the table)."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
 
 
 def film_pixels(
@@ -74,12 +68,15 @@ def film_pixels(
         report: told of progress.
 
     Returns:
-        Table `film_pixels`, one row per accepted header, sorted by path. Reasons for a refusal: `corrupt_pixels`,
-        `bad_header` (of the Modality LUT), `constant_image`, `changed_since_listed`, `duplicate` (another film has the
-        very same picture), and those of `picture_views.decide_view`.
+        Table `film_pixels`, one row per accepted header, sorted by path. Reasons for a refusal: those of
+        `pixel_data.stored_film`, `bad_header` (of the Modality LUT), `constant_image`, `changed_since_listed`,
+        `several_patients` (the very same picture under two patients; all of them), `duplicate` (under one),
+        `several_versions` (another file of the same SOP instance has other pixels), and those of
+        `picture_views.decide_view`.
     """
     paths = paths or path_names(folder, names)
-    films = headers.filter(pl.col("refusal").is_null()).sort("path").to_dicts()
+    accepted = headers.filter(pl.col("refusal").is_null()).sort("path")
+    films = [*accepted.to_dicts(), *_other_versions(headers, accepted).to_dicts()]
     results = [_finished(store, _work_folder(store, film, settings)) for film in films]
     todo = [place for place, result in enumerate(results) if result is None]
     if report is not None and len(todo) < len(films):
@@ -90,9 +87,17 @@ def film_pixels(
     done = read_apart(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
     for place, result in zip(todo, done, strict=True):
         results[place] = _kept(store, films[place], result, settings) if isinstance(result, Refusal) else result
-    rows = [_row(film, result or {}) for film, result in zip(films, results, strict=True)]
-    _refuse_equal_pictures(rows)
+    found = [result or {} for result in results]
+    rows = [_row(film, result) for film, result in zip(films[: accepted.height], found, strict=False)]
+    refuse_other_versions(rows, films, found)
+    refuse_equal_pictures(rows, films, found)
     return pl.DataFrame(rows, schema=FILM_PIXELS)
+
+
+def _other_versions(headers: pl.DataFrame, accepted: pl.DataFrame) -> pl.DataFrame:
+    """Return the files, other in bytes, that were refused for holding the SOP instance of an accepted film again."""
+    again = headers.filter(pl.col("refusal") == "duplicate")
+    return again.join(accepted, on="film_id", how="semi").join(accepted, on="sha256", how="anti").sort("path")
 
 
 def _row(film: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
@@ -133,12 +138,18 @@ def _decode_one(
     """Decode and store one film, or say why it cannot be used."""
     real_path, film = entry
     try:
-        levels = _picture(folder, real_path, film["sha256"], settings)
-    except _UnusableError as refused:
+        levels, values_sha256 = _picture(folder, real_path, film["sha256"], settings)
+    except UnusablePixelsError as refused:
         return _kept(store, film, Refusal(refused.reason, refused.detail), settings)
     image_path, pixel_sha256 = store.save_image(levels.pixels)
-    result: dict[str, Any] = {"image_path": image_path, "pixel_sha256": pixel_sha256, "voi": levels.voi}
-    result |= {"voi_detail": levels.voi_detail, "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict()}
+    result: dict[str, Any] = {
+        "image_path": image_path,
+        "pixel_sha256": pixel_sha256,
+        "values_sha256": values_sha256,
+        "voi": levels.voi,
+        "voi_detail": levels.voi_detail,
+        "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict(),
+    }
     _keep(store, film, result, settings)
     return result
 
@@ -156,46 +167,37 @@ def _keep(store: ArtifactStore, film: dict[str, Any], result: dict[str, Any], se
     write_atomically(record, lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
 
 
-def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> GreyLevels:
+def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> tuple[GreyLevels, str]:
+    """Return a film as a picture, and the hash of its stored values."""
     try:
         with open_landed(folder, path) as handle:
             content = handle.read()
     except (OSError, UnusableArchiveError) as error:
         if isinstance(error, OSError) and is_of_the_machine(error):
             raise
-        raise _UnusableError("unreadable", f"the file cannot be opened ({type(error).__name__})") from error
+        raise UnusablePixelsError("unreadable", f"the file cannot be opened ({type(error).__name__})") from error
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise _UnusableError(
+        raise UnusablePixelsError(
             "changed_since_listed", "the file is not the one that was listed; take the folder in again"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's, about values that it reads all the same
-            header = dcmread(BytesIO(content))
-            stored = decode(header)
-            if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "iu":
-                raise _UnusableError("corrupt_pixels", f"decoded to {stored.dtype} {stored.shape}")
+            stored, header = stored_film(BytesIO(content))
             levels = grey_levels(stored, header, settings.window_percentiles)
-    except (_UnusableError, MemoryError):
+    except (UnusablePixelsError, MemoryError):
         raise
     except ModalityLutError as error:
-        raise _UnusableError("bad_header", str(error)) from error
+        raise UnusablePixelsError("bad_header", str(error)) from error
     except Exception as error:
         # Every decoder plug-in has exceptions of its own; none of them may stop the other films of the hospital.
-        raise _UnusableError("corrupt_pixels", f"the pixels cannot be decoded ({type(error).__name__})") from error
+        raise UnusablePixelsError("corrupt_pixels", f"the pixels cannot be decoded ({type(error).__name__})") from error
     if levels.pixels.min() == levels.pixels.max():
-        raise _UnusableError("constant_image", "every pixel has the same value")
-    return levels
+        raise UnusablePixelsError("constant_image", "every pixel has the same value")
+    return levels, _hash_of(stored, header)
 
 
-def _refuse_equal_pictures(rows: list[dict[str, Any]]) -> None:
-    """Refuse every film after the first (by path) with the same picture: one exposure sent under two names."""
-    first: dict[str, str] = {}
-    for row in rows:
-        digest = row.get("pixel_sha256")
-        if digest is None:
-            continue
-        if digest in first:
-            detail = f"the same picture as {first[digest]} under another SOP instance"
-            row.update({"refusal": "duplicate", "refusal_detail": detail} | dict.fromkeys(PICTURE_COLUMNS))
-        first.setdefault(digest, row["path"])
+def _hash_of(stored: np.ndarray, header: Dataset) -> str:
+    mask = np.uint16((1 << (integer(header, "BitsStored") or 16)) - 1)
+    values = np.ascontiguousarray(stored.astype(np.uint16, copy=False) & mask)
+    return hashlib.sha256(f"{values.shape}".encode() + values.tobytes()).hexdigest()

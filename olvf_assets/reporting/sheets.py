@@ -59,8 +59,8 @@ def draw_film_sheet(
     with drawing.styled():
         for each, film in zip(axes, chosen, strict=True):
             draw_film(each, film, load_image(film["image_path"]))
-            drawn = reader_boxes.filter(pl.col("film_id") == film["film_id"])
-            detected = detections.filter(pl.col("film_id") == film["film_id"])
+            own = {"institution": film["institution"], "film_id": film["film_id"]}
+            drawn, detected = reader_boxes.filter(**own), detections.filter(**own)
             draw_boxes(each, drawn, DRAWN_COLOUR, "-")
             draw_boxes(each, detected, DETECTED_COLOUR, "--")
             label_boxes(each, detected)

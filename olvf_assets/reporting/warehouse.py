@@ -6,7 +6,6 @@ place is never opened for writing (dagster issues 16248 and 18746).
 """
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.artifacts import put_in_place, write_fault
+from olvf_assets.foundation.errors import MachineError, OlvfError
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,7 +26,7 @@ class NoWarehouseError(OlvfError):
     """There is no warehouse, or it does not hold a table."""
 
 
-class WarehouseNotWrittenError(OlvfError):
+class WarehouseNotWrittenError(MachineError):
     """The warehouse could not be written; the one in place, if any, is untouched."""
 
 
@@ -52,6 +52,8 @@ def build_warehouse(
 
     Raises:
         WarehouseNotWrittenError: a table cannot be read or the folder cannot be written.
+        DiskFullError: no room is left on the disk.
+        WriteFaultError: the disk or its file system refuses.
     """
     import duckdb
 
@@ -68,8 +70,11 @@ def build_warehouse(
                     rows[name] = len(frame)
             # A log that someone's writing session left beside the old file must not be replayed onto the new one.
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
-            os.replace(temporary, path)
+            put_in_place(temporary, path)
     except (OSError, duckdb.Error) as error:
+        fault = write_fault(path, error)
+        if fault is not None:
+            raise fault from error
         raise WarehouseNotWrittenError(
             f"{path}: {error}; the folder must be writable and no program may hold {temporary.name} open"
         ) from error

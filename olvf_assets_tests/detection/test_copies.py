@@ -121,3 +121,20 @@ def test_the_thesis_has_7160_copies_of_which_5728_train() -> None:
     assert dict(planned["subset"].value_counts().iter_rows()) == {"train": 5728, "validation": 1432}
     both_sides = planned.group_by("film_id").agg(pl.col("subset").n_unique().alias("sides"))
     assert both_sides["sides"].mean() > 1.8  # the leak: nearly every film is on both sides
+
+
+def test_a_film_that_two_hospitals_have_is_copied_for_each(drawn) -> None:
+    store, films, boxes = drawn
+    shared = ["FB"]
+    elsewhere = pl.lit("institution_3").alias("institution")
+    films = pl.concat([films, films.filter(film_id=shared[0]).with_columns(elsewhere)])
+    boxes = pl.concat([boxes, boxes.filter(film_id=shared[0]).with_columns(elsewhere)])
+    splits = pl.concat([SPLITS, SPLITS.filter(patient_id="B").with_columns(elsewhere)])
+    copies = make_detector_copies(films, boxes, splits, store, SETTINGS, 7)
+    assert copies.filter(film_id="FB").select("institution", "copy").rows() == [
+        *[("institution_1", copy) for copy in (0, 1, 2)],
+        *[("institution_3", copy) for copy in (0, 1, 2)],
+    ]
+    own = copies.filter(film_id="FB")
+    assert own.filter(institution="institution_1")["boxes"].equals(own.filter(institution="institution_3")["boxes"])
+    assert copies.height == 10

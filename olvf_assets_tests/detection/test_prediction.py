@@ -46,7 +46,7 @@ def test_a_single_candidate_and_none_keep_their_shapes() -> None:
 
 def test_every_distinct_body_is_kept_with_its_probabilities(monkeypatch, tmp_path) -> None:
     found = FilmBoxes(
-        "Fa",
+        "00000000",
         np.array([[-3.0, 10.0, 40.0, 40.0], [0.0, 46.0, 45.0, 101.5]]),
         np.array([[0.01, 0.02, 0.03, 0.9, 0.05], [0.01, 0.01, 0.01, 0.01, 0.8]]),
         np.array([-1, -1]),
@@ -59,3 +59,15 @@ def test_every_distinct_body_is_kept_with_its_probabilities(monkeypatch, tmp_pat
         ("patient", "institution_9", "Fa", 0, -3.0, 10.0, 40.0, 40.0, 0.01, 0.02, 0.03, 0.9, 0.05, "d0"),
         ("patient", "institution_9", "Fa", 1, 0.0, 46.0, 45.0, 101.5, 0.01, 0.01, 0.01, 0.01, 0.8, "d0"),
     ]
+
+
+def test_a_film_that_two_hospitals_have_is_searched_for_each(monkeypatch, tmp_path) -> None:
+    box, chances = np.array([[0.0, 1.0, 2.0, 3.0]]), np.array([[0.1, 0.2, 0.3, 0.4, 0.5]])
+
+    def searched(films: pl.DataFrame, *_: object, **__: object):
+        return (FilmBoxes(film_id, box, chances, np.array([-1])) for film_id in films["film_id"])
+
+    monkeypatch.setattr(prediction, "predict_films", searched)
+    films = pl.DataFrame({"institution": ["institution_2", "institution_1"], "film_id": ["Fa", "Fa"]})
+    candidates = detection_candidates(films, pl.DataFrame({"protocol": ["patient"]}), ArtifactStore(tmp_path), SETTINGS)
+    assert candidates.select("institution", "film_id").rows() == [("institution_1", "Fa"), ("institution_2", "Fa")]

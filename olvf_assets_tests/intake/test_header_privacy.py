@@ -38,6 +38,18 @@ def test_without_a_day_or_a_patient_there_is_none(changes: dict[str, str | None]
         ("CALNEO Yamada", "unlisted"),
         ("山田", "unlisted"),
         ("CALNEO 4711007", "unlisted"),
+        ("CXDI-401C Wireless", "CXDI-401C Wireless"),
+        ("DX-D 300", "DX-D 300"),
+        ("DRX-1", "DRX-1"),
+        ("CXDI 1945-03-04", "unlisted"),
+        ("CXDI 4 3 45", "unlisted"),
+        ("CXDI 1945", "unlisted"),
+        ("Y A M A D A  H A N A K O", "unlisted"),
+        ("C", "unlisted"),
+        ("CALNEO C", "unlisted"),
+        ("CALNEO C77 090-1234-5678", "unlisted"),
+        ("CALNEO ＳＭＡＲＴ 山", "unlisted"),
+        ("---", "unlisted"),
     ],
 )
 def test_a_detector_is_named_by_words_of_detectors_only(model: str, shown: str) -> None:

@@ -87,7 +87,7 @@ class Decoder:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.decode = 0, decode
-        monkeypatch.setattr("olvf_assets.intake.pixels.decode", self)
+        monkeypatch.setattr("olvf_assets.intake.pixel_data.decode", self)
         read_in_this_process(monkeypatch)
 
     def __call__(self, header: Dataset) -> np.ndarray:
