@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from olvf_assets_tests.planted_faults import write_faulty_hospitals
 from olvf_assets_tests.planted_hospital import write_planted_hospital
 
 PROJECT = Path(__file__).parents[1]
@@ -29,6 +30,7 @@ class Intake:
         shutil.copytree(self.data / "landing" / "clinic", bad)
         readers = bad / "readers.csv"
         readers.write_bytes(readers.read_bytes().replace(b",fresh,", b",frehs,", 1).replace(b",0,", b",no tumour,", 1))
+        write_faulty_hospitals(self.data / "landing" / "clinic")
         self.home.mkdir()
         shutil.copy(PROJECT / "dagster.yaml", self.home)
         environment = {

@@ -31,8 +31,9 @@ class Left:
         self.data, self.home = root / "data", root / "home"
         shutil.copytree(intake.data, self.data)
         shutil.copytree(intake.home, self.home)
-        shutil.rmtree(self.data / "landing" / "bad_sheet")
         self.landing = (self.data / "landing" / "clinic").rename(root / "kept apart")
+        for other in (self.data / "landing").iterdir():
+            shutil.rmtree(other)
         self.study = StudyResource(profile_name="ci", data_folder=str(self.data))
         self.said: list[str] = []
         work = self.study.store.work_folder("classifiers", {"of": "nobody knows whom"})

@@ -6,6 +6,7 @@ What does not: the other files of the folder (`landing`), the table made of it (
 
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -15,6 +16,7 @@ from olvf_assets.foundation.settings import Settings
 Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+PLACE = re.compile(r"at line \d+, column \d+|at end of document")
 
 
 class InstitutionFileError(LandingError):
@@ -53,9 +55,13 @@ def read_institution(folder: Path) -> Institution:
             f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
         )
     try:
-        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
+        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InstitutionFileError(f"{path} is not written in UTF-8; save it again as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        place = PLACE.search(str(error))  # the rest of what tomllib says may repeat the file
+        where = place.group() if place else "somewhere"
+        raise InstitutionFileError(f"{path} is not valid TOML ({where}); values stand in quotes") from None
     return _checked_institution(path, key, said)
 
 
@@ -63,19 +69,28 @@ def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institut
     allowed = [field for field in Institution.model_fields if field != "key"]
     unknown = sorted(set(said) - set(allowed))
     if unknown:
-        raise InstitutionFileError(f"{path}: unknown key {', '.join(unknown)}; allowed are {', '.join(allowed)}")
+        slips = [
+            name for name in unknown if get_close_matches(name, allowed, n=1, cutoff=0.7)
+        ]  # free text may be a name
+        shown = ", ".join(slips) or f"number {list(said).index(unknown[0]) + 1}"
+        raise InstitutionFileError(f"{path}: unknown key {shown}; allowed are {', '.join(allowed)}")
     for field in ("name", "role"):
         if field not in said:
             raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
     for field, value in said.items():
         if not isinstance(value, str) or not value.strip():
-            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {value!r}")
+            raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {_kind_of(value)}")
     if said["role"] not in ROLES:
         raise InstitutionFileError(
-            f'{path}: role {said["role"]!r} is unknown; write role = "external" (films are only scored) '
+            f'{path}: this role is unknown; write role = "external" (films are only scored) '
             'or role = "development" (films train the networks)'
         )
     return Institution(key=key, **said)
+
+
+def _kind_of(value: object) -> str:
+    """Return what a value is, without the value."""
+    return "empty" if isinstance(value, str) else f"a value of type {type(value).__name__}"
 
 
 def _suggested_key(name: str) -> str:

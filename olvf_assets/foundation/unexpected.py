@@ -33,7 +33,7 @@ def told_without_content(error: Exception, what: str) -> OlvfError:
     """
     if isinstance(error, OlvfError):
         error.__cause__, error.__context__ = None, None
-        if len(error.args) == 1 and HIDDEN.search(str(error.args[0])):
+        if len(error.args) == 1 and HIDDEN.search(str(error.args[0])) and WHO_IS not in str(error.args[0]):
             error.args = (f"{error.args[0]}\n{WHO_IS}",)
         return error
     name, place = type(error).__name__, _our_line(error)

@@ -21,7 +21,7 @@ def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('name = "A"\nrole = "validation"\n', "role 'validation' is unknown; write role = \"external\""),
+        ('name = "A"\nrole = "validation"\n', 'this role is unknown; write role = "external"'),
         ('name = "A"\n', "role is missing"),
         ('name = "A"\nrole = "external"\nroll = "x"\n', "unknown key roll; allowed are name, role, country"),
         ("name = A\n", "not valid TOML"),
