@@ -1,0 +1,197 @@
+"""One execution of one table's body, with its checks and the hospitals that bad input stops on the way.
+
+What lives here: making a table whole or institution by institution, holding it against its checks, what is told of it.
+What does not: how a table becomes an asset of a view (`views`).
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetExecutionContext,
+    AssetKey,
+    AssetObservation,
+    MetadataValue,
+)
+
+from olvf_assets.foundation.arrivals import FOLDER_STATE, record_stored
+from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
+from olvf_assets.foundation.tables import Check, Table, TableRun
+from olvf_assets.foundation.unexpected import told_without_content
+
+if TYPE_CHECKING:
+    from olvf_assets.resources import StudyResource
+
+INSTITUTIONS_CHECK = "every_institution_taken_in"
+OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
+SHOWN_ROWS = 20
+GATE = "intake"  # the room beyond which nothing names a patient
+
+
+class BrokenRuleError(OlvfError):
+    """A blocking check found rows that break its rule, so the table was not written."""
+
+
+class DevelopmentHospitalLeftOutError(OlvfError):
+    """What is learnt from would change because a development hospital was stopped; nobody decided that."""
+
+
+class Step:
+    """One execution of one table's body, with its checks."""
+
+    def __init__(
+        self, context: AssetExecutionContext, study: "StudyResource", spec: Table, checks: Sequence[Check]
+    ) -> None:
+        self.context, self.study, self.spec, self.checks = context, study, spec, checks
+        self.findings: dict[str, list[pl.DataFrame]] = {each.name: [] for each in checks}
+        self.stopped: dict[str, str] = {}
+        self.broken: list[str] = []
+        self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
+        self.folder_states: dict[str, str] = {}
+        self.study_is_at_fault = False  # a rule over the study's own tables is broken, not one over a hospital's input
+        self.metadata: dict[str, Any] = {}
+
+    def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
+        """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
+
+        Raises:
+            DevelopmentHospitalLeftOutError: names hospital, reason and the ways out.
+        """
+        decided = self.study.train_without()
+        for stop in self.study.left_out():
+            if stop.role != "development" or stop.table not in rests_on:
+                continue
+            key = stop.institution
+            if key not in decided:
+                raise DevelopmentHospitalLeftOutError(
+                    f"{self.spec.name} is not made, nor is anything learnt: {stop.text}. Mend what the reason names "
+                    f"and start again; or decide to learn without {key}: `train_without: [{key}]` in the profile, or "
+                    f"OLVF_TRAIN_WITHOUT={key}. What was learnt before stays as it is"
+                )
+            self.context.log.warning(f"Learning goes on without {key}, as train_without says: {stop.text}")
+
+    def make(self, frames: dict[str, pl.DataFrame], *, folds: tuple[int, ...] = ()) -> pl.DataFrame:
+        """Return the whole table (or the asked folds of it)."""
+        frame, self.broken = self._checked(self._run(folds=folds), frames)
+        return frame
+
+    def make_institutions(
+        self, keys: Sequence[str], frames: dict[str, pl.DataFrame], dimensions: dict[str, Any]
+    ) -> pl.DataFrame:
+        """Return the rows of every institution that can be made; bad input stops its institution and no other.
+
+        When none of several can be made, or the only one asked for cannot, the error goes up; a fault of the machine
+        always does.
+        """
+        made: list[pl.DataFrame] = []
+        todo = [key for key in keys if key not in self.study.stopped(self.context.run_id)]
+        for key in todo:
+            own = {
+                name: frame.filter(pl.col("institution") == key) if dimensions[name] == "institution" else frame
+                for name, frame in frames.items()
+            }
+            try:
+                frame, broken = self._checked(self._run(institution=key), own)
+                if broken:
+                    raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
+            except Exception as raised:
+                error = self._told(raised, key)
+                if isinstance(error, MachineError | StaleError) or not isinstance(error, OlvfError):
+                    raise error from None
+                broke = isinstance(error, BrokenRuleError)
+                if broke and self.study_is_at_fault:
+                    self.broken = [str(error)]
+                    return frame
+                self.study.stop(self.context.run_id, key, self.spec.name, str(error))
+                if len(todo) == 1:
+                    if broke:
+                        self.broken = [str(error)]
+                        return frame
+                    raise error from None
+                self.context.log.error(f"{key} is left out of this run: {error}")
+                self.stopped[key] = str(error)
+            else:
+                self.study.made(key, self.spec.name)
+                made.append(frame)
+                self.made_keys.append(key)
+        if not made:
+            reasons = "; ".join(self.study.stopped(self.context.run_id).values())
+            raise OlvfError(f"no institution is left for {self.spec.name}: {reasons or 'none is registered'}")
+        return pl.concat(made)
+
+    def _told(self, error: Exception, institution: str) -> Exception:
+        """Return an error fit for the event log: tables of the gate read files that name patients."""
+        if self.spec.room != GATE:
+            return error
+        return told_without_content(error, f"{self.spec.name} of {institution}")
+
+    def note_stored(self, keys: Sequence[str], reads: Sequence[str]) -> None:
+        """Note, now that the table is in the lake, from which state of its landing folder each institution's part is.
+
+        Args:
+            keys: the institutions that were asked for; a table written whole holds nothing of those not made.
+            reads: the tables per institution that this one was made from.
+        """
+        for key in keys:
+            made = key in self.made_keys
+            state = self.folder_states.get(key) if made else None
+            record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
+
+    def check_results(self) -> Iterator[AssetCheckResult]:
+        """Yield one result per check, each with the rows that break it."""
+        for each in self.checks:
+            rows = pl.concat(self.findings[each.name], how="diagonal_relaxed") if self.findings[each.name] else None
+            count = 0 if rows is None else rows.height
+            metadata: dict[str, Any] = {"breaking_rows": count}
+            if rows is not None and count:
+                metadata["rows"] = MetadataValue.md(_markdown(rows.head(SHOWN_ROWS)))
+            severity = AssetCheckSeverity.ERROR if each.blocking else AssetCheckSeverity.WARN
+            yield AssetCheckResult(check_name=each.name, passed=count == 0, severity=severity, metadata=metadata)
+        if self.spec.by == "institution":
+            yield AssetCheckResult(check_name=INSTITUTIONS_CHECK, passed=not self.stopped, metadata=dict(self.stopped))
+
+    def _run(self, *, institution: str = "", folds: tuple[int, ...] = ()) -> TableRun:
+        prefix = f"{institution}: " if institution else ""
+        return TableRun(
+            profile=self.study.profile,
+            store=self.study.store,
+            data=self.study.data,
+            institution=institution,
+            folds=folds,
+            report=lambda line: self.context.log.info(prefix + line),
+            observe=self._observe,
+            left_out=self.study.left_out(),
+            stored=self.study.stored,
+        )
+
+    def _observe(self, figures: dict[str, Any]) -> None:
+        self.context.log_event(AssetObservation(AssetKey(self.spec.name), metadata=figures))
+
+    def _checked(self, run: TableRun, frames: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, list[str]]:
+        """Make the table, then hold it against its checks. Returns it with the blocking rules that it breaks."""
+        start = time.perf_counter()
+        frame = self.spec.conform(self.spec.make(run, **{name: frames[name] for name in self.spec.reads}))
+        self.metadata[OWN_SECONDS] = self.metadata.get(OWN_SECONDS, 0.0) + time.perf_counter() - start
+        broken = []
+        for each in self.checks:
+            known = {**frames, self.spec.name: frame}
+            rows = each.find(run, **{name: known[name] for name in each.reads})
+            self.findings[each.name].append(rows)
+            if rows.height and each.blocking:
+                self.study_is_at_fault |= each.of_study
+                broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
+        prefix = f"{run.institution}: " if run.institution else ""
+        if FOLDER_STATE in run.notes:
+            self.folder_states[run.institution] = run.notes[FOLDER_STATE]
+        self.metadata.update({prefix + name: value for name, value in run.notes.items()})
+        return frame, broken
+
+
+def _markdown(rows: pl.DataFrame) -> str:
+    with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
+                   tbl_rows=SHOWN_ROWS, tbl_cols=-1, fmt_str_lengths=200):  # fmt: skip
+        return str(rows)
