@@ -1,8 +1,8 @@
 """What the boundary costs: ordinary films read behind it, beside the very same functions called in this process.
 
 Films: whole phantom films (2032 x 1693 pixels of 14 bit), header and picture, one after another by one worker, against
-a plain loop of as many threads (one); both sides take turns, so that a slow phase of the machine falls on both. Headers:
-the headers alone, where a file takes a millisecond. `--films` sets how many; `--quick` takes few.
+a plain loop of as many threads (one); both sides take turns, so that a slow phase of the machine falls on both.
+Headers: the headers alone, where a file takes a millisecond. `--films` sets how many; `--quick` takes few.
 """
 
 import argparse

@@ -48,7 +48,8 @@ def allowed_rooms(path: Path) -> set[str] | None:
     """Return the parts of olvf_assets that a module may import, None for the modules that join them all."""
     room = path.relative_to(PACKAGE).parts[0]
     if room == "foundation":
-        return {"foundation", "profiles", "resources"} if path.name in ("tables.py", "views.py", "steps.py") else {"foundation"}
+        told = path.name in ("tables.py", "views.py", "steps.py")
+        return {"foundation", "profiles", "resources"} if told else {"foundation"}
     if room not in ROOMS:
         return None
     allowed = {*ROOMS[: ROOMS.index(room) + 1], "foundation"}
