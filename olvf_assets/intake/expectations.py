@@ -178,6 +178,10 @@ def _dicom_headers(gxe: Any, settings: IntakeSettings) -> list[Any]:
         gxe.ExpectColumnValuesToMatchRegex(column="sha256", regex=SHA256),
         gxe.ExpectColumnValuesToBeUnique(column="path"),
         gxe.ExpectColumnValuesToBeUnique(column="sop_instance_uid"),
+        gxe.ExpectColumnValuesToBeInSet(column="sex", value_set=list(SEXES)),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="age_years", min_value=settings.age_years_range[0], max_value=settings.age_cap_years
+        ),
         gxe.ExpectColumnValuesToBeInSet(column="view", value_set=[*VIEWS, "unknown"]),
         gxe.ExpectColumnValuesToBeInSet(column="photometric", value_set=["MONOCHROME1", "MONOCHROME2"]),
         gxe.ExpectColumnValuesToBeBetween(column="bits_stored", min_value=8, max_value=16),

@@ -57,6 +57,7 @@ def stored_film(handle: BinaryIO) -> tuple[np.ndarray, Dataset]:
         raise UnusablePixelsError(error.reason, error.detail) from error
     if stored.shape != (image.Rows, image.Columns) or stored.dtype.kind not in "iu":
         raise UnusablePixelsError("corrupt_pixels", f"decoded to {stored.dtype} {stored.shape}")
+    stored = stored.astype(stored.dtype.newbyteorder("="), copy=False)
     _check_bits(stored, header, image.BitsStored)
     return stored, header
 
@@ -109,12 +110,14 @@ def _decompressed(image: Dataset, pixels: PixelElement, syntax: UID) -> np.ndarr
     if not syntax.is_compressed:
         raise UnusablePixelsError("corrupt_pixels", "the pixel data are in fragments, the transfer syntax has none")
     pixels.stream.seek(pixels.offset)
-    picture = single_codestream(pixels.stream.read(), syntax, image.BitsAllocated // 8)
+    value = pixels.stream.read()
+    picture = single_codestream(value, syntax, image.BitsAllocated // 8)
     _check_picture(picture, image)
-    stored = decode(_with_pixels(image, picture.data))
+    stored = decode(_with_pixels(image, value))
     if picture.may_end_early and stored.ndim == 2 and np.ptp(stored[-1, -LAST_PIXELS:]) == 0:
         try:
-            whole = np.array_equal(decode(_with_pixels(image, picture.with_more_data())), stored)
+            more = encapsulate([picture.with_more_data()], has_bot=False)
+            whole = np.array_equal(decode(_with_pixels(image, more)), stored)
         except Exception:  # plug-ins raise what they like: this one took the added data for the picture's
             whole = False
         if not whole:
@@ -123,8 +126,8 @@ def _decompressed(image: Dataset, pixels: PixelElement, syntax: UID) -> np.ndarr
     return stored
 
 
-def _with_pixels(image: Dataset, data: bytes) -> Dataset:
-    image.add_new("PixelData", "OB", encapsulate([data], has_bot=False))
+def _with_pixels(image: Dataset, value: bytes) -> Dataset:
+    image.add_new("PixelData", "OB", value)
     image["PixelData"].is_undefined_length = True
     return image
 
@@ -152,7 +155,7 @@ def _check_bits(stored: np.ndarray, header: Dataset, bits: int) -> None:
     or the same everywhere: then they are left out.
     """
     full = stored.view(np.uint16) if stored.dtype.itemsize == 2 else stored.astype(np.uint16)
-    if bits >= 8 * stored.dtype.itemsize or not np.bitwise_or.reduce(full, axis=None) >> bits:
+    if bits >= 8 * stored.dtype.itemsize or not int(full.max()) >> bits:
         return
     above = (full >> bits).astype(np.uint16)
     if integer(header, "PixelRepresentation") == 1:
