@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -28,6 +29,7 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 LEAST_FREE_BYTES = 2**20
 DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO)
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
 PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 Found = TypeVar("Found")
@@ -65,22 +67,32 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         put_in_place(temporary, path)
     except Exception as error:
-        # torch reports a full disk as an error of its own, without a number
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT) or _free_bytes(path) < LEAST_FREE_BYTES:
-            raise DiskFullError(
-                f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
-                "OLVF_DATA, and start the same command again: finished work is kept"
-            ) from error
-        if number in DISK_FAULTS:
-            raise WriteFaultError(
-                f"{path} could not be written ({os.strerror(number)}); see to the disk and to this user's rights on "
-                "it, and start the same command again: finished work is kept"
-            ) from error
+        if (fault := disk_fault(path, error)) is not None:
+            raise fault from error
         raise
     finally:
         with suppress(OSError):  # a disk that fails here too keeps its rubbish until `remove_partials`
             temporary.unlink(missing_ok=True)
+
+
+def disk_fault(path: Path, error: Exception) -> WriteFaultError | None:
+    """Return what to raise where writing `path` failed for the disk's sake, None where it failed for another reason.
+
+    Libraries report a full disk in words of their own: deltalake with the system's number in the text, torch without.
+    """
+    said = OS_ERROR.search(str(error))
+    number = error.errno if isinstance(error, OSError) and error.errno else int(said[1]) if said else None
+    if number in (errno.ENOSPC, errno.EDQUOT) or _free_bytes(path) < LEAST_FREE_BYTES:
+        return DiskFullError(
+            f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
+            "OLVF_DATA, and start the same command again: finished work is kept"
+        )
+    if number in DISK_FAULTS:
+        return WriteFaultError(
+            f"{path} could not be written ({os.strerror(number)}); see to the disk and to this user's rights on "
+            "it, and start the same command again: finished work is kept"
+        )
+    return None
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 from dagster import InputContext, OutputContext, TableColumn, TableSchema
 from dagster_polars import PolarsDeltaIOManager
 
+from olvf_assets.foundation.artifacts import disk_fault
 from olvf_assets.foundation.crash import sync_table
 from olvf_assets.foundation.errors import OlvfError
 
@@ -33,11 +34,21 @@ class Lake(PolarsDeltaIOManager):
     """
 
     def write_df_to_path(self, context: OutputContext, df: pl.DataFrame, path: "UPath") -> None:
-        """Write a table or one partition of it; it is on the disk, not only in memory, when this returns."""
-        super().write_df_to_path(context, df, path)
+        """Write a table or one partition of it; it is on the disk, not only in memory, when this returns.
+
+        Raises:
+            DiskFullError: no room is left; the table is as it was.
+            WriteFaultError: the disk or its file system refuses; the table is as it was.
+        """
         local = Path(str(path))
-        if local.is_dir():  # and no object store, which keeps what it has confirmed
-            sync_table(local)
+        try:
+            super().write_df_to_path(context, df, path)
+            if local.is_dir():  # and no object store, which keeps what it has confirmed
+                sync_table(local)
+        except Exception as error:
+            if (fault := disk_fault(local, error)) is not None:
+                raise fault from error
+            raise
 
     @staticmethod
     def get_predicate(context: InputContext | OutputContext) -> str | None:
