@@ -104,7 +104,7 @@ class StudyResource(ConfigurableResource):
 
     def has_table(self, name: str) -> bool:
         """Return whether a table was ever written to the lake."""
-        return (self.data / "lake" / "tables" / f"{name}.delta").exists()
+        return (self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").is_dir()
 
     def institutions(self) -> list[str]:
         """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""

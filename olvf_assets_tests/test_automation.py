@@ -31,7 +31,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     film = tmp_path / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
-    (tmp_path / "lake" / "tables" / "detector_model.delta").mkdir(parents=True)
+    (tmp_path / "lake" / "tables" / "detector_model.delta" / "_delta_log").mkdir(parents=True)
     return StudyResource(profile_name="ci", data_folder=str(tmp_path))
 
 
@@ -68,7 +68,7 @@ def test_a_hospital_that_was_taken_in_starts_nothing(study: StudyResource) -> No
     state = folder_state(study.data / "landing" / "institution_3")
     for name in TABLES_PER_INSTITUTION:
         record_stored(study.store, "institution_3", name, state=state)
-        (study.data / "lake" / "tables" / f"{name}.delta").mkdir()
+        (study.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").mkdir(parents=True)
     with DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(study, instance), SkipReason)
 
@@ -118,7 +118,7 @@ def test_a_folder_that_vanishes_or_is_locked_while_the_sensor_looks_breaks_nothi
 
 
 def test_before_there_is_a_detector_nothing_starts(study: StudyResource) -> None:
-    (study.data / "lake" / "tables" / "detector_model.delta").rmdir()
+    (study.data / "lake" / "tables" / "detector_model.delta" / "_delta_log").rmdir()
     with DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(study, instance), SkipReason)
 

@@ -65,7 +65,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     film = tmp_path / "data" / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
-    (tmp_path / "data" / "lake" / "tables" / "detector_model.delta").mkdir(parents=True)
+    (tmp_path / "data" / "lake" / "tables" / "detector_model.delta" / "_delta_log").mkdir(parents=True)
     return StudyResource(profile_name="ci", data_folder=str(tmp_path / "data"))
 
 

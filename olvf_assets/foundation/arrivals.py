@@ -171,7 +171,9 @@ def _has_settled(stamps: list[tuple[str, Stamp]], now_s: float, settle_s: float)
 
 def _is_taken_in(store: ArtifactStore, institution: str, tables: Sequence[str], current: str) -> bool:
     states = _states(store, institution)
-    return all(states.get(name) == current and store.path(f"tables/{name}.delta").is_dir() for name in tables)
+    return all(
+        states.get(name) == current and store.path(f"tables/{name}.delta/_delta_log").is_dir() for name in tables
+    )
 
 
 def _states(store: ArtifactStore, institution: str) -> dict[str, str]:

@@ -192,6 +192,9 @@ def _write_holder(descriptor: int, run_id: str) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
     text = json.dumps(Holder(run_id, os.getpid(), socket.gethostname(), command, since)._asdict())
-    os.truncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode(), 0)
-    os.fsync(descriptor)  # after a power cut, too, it shall be known that someone was at work
+    try:
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+        os.fsync(descriptor)  # after a power cut, too, it shall be known that someone was at work
+    except OSError as error:
+        raise DataFolderLockError(f"the data folder's lock file cannot be written ({error.strerror})") from error

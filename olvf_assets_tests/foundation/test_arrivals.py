@@ -34,7 +34,7 @@ def landing(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(landing: Path) -> ArtifactStore:
     for name in TABLES:
-        (landing.parent / "lake" / "tables" / f"{name}.delta").mkdir(parents=True)
+        (landing.parent / "lake" / "tables" / f"{name}.delta" / "_delta_log").mkdir(parents=True)
     return ArtifactStore(landing.parent / "lake")
 
 

@@ -16,6 +16,7 @@ from dagster import (
     evaluate_automation_conditions,
     in_process_executor,
 )
+from deltalake.exceptions import DeltaError
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE
 from olvf_assets.foundation.artifacts import read_json
@@ -236,6 +237,21 @@ def test_a_table_that_could_not_be_stored_keeps_its_institution_due(
     monkeypatch.setattr(Lake, "write_df_to_path", full)
     materialise("operations", data, instance, "raw", key="b", fails=True)
     assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2"}
+
+
+@pytest.mark.parametrize(("number", "said"), [(28, "DiskFullError"), (5, "WriteFaultError"), (30, "WriteFaultError")])
+def test_a_disk_that_refuses_a_table_is_named_and_the_table_stays(
+    data: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    materialise("study", data, instance)
+
+    def refuse(*given: Any, **named: Any) -> None:
+        raise DeltaError(f"Generic LocalFileSystem error: Unable to copy data to file: refused (os error {number})")
+
+    monkeypatch.setattr(pl.DataFrame, "write_delta", refuse)
+    result = materialise("operations", data, instance, "raw", key="b", fails=True)
+    assert said in str([each.event_specific_data for each in result.get_step_failure_events()])
+    assert lake(data, "raw") == [("a", 1), ("b", 2)]
 
 
 def test_an_institution_stopped_in_a_run_over_all_has_nothing_stored(data: Path, instance: DagsterInstance) -> None:
