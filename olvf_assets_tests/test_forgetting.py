@@ -21,7 +21,8 @@ from olvf_assets_tests.planted_hospital import PATIENT_IDS
 from olvf_assets_tests.planted_intake import KEY, Intake
 
 NAMES = Pseudonymiser("clinic", KEY.encode())
-HIM, ANOTHER = (NAMES.patient(each) for each in PATIENT_IDS[:2])
+SHARED_ID, HIS_ID, ANOTHER_ID = PATIENT_IDS  # copies of the first patient's film lie in other hospitals as well
+HIM, ANOTHER = NAMES.patient(HIS_ID), NAMES.patient(ANOTHER_ID)
 
 
 class Left:
@@ -29,7 +30,7 @@ class Left:
 
     def __init__(self, intake: Intake, root: Path) -> None:
         self.data, self.home = root / "data", root / "home"
-        shutil.copytree(intake.data, self.data)
+        shutil.copytree(intake.data, self.data, symlinks=True)
         shutil.copytree(intake.home, self.home)
         self.landing = (self.data / "landing" / "clinic").rename(root / "kept apart")
         for other in (self.data / "landing").iterdir():
@@ -65,7 +66,7 @@ def left(intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.parametrize("asked", [HIM, "８８７０００１ "])
+@pytest.mark.parametrize("asked", [HIM, "８８７０００２ "])
 def test_a_patient_is_in_no_file_any_more(left: Left, asked: str) -> None:
     films = left.films().filter(institution="clinic")
     his = films.filter(patient_id=HIM)
@@ -85,14 +86,25 @@ def test_a_patient_is_in_no_file_any_more(left: Left, asked: str) -> None:
     assert not (left.data / "lake" / JOURNAL).exists()
 
 
+def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:
+    with pytest.raises(UnknownTargetError, match=rf"several institutions .*{NAMES.patient(SHARED_ID)} \(clinic\)"):
+        left.forget(SHARED_ID)
+    left.forget(NAMES.patient(SHARED_ID))
+    assert left.tells_of(NAMES.patient(SHARED_ID)) == []
+    assert any("were handed over by archive, box_class" in line for line in left.said)
+    assert "archive" in left.films()["institution"]
+
+
 def test_an_institution_is_in_no_file_any_more_and_needs_no_key(left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLVF_PSEUDONYM_KEY")
     with DagsterInstance.from_config(str(left.home)) as instance:
         assert "clinic" in instance.get_dynamic_partitions("institution")
     assert len(left.tells_of(HIM, ANOTHER, words=frozenset({"clinic"}))) > 20
+    pictures = left.films().filter(pl.col("patient_id").is_in([HIM, ANOTHER]))["image_path"].to_list()
+    assert len(pictures) == 2
     left.forget("clinic")
     assert left.tells_of(HIM, ANOTHER, words=frozenset({"clinic"})) == []
-    assert list((left.data / "lake" / "images").rglob("*.png")) == []
+    assert [picture for picture in pictures if (left.data / "lake" / picture).exists()] == []
     with DagsterInstance.from_config(str(left.home)) as instance:
         assert "clinic" not in instance.get_dynamic_partitions("institution")
         assert instance.get_runs() == []
@@ -115,7 +127,7 @@ def test_whoever_is_in_landing_would_come_back_so_nothing_is_erased(left: Left) 
     for landing in (False, True):
         with pytest.raises(StillInLandingError, match=r"in the landing folder of clinic \(its sheets, ") as caught:
             left.forget(HIM, landing=landing)
-        assert PATIENT_IDS[0] not in str(caught.value)
+        assert HIS_ID not in str(caught.value)
     with pytest.raises(StillInLandingError, match="--landing"):
         left.forget("clinic")
     assert left.state() == before
@@ -125,13 +137,13 @@ def test_a_patient_s_films_and_boxes_are_removed_from_landing_when_that_is_said(
     folder = left.back()
     for sheet in ("subjects.xlsx", "readers.csv", "conditions.csv"):
         (folder / sheet).unlink()
-    (folder / "subjects.csv").write_text("patient_id\n" + "\n".join(PATIENT_IDS[1:]))
+    (folder / "subjects.csv").write_text("patient_id\n" + f"{SHARED_ID}\n{ANOTHER_ID}\n")
     with pytest.raises(StillInLandingError, match=r"\([1-9] films\).*--landing removes"):
         left.forget(HIM)
     left.forget(HIM, landing=True)
     names = [path.name for path in folder.rglob("*") if path.is_file()]
-    assert not [name for name in names if PATIENT_IDS[0] in name]
-    assert [name for name in names if PATIENT_IDS[1] in name]
+    assert not [name for name in names if HIS_ID in name]
+    assert [name for name in names if ANOTHER_ID in name]
 
 
 def test_an_institution_s_landing_folder_is_removed_when_that_is_said(left: Left) -> None:
@@ -152,7 +164,7 @@ def test_a_killed_call_is_finished_by_the_same_call(left: Left, at: str, monkeyp
         with pytest.raises(KeyboardInterrupt):
             left.forget(HIM)
     journal = (left.data / "lake" / JOURNAL).read_text()
-    assert PATIENT_IDS[0] not in journal
+    assert HIS_ID not in journal
     with pytest.raises(UnknownTargetError, match="was not finished"):
         plan_to_forget("clinic", left.study)
     left.forget(HIM)
