@@ -10,6 +10,7 @@ import pytest
 
 from olvf_assets.intake.pseudonyms import (
     SYNTHETIC_KEY,
+    ImpossibleDateError,
     Pseudonymiser,
     PseudonymKeyError,
     make_key_file,
@@ -96,3 +97,10 @@ def test_a_key_file_is_made_once_for_its_owner_only(tmp_path: Path, monkeypatch:
     path.chmod(0o644)
     with pytest.raises(PseudonymKeyError, match="chmod 600"):
         pseudonym_key("city", False, tmp_path)
+
+
+@pytest.mark.parametrize("day", [date(9999, 12, 31), date(9998, 1, 1), date(1, 1, 1), date(2, 12, 31)])
+def test_a_placeholder_of_a_day_is_refused_whatever_the_key_would_move_it_by(day: date) -> None:
+    for key in (b"one key of some length", b"another key of some length"):
+        with pytest.raises(ImpossibleDateError, match=str(day.year)):
+            Pseudonymiser("institution_1", key).shifted("A-1", day)
