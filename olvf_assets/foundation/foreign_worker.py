@@ -114,7 +114,7 @@ def _answer(function: Callable[[Any], Any], item: Any, memory_bytes: int) -> byt
         said = Refusal("unreadable", f"the file cannot be opened ({type(error).__name__})")
     except RecursionError:
         said = Refusal("not_understood", "its parts are nested too deep")
-    except Exception as error:
+    except BaseException as error:  # a panic of a library in Rust is no Exception
         # The text of the error is not repeated: it may quote the file, and so a patient.
         said = Refusal("not_understood", f"its content breaks the program that reads it ({type(error).__name__})")
     return pickle.dumps(("said", said))

@@ -193,7 +193,8 @@ def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> 
         raise UnusablePixelsError("bad_header", str(error)) from error
     except Exception as error:
         # Every decoder plug-in has exceptions of its own; none of them may stop the other films of the hospital.
-        raise UnusablePixelsError("corrupt_pixels", f"the pixels cannot be decoded ({type(error).__name__})") from error
+        detail = f"no decoder can read the pixels to their end ({type(error).__name__}); copy or export the film again"
+        raise UnusablePixelsError("corrupt_pixels", detail) from error
     if levels.pixels.min() == levels.pixels.max():
         raise UnusablePixelsError("constant_image", "every pixel has the same value")
     return levels, _hash_of(stored, header)

@@ -12,6 +12,7 @@ import pytest
 
 from olvf_assets.intake.pseudonyms import (
     SYNTHETIC_KEY,
+    ImpossibleDateError,
     Pseudonymiser,
     PseudonymKeyError,
     make_key_file,
@@ -152,3 +153,10 @@ def test_a_key_in_the_environment_that_is_no_text_is_not_told(tmp_path: Path, mo
     with pytest.raises(PseudonymKeyError, match="UTF-8") as caught:
         pseudonym_key("city", False, tmp_path)
     assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("day", [date(9999, 12, 31), date(9998, 1, 1), date(1, 1, 1), date(2, 12, 31)])
+def test_a_placeholder_of_a_day_is_refused_whatever_the_key_would_move_it_by(day: date) -> None:
+    for key in (b"one key of some length", b"another key of some length"):
+        with pytest.raises(ImpossibleDateError, match=str(day.year)):
+            Pseudonymiser("institution_1", key).shifted("A-1", day)
