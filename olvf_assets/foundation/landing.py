@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 import polars as pl
@@ -21,15 +21,13 @@ from olvf_assets.foundation.archives import (
     is_archive,
     read_member,
 )
+from olvf_assets.foundation.box_names import box_role, in_box_folder
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.remembered import RememberedFacts, Stamp
 
 INSTITUTION_FILE = "institution.toml"
 FILMS_FOLDER = "films"
-BOXES_FOLDER = "boxes"
-BOX_CLASSES_FILE = "classes.txt"  # beside the YOLO files, in any folder of boxes/
-BOX_SUFFIXES = (".txt", ".xml", ".json")  # YOLO, Pascal VOC, COCO
 
 Sheet = Literal["subjects", "readers", "conditions"]
 SHEETS: tuple[Sheet, ...] = get_args(Sheet)
@@ -60,9 +58,7 @@ class EmptyLandingError(LandingError):
 
 def is_sheet(path: str) -> bool:
     """Return whether a path (posix, relative to the landing folder) is a known sheet or box file, not a film."""
-    parts = PurePosixPath(path)
-    is_box = parts.parts[0] == BOXES_FOLDER and parts.suffix.lower() in BOX_SUFFIXES
-    return is_box or path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) is not None
+    return box_role(path) is not None or path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) is not None
 
 
 def landing_files(folder: Path) -> list[str]:
@@ -99,7 +95,7 @@ def landed_files(folder: Path) -> list[LandedFile]:
             continue  # taken away since the folder was listed
         stamp = Stamp(status.st_size, status.st_mtime_ns, status.st_ino)
         alone = LandedFile(path, status.st_size, stamp)
-        if not is_archive(path) or PurePosixPath(path).parts[0] == BOXES_FOLDER:
+        if not is_archive(path) or in_box_folder(path):
             found.append(alone)
             continue
         try:
