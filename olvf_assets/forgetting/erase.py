@@ -17,8 +17,8 @@ import polars as pl
 from olvf_assets.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
 from olvf_assets.foundation import erasure
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.box_names import BOXES_FOLDER
 from olvf_assets.foundation.errors import MachineError, OlvfError
-from olvf_assets.foundation.landing import BOXES_FOLDER
 from olvf_assets.foundation.traces import files_with
 from olvf_assets.intake.key_check import check_file
 from olvf_assets.intake.whois import films_of, ids_in_sheets

@@ -9,12 +9,13 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, get_args
 
 import polars as pl
 
 from olvf_assets.foundation.archives import UnusableArchiveError, archive_of, member_digest
+from olvf_assets.foundation.box_names import box_role, in_box_folder
 from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.foundation.landing_walk import LandedFile, arrived_paths, walk_landing
@@ -23,9 +24,6 @@ from olvf_assets.foundation.remembered import RememberedFacts, Stamp
 
 INSTITUTION_FILE = "institution.toml"
 FILMS_FOLDER = "films"
-BOXES_FOLDER = "boxes"
-BOX_CLASSES_FILE = "classes.txt"  # beside the YOLO files, in any folder of boxes/
-BOX_SUFFIXES = (".txt", ".xml", ".json")  # YOLO, Pascal VOC, COCO
 
 Sheet = Literal["subjects", "readers", "conditions"]
 SHEETS: tuple[Sheet, ...] = get_args(Sheet)
@@ -53,6 +51,8 @@ LANDING_MANIFEST = pl.Schema(
     }
 )
 Kind = Literal["candidate", "sheet", "boxes"]
+# What labelling programs leave beside boxes, by its role: the rule by which it is left alone.
+BESIDE = {"picture": "picture_beside_boxes", "beside": "of_the_labelling_program"}
 
 
 class LandingError(OlvfError):
@@ -65,10 +65,11 @@ class EmptyLandingError(LandingError):
 
 def kind_of(path: str) -> Kind:
     """Return what a path (posix, relative to the landing folder) must be by its place and name."""
-    parts = PurePosixPath(path)
-    if parts.parts[0] == BOXES_FOLDER and parts.suffix.lower() in BOX_SUFFIXES:
+    role = box_role(path)
+    if role in ("boxes", *BESIDE):
         return "boxes"
-    return "sheet" if path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path) else "candidate"
+    known = role == "classes" or path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path)
+    return "sheet" if known else "candidate"
 
 
 def is_sheet(path: str) -> bool:
@@ -82,8 +83,16 @@ def landing_files(folder: Path) -> list[str]:
 
 
 def landed_files(folder: Path) -> list[LandedFile]:
-    """Return every path below a landing folder with its state, see `landing_walk`; archives among boxes stay closed."""
-    return walk_landing(folder, unopened=BOXES_FOLDER)
+    """Return every path below a landing folder with its state, see `landing_walk`.
+
+    Archives among the boxes stay closed, and what labelling programs leave beside boxes is left alone.
+    """
+    return [_left_alone(file) for file in walk_landing(folder, unopened=in_box_folder)]
+
+
+def _left_alone(file: LandedFile) -> LandedFile:
+    role = box_role(file.path) if file.state == "arrived" else None
+    return file._replace(state="ignored", reason=BESIDE[role]) if role in BESIDE else file
 
 
 def landing_manifest(

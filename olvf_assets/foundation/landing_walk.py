@@ -7,7 +7,7 @@ rule names has arrived and is read. Links are followed, as whoever put them ther
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -40,12 +40,12 @@ class LandedFile(NamedTuple):
     detail: str | None = None
 
 
-def walk_landing(folder: Path, unopened: str = "") -> list[LandedFile]:
+def walk_landing(folder: Path, unopened: Callable[[str], bool] = lambda path: False) -> list[LandedFile]:
     """Return every path below a landing folder, sorted by path.
 
     Args:
         folder: the landing folder; one that does not exist holds nothing.
-        unopened: a folder at its top whose archives are not looked into ("" for none).
+        unopened: tells of which archives (by path) the members are not listed.
 
     Raises:
         SystemFaultError: a disk fails.
@@ -53,7 +53,7 @@ def walk_landing(folder: Path, unopened: str = "") -> list[LandedFile]:
     found: list[LandedFile] = []
     for file in _all_files(folder):
         if file.state == "arrived" and is_archive(file.path):
-            found += _unpacked(folder, file, PurePosixPath(file.path).parts[0] == unopened)
+            found += _unpacked(folder, file, unopened=unopened(file.path))
         else:
             found.append(file)
     return sorted(found)
@@ -139,7 +139,7 @@ def name_rule(name: str) -> str | None:
     return None
 
 
-def _unpacked(folder: Path, file: LandedFile, unopened: bool) -> Iterator[LandedFile]:
+def _unpacked(folder: Path, file: LandedFile, *, unopened: bool) -> Iterator[LandedFile]:
     """Yield an archive and its members, or the archive alone when it is not opened."""
     if unopened:
         detail = "archives among the boxes are not opened; unpack it"

@@ -4,21 +4,29 @@ What lives here: finding the film of each labelled picture, and turning its boxe
 film. What does not: how the files are written (`box_formats`), boxes found by the detector (room `detection`).
 """
 
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.landing import BOX_CLASSES_FILE, BOXES_FOLDER, is_sheet, read_files
-from olvf_assets.foundation.vocabulary import LEVELS
-from olvf_assets.intake.box_formats import READERS, Box, FormatError, Picture
+from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
+from olvf_assets.foundation.box_names import BOX_FOLDERS, BOXES_FOLDER, box_role
+from olvf_assets.foundation.foreign import Refusal, read_apart
+from olvf_assets.foundation.landing import read_files
+from olvf_assets.intake.box_classes import ClassListError, ClassLists, Levels
+from olvf_assets.intake.box_formats import READERS, Box, FormatError, Picture, is_picture_list
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.sheet_problems import Problems
-from olvf_assets.intake.sheet_words import word
 from olvf_assets.intake.tables import READER_BOXES, UNMATCHED_BOXES
+
+# Folders that labelling programs and this landing folder make themselves: they tell no patients apart.
+NAMELESS_FOLDERS = BOX_FOLDERS | {"films", "images", "img", "pictures", "train", "val", "valid", "test", "png", "jpg"}
 
 
 class DrawnBoxes(NamedTuple):
@@ -33,6 +41,13 @@ class _Film(NamedTuple):
     width_px: int
     height_px: int
     refusal: str | None
+    folders: tuple[str, ...]  # that it lies in, of those that may tell patients apart
+
+
+class _BoxFile(NamedTuple):
+    row: dict[str, Any]  # of the manifest
+    real: str
+    levels: Levels | None
 
 
 class _NoFilm(NamedTuple):
@@ -52,13 +67,13 @@ def drawn_boxes(
 ) -> DrawnBoxes:
     """Read all box files of an institution.
 
-    A picture belongs to the film of its file name (without ending) or SOP instance UID. A picture of another size than
-    its film must be a scaled copy of it; `film_px_per_picture_px` says how much smaller it was.
+    A picture belongs to the film of its file name (without ending) or SOP instance UID; of several films of that name
+    to the one in the folders of the same names. A picture of another size than its film must be a scaled copy of it;
+    `film_px_per_picture_px` says how much smaller it was. The boxes of a film run from L1 to L5 from head to foot.
 
     Args:
         folder: its landing folder.
-        manifest: table `landing_manifest`; box files are the `boxes/**` of .txt (YOLO), .xml (Pascal VOC) and .json
-            (COCO) that it lists.
+        manifest: table `landing_manifest`; which of its files are box files says `foundation.box_names`.
         headers: table `dicom_headers` (sizes of the films).
         pixels: table `film_pixels` (which films could be decoded).
         names: makes the pseudonyms.
@@ -71,8 +86,9 @@ def drawn_boxes(
         films (`box_of_several_films`).
 
     Raises:
-        SheetError: a file that is not what its ending says, a class that is no lumbar level, a level twice, a box that
-            is empty or outside its film, a picture that is no scaled copy of its film, a film drawn in two files.
+        SheetError: a file that is not what its ending says, a class that is no lumbar level, class lists that
+            contradict each other, a level twice, a box that is empty or outside its film, a lower level above a higher
+            one, a picture that is no scaled copy of its film, a film drawn in two files.
     """
     shown = paths or path_names(folder, names)
     films = _films_by_name(headers, pixels, shown.real)
@@ -80,20 +96,21 @@ def drawn_boxes(
     unmatched: list[dict[str, Any]] = []
     drawn_in: dict[str, str] = {}
     problems = Problems(str(folder / BOXES_FOLDER))
-    for row in read_files(manifest, "boxes").iter_rows(named=True):
-        if not _is_box_file(row["path"]):
+    files = _with_levels(folder, read_files(manifest, "sheet", "boxes"), shown.real, problems)
+    answers = read_apart(partial(_pictures, folder=folder), [(file.real, file.levels) for file in files])
+    for file, pictures in zip(files, answers, strict=True):
+        row, name = file.row, file.row["path"].removeprefix(f"{BOXES_FOLDER}/")
+        if isinstance(pictures, Refusal):
+            refused = {"reason": pictures.reason, "detail": pictures.detail}
+            unmatched.append({"path": row["path"], "sha256": row["sha256"], **refused})
             continue
-        file = folder / shown.real(row["path"])
-        name = row["path"].removeprefix(f"{BOXES_FOLDER}/")
-        box_format, read = READERS[file.suffix.lower()]
-        try:
-            pictures = read(file.read_bytes(), _levels_by_class(file.parent, folder))
-        except FormatError as error:
-            problems.lines.extend(f"{name}, {fault}" for fault in error.args)
+        if isinstance(pictures, FormatError):
+            problems.lines.extend(f"{name}, {fault}" for fault in pictures.args)
             continue
+        box_format, _ = READERS[PurePosixPath(file.real).suffix.lower()]
         missing: dict[_NoFilm, int] = {}
         for picture in pictures:
-            film = _film_of(films, picture.name or file.name, names)
+            film = _film_of(films, _place_of(picture, file.real), names)
             if isinstance(film, _NoFilm):
                 missing[film] = missing.get(film, 0) + 1
             elif picture.boxes and film.film_id in drawn_in:
@@ -108,6 +125,8 @@ def drawn_boxes(
             unmatched.append({"path": row["path"], "sha256": row["sha256"], "reason": film.reason, "detail": detail})
     unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
     unmatched += unopened.to_dicts()
+    unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
+    unmatched += unopened.to_dicts()
     problems.raise_if_any()
     institution = {"institution": names.institution}
     return DrawnBoxes(
@@ -116,18 +135,55 @@ def drawn_boxes(
     )
 
 
-def _is_box_file(path: str) -> bool:
-    return is_sheet(path) and path.startswith(f"{BOXES_FOLDER}/") and PurePosixPath(path).name != BOX_CLASSES_FILE
+def _with_levels(folder: Path, files: pl.DataFrame, real: Callable[[str], str], problems: Problems) -> list[_BoxFile]:
+    """Return the box files with what their class numbers mean; a list that cannot be read is a problem, once."""
+    shown = {real(path): path for path in files["path"]}
+    lists = ClassLists(
+        {each: path for each, path in shown.items() if box_role(each) == "classes"}, partial(_content, folder)
+    )
+    found = []
+    for row in files.iter_rows(named=True):
+        file = real(row["path"])
+        if box_role(file) != "boxes":
+            continue
+        try:
+            is_yolo = READERS[PurePosixPath(file).suffix.lower()][0] == "yolo"
+            found.append(_BoxFile(row, file, lists.levels(file) if is_yolo else None))
+        except (ClassListError, FormatError) as error:
+            if (fault := str(error)) not in problems.lines:
+                problems.lines.append(fault)
+    return found
+
+
+def _pictures(file: tuple[str, Levels | None], folder: Path) -> list[Picture] | FormatError:
+    """Return the pictures that a box file draws in, or what is wrong with it; a list of pictures draws in none."""
+    real, levels = file
+    box_format, read = READERS[PurePosixPath(real).suffix.lower()]
+    try:
+        content = _content(folder, real)
+        return [] if box_format == "yolo" and is_picture_list(content) else read(content, levels)
+    except FormatError as error:
+        return error
+
+
+def _content(folder: Path, path: str) -> bytes:
+    try:
+        with open_landed(folder, path) as handle:
+            return handle.read()
+    except UnusableArchiveError as error:
+        raise FormatError(f"cannot be taken out of its archive ({error.reason}); unpack it") from None
 
 
 def _films_by_name(headers: pl.DataFrame, pixels: pl.DataFrame, real: Callable[[str], str]) -> dict[str, list[_Film]]:
-    """Return the films by file name, by file name without ending, and by pseudonym."""
+    """Return the films by file name, by file name without ending, by both in small letters, and by pseudonym."""
     undecoded = dict(pixels.filter(pl.col("refusal").is_not_null()).select("path", "refusal").iter_rows())
     films: dict[str, list[_Film]] = {}
     for row in headers.iter_rows(named=True):
-        film = _Film(row["film_id"], row["columns"], row["rows"], row["refusal"] or undecoded.get(row["path"]))
-        name = PurePosixPath(real(row["path"])).name
-        for key in {name, _stem(name), row["film_id"]}:
+        path = PurePosixPath(real(row["path"]))
+        refusal = row["refusal"] or undecoded.get(row["path"])
+        film = _Film(row["film_id"], row["columns"], row["rows"], refusal, _telling_folders(path))
+        name = path.name
+        for key in {name, _stem(name), _folded(name), _folded(_stem(name)), row["film_id"]}:
             films.setdefault(key, []).append(film)
     return films
 
@@ -138,15 +194,34 @@ def _stem(name: str) -> str:
     return name if suffix[1:].isdigit() else name.removesuffix(suffix)
 
 
-def _film_of(films: dict[str, list[_Film]], name: str, names: Pseudonymiser) -> _Film | _NoFilm:
+def _folded(name: str) -> str:
+    """Return a file name in small letters of one Unicode form: programs of two systems write it differently."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _telling_folders(path: PurePosixPath) -> tuple[str, ...]:
+    folders = [_folded(part) for part in path.parts[:-1]]
+    return tuple(part for part in folders if part not in NAMELESS_FOLDERS)
+
+
+def _place_of(picture: Picture, box_file: str) -> PurePosixPath:
+    """Return the path that stands for a picture: the box file's, or the name in it below the box file's folders."""
+    return PurePosixPath(box_file).parent / picture.name.lstrip("/") if picture.name else PurePosixPath(box_file)
+
+
+def _film_of(films: dict[str, list[_Film]], place: PurePosixPath, names: Pseudonymiser) -> _Film | _NoFilm:
     """Return the film that a picture shows, or why there is none."""
-    stem = _stem(name)
-    candidates = films.get(stem) or films.get(names.film(stem)) or []
+    stem = _stem(place.name)
+    candidates = films.get(stem) or films.get(_folded(stem)) or films.get(names.film(stem)) or []
+    candidates = _in_same_folders(candidates, _telling_folders(place), films)
     accepted = [film for film in candidates if film.refusal is None]
     if len(accepted) == 1:
         return accepted[0]
     if len(accepted) > 1:
-        what = f"{len(accepted)} films have this file name; name the boxes by SOPInstanceUID, or give films other names"
+        what = (
+            f"{len(accepted)} films have this file name and the folders do not tell which; give box files the folders "
+            "of their films, or name the boxes by SOPInstanceUID"
+        )
         return _NoFilm("box_of_several_films", what)
     if candidates:
         return _NoFilm("box_of_refused_film", f"its film was refused: {candidates[0].refusal}")
@@ -154,20 +229,24 @@ def _film_of(films: dict[str, list[_Film]], name: str, names: Pseudonymiser) -> 
     return _NoFilm("box_without_film", what)
 
 
-def _levels_by_class(folder: Path, landing: Path) -> Sequence[str]:
-    """Return the level of each YOLO class number: `classes.txt` of the folder or of one above it, or L1 to L5."""
-    while folder != landing:
-        path = folder / BOX_CLASSES_FILE
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8-sig", errors="replace").split("\n")
-            levels = [word("level", line.strip()) for line in lines if line.strip()]
-            missing = [level for level in LEVELS if levels.count(level) != 1]
-            if missing:
-                what = f"{', '.join(missing)} must stand there once; list L1 to L5, one a line"
-                raise Problems(f"{landing / BOXES_FOLDER}: {BOX_CLASSES_FILE}").error("", what)
-            return levels
-        folder = folder.parent
-    return LEVELS
+def _in_same_folders(candidates: list[_Film], folders: tuple[str, ...], films: dict[str, list[_Film]]) -> list[_Film]:
+    """Return the films that lie in the box's folders, if its folders are those of films; else all of them.
+
+    A box in folder A is not about a film of that name in folder B, even if A has no such film.
+    """
+    if not folders:
+        return candidates
+    if equal := [film for film in candidates if film.folders == folders]:
+        return equal
+    if below := [film for film in candidates if film.folders and _ends_alike(film.folders, folders)]:
+        return below
+    known = any(film.folders and _ends_alike(film.folders, folders) for same in films.values() for film in same)
+    return [] if known else candidates
+
+
+def _ends_alike(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    shorter = min(len(left), len(right))
+    return left[-shorter:] == right[-shorter:]
 
 
 def _boxes_of(picture: Picture, film: _Film, margin_px: float) -> tuple[list[dict[str, Any]], list[str]]:
@@ -200,7 +279,18 @@ def _boxes_of(picture: Picture, film: _Film, margin_px: float) -> tuple[list[dic
                 "y1_px": min(y1, float(film.height_px)),
                 "film_px_per_picture_px": across if picture.size_px else None,
             }
-    return list(found.values()), faults
+    return list(found.values()), faults + _disorder(found)
+
+
+def _disorder(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what is wrong when the boxes of a film do not run from L1 to L5 from head to foot."""
+    in_order = [found[level] for level in sorted(found)]
+    return [
+        f"draws {lower['level']} above {upper['level']}; levels run from head to foot: are the classes named in order, "
+        "and is the film upright?"
+        for upper, lower in pairwise(in_order)
+        if upper["y0_px"] + upper["y1_px"] >= lower["y0_px"] + lower["y1_px"]
+    ]
 
 
 def _is_scaled_copy(size_px: tuple[int, int], film: _Film) -> bool:

@@ -23,10 +23,9 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
+from olvf_assets.foundation.box_names import BOX_FOLDERS, is_class_list
 from olvf_assets.foundation.foreign import Refusal, call_apart, read_apart
 from olvf_assets.foundation.landing import (
-    BOX_CLASSES_FILE,
-    BOXES_FOLDER,
     FILMS_FOLDER,
     INSTITUTION_FILE,
     SHEET_FILE,
@@ -166,18 +165,19 @@ def _names_without(paths: list[str], hidden: _Hidden, names: Pseudonymiser) -> P
 
 
 def _hide(path: str, hidden: _Hidden, names: Pseudonymiser, safe_parts: dict[str, str]) -> str:
-    """Return the path with every identifier replaced; the fixed names (sheets, films/, boxes/, box endings) stay."""
+    """Return the path with every identifier replaced; the fixed names (sheets, folders, class lists, endings) stay."""
     if path == INSTITUTION_FILE or SHEET_FILE.fullmatch(path):
         return path
-    top, slash, rest = path.partition("/")
-    head, rest = (top + slash, rest) if top in (FILMS_FOLDER, BOXES_FOLDER) and slash else ("", path)
-    name = PurePosixPath(path)
-    tail = "" if not is_sheet(path) else BOX_CLASSES_FILE if name.name == BOX_CLASSES_FILE else name.suffix
-    parts = rest.removesuffix(tail).split("/")
-    for part in parts:
-        if part not in safe_parts:
+    *folders, name = PurePosixPath(path).parts
+    suffix = PurePosixPath(name).suffix
+    tail = "" if not is_sheet(path) else name if is_class_list(name) and not is_class_list(suffix) else suffix
+    parts = [*folders, name.removesuffix(tail)]
+    for place, part in enumerate(parts):
+        is_fixed = place < len(folders) and (part.casefold() in BOX_FOLDERS or (place, part) == (0, FILMS_FOLDER))
+        if part not in safe_parts and not is_fixed:
             safe_parts[part] = _hide_words(_hide_numbers(_hide_identifiers(part, hidden, names), names), names)
-    return head + "/".join(safe_parts[part] for part in parts) + tail
+        parts[place] = part if is_fixed else safe_parts[part]
+    return "/".join(parts) + tail
 
 
 def _hide_identifiers(text: str, hidden: _Hidden, names: Pseudonymiser) -> str:

@@ -9,8 +9,9 @@ from olvf_assets.foundation.landing_walk import walk_landing
 from olvf_assets_tests.foundation.test_archives import packed
 
 
-def states(folder: Path, unopened: str = "") -> dict[str, tuple[str, str | None]]:
-    return {file.path: (file.state, file.reason) for file in walk_landing(folder, unopened)}
+def states(folder: Path, unopened: str = "nothing") -> dict[str, tuple[str, str | None]]:
+    found = walk_landing(folder, lambda path: path.startswith(unopened))
+    return {file.path: (file.state, file.reason) for file in found}
 
 
 def write(folder: Path, *paths: str) -> Path:
