@@ -66,11 +66,18 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     print(plan.described())
     if dry_run:
         return 0
-    if not yes and input("Erase all of it for good? Type yes: ").strip() != "yes":
-        print("nothing was erased")
+    if not yes and not _agreed():
+        print("nothing was erased; type yes when asked, or say --yes")
         return 1
     forget(plan, study, home, landing=landing, report=print)
     return 0
+
+
+def _agreed() -> bool:
+    try:
+        return input("Erase all of it for good? Type yes: ").strip() == "yes"
+    except EOFError:
+        return False
 
 
 def _tidy(keep_days: float, *, dry_run: bool) -> None:
