@@ -61,7 +61,7 @@ def tables_scored_again() -> list[str]:
 
 def all_checks() -> list[Check]:
     """Return every check of the project, those of `dbt_like_sql/tests` included."""
-    return [*_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *load_tests()]
+    return [*_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *evaluation_checks.FRESHNESS, *load_tests()]
 
 
 def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **more: Any) -> Definitions:

@@ -182,8 +182,8 @@ class _Step:
             key = stop.institution
             if key not in decided:
                 raise DevelopmentHospitalLeftOutError(
-                    f"{self.spec.name} is not made, nor is anything learnt: {stop.text}. Mend what the reason names and "
-                    f"start again; or decide to learn without {key}: `train_without: [{key}]` in the profile, or "
+                    f"{self.spec.name} is not made, nor is anything learnt: {stop.text}. Mend what the reason names "
+                    f"and start again; or decide to learn without {key}: `train_without: [{key}]` in the profile, or "
                     f"OLVF_TRAIN_WITHOUT={key}. What was learnt before stays as it is"
                 )
             self.context.log.warning(f"Learning goes on without {key}, as train_without says: {stop.text}")
