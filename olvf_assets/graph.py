@@ -33,7 +33,7 @@ from olvf_assets.resources import StudyResource
 
 ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
 ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
-NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures")
+NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures", "warehouse")
 Kind = TypeVar("Kind")
 
 
