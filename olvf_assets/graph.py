@@ -33,7 +33,7 @@ from olvf_assets.resources import StudyResource
 
 ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
 ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
-NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures")
+NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures", "warehouse")
 Kind = TypeVar("Kind")
 
 
@@ -61,7 +61,7 @@ def tables_scored_again() -> list[str]:
 
 def all_checks() -> list[Check]:
     """Return every check of the project, those of `dbt_like_sql/tests` included."""
-    return [*_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *load_tests()]
+    return [*_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *evaluation_checks.FRESHNESS, *load_tests()]
 
 
 def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **more: Any) -> Definitions:

@@ -20,7 +20,7 @@ from olvf_assets.foundation.crash import tidy_after_crash
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.institution_file import ROLES, read_institution
 from olvf_assets.foundation.landing import INSTITUTION_FILE
-from olvf_assets.foundation.left_out import LeftOut, Stop
+from olvf_assets.foundation.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
 from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
@@ -153,7 +153,7 @@ class StudyResource(ConfigurableResource):
 
     @property
     def _left_out(self) -> LeftOut:
-        return LeftOut(self.data / "lake" / "work" / "left_out")
+        return LeftOut(self.data / "lake" / LEFT_OUT_FOLDER)
 
 
 def _role_between_the_lines(folder: Path) -> str:

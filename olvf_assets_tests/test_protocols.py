@@ -3,11 +3,18 @@
 The detector is left out: it is right about every vertebra.
 """
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 import pytest
 
 from olvf_assets.crops.crop import crop_vertebrae
+from olvf_assets.detection.provenance import detector_description, learnt_from, training_copies
+from olvf_assets.detection.tables import DETECTOR_EVOLUTION, DETECTOR_MODEL
+from olvf_assets.evaluation.checks import FRESHNESS
+from olvf_assets.evaluation.freshness import STALE
+from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import CLASSES, PROTOCOLS
 from olvf_assets.graph import all_checks, all_tables
@@ -24,6 +31,20 @@ MADE = (
 FOLDS = (1, 2)
 
 
+def untrained_detector(copies: pl.DataFrame, run: TableRun, protocol: str, weights_sha256: str) -> pl.DataFrame:
+    """Return the row of `detector_model` of a detector that would have been trained on the copies."""
+    learnt = training_copies(copies, protocol)
+    description = detector_description(learnt, run.profile.detection, run.seed, protocol, "random")
+    row = {
+        "protocol": protocol,
+        "weights_sha256": weights_sha256,
+        "fingerprint": fingerprint(description),
+        "source_sha256": "random",
+        "learnt_from": learnt_from(learnt),
+    }
+    return pl.DataFrame([{name: row.get(name) for name in DETECTOR_MODEL}], schema=DETECTOR_MODEL)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, pl.DataFrame]]:
     """Return what the assets were told, and the tables; every level of every film is in, classes by turns."""
@@ -35,11 +56,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
     role = pl.when(pl.col("institution") == "institution_1").then(pl.lit("development")).otherwise(pl.lit("external"))
     turn = (pl.col("patient_id").rank("dense") + pl.col("level").str.slice(1).cast(pl.Int64)) % len(CLASSES)
     label = turn.replace_strict(range(len(CLASSES)), list(CLASSES), return_dtype=pl.String)
-    found = boxes.with_columns(confidence=pl.lit(0.9)).join(pl.DataFrame({"protocol": PROTOCOLS}), how="cross")
+    detectors = pl.DataFrame({"protocol": PROTOCOLS, "detector_sha256": ["of patients", "of the thesis"]})
+    found = boxes.with_columns(confidence=pl.lit(0.9)).join(detectors, how="cross")
     tables = {
         "films": films,
         "reader_boxes": boxes,
-        "detector_model": pl.DataFrame({"protocol": PROTOCOLS, "generation": [None, None]}),
+        "detector_evolution": DETECTOR_EVOLUTION.to_frame(),
         "institutions": pl.DataFrame({"institution": list(people), "role": ["development", "external"]}),
         "cohort_vertebrae": levels.with_columns(role=role, label=label),
     }
@@ -58,9 +80,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
         }
     )
     tables["vertebra_crops"] = crop_vertebrae(tables["cohort_vertebrae"], found, films, store, profile.crops)
-    run = TableRun(profile=profile, store=store, data=folder, folds=FOLDS)
+    run = TableRun(profile=profile, store=store, data=folder, folds=FOLDS, stored=tables.get)
     known = {each.name: each for each in all_tables()}
     for name in MADE:
+        if name == "splits":
+            tables["detector_model"] = pl.concat(
+                untrained_detector(tables["detector_copies"], run, *row) for row in detectors.iter_rows()
+            )
         table = known[name]
         tables[name] = table.conform(table.make(run, **{read: tables[read] for read in table.reads}))
     return run, tables
@@ -121,3 +147,102 @@ def test_the_thesis_leaks_the_patient_protocol_does_not_and_the_metrics_say_so(m
     (stamp,) = tables["test_metrics"].filter(protocol="thesis")["leaks"].unique()
     assert "classifier training: same film" in stamp
     assert "detector training: same film of 100%" in stamp
+
+
+def stale(made, name: str, **changes: pl.DataFrame) -> list[str]:
+    """Return what the rules over a table of figures say is to be made again, if the lake held other tables."""
+    run, tables = made
+    run = dataclasses.replace(run, stored=(tables | changes).get)
+    found = []
+    for each in FRESHNESS:
+        if each.table == name:
+            rows = each.find(run, **{read: (tables | changes)[read] for read in each.reads})
+            assert rows.schema == STALE
+            found += rows["make_again"].to_list()
+    return list(dict.fromkeys(found))
+
+
+def changed(frame: pl.DataFrame, where: pl.Expr, **values: pl.Expr) -> pl.DataFrame:
+    return frame.with_columns(
+        pl.when(where).then(value).otherwise(pl.col(name)).alias(name) for name, value in values.items()
+    )
+
+
+OF_A = pl.col("institution") == "institution_1"
+INTAKE_OF = {  # what only the intake of a hospital has made again
+    "relabelled": lambda cohort: changed(cohort, OF_A & (pl.col("patient_id") == "A00"), label=pl.lit("fresh")),
+    "withdrawn": lambda cohort: cohort.filter(pl.col("patient_id") != "A01"),
+    "now external": lambda cohort: changed(cohort, OF_A, role=pl.lit("external")),
+    "of another patient": lambda cohort: changed(cohort, pl.col("patient_id") == "A02", patient_id=pl.lit("A99")),
+}
+
+
+@pytest.mark.parametrize("change", INTAKE_OF)
+def test_figures_of_the_internal_test_stop_when_only_the_intake_was_made_again(change: str, made) -> None:
+    cohort = INTAKE_OF[change](made[1]["cohort_vertebrae"])
+    for table in ("test_metrics", "roc_curves", "operating_points", "calibration_temperatures", "ensemble_predictions"):
+        assert "vertebra_crops" in stale(made, table, cohort_vertebrae=cohort)
+
+
+@pytest.mark.parametrize("change", INTAKE_OF)
+def test_figures_stop_when_intake_and_crops_were_made_again_and_say_what_comes_next(change: str, made) -> None:
+    changes = {name: INTAKE_OF[change](made[1][name]) for name in ("cohort_vertebrae", "vertebra_crops")}
+    assert "splits" in stale(made, "test_metrics", **changes)
+
+
+def test_external_figures_are_of_the_external_crops_at_hand(made) -> None:
+    crops = made[1]["vertebra_crops"]
+    assert stale(made, "external_metrics", vertebra_crops=crops.filter(pl.col("patient_id") != "X0")) == [
+        "fold_predictions", "fold_predictions, ensemble_predictions"
+    ]  # fmt: skip
+    cut_anew = changed(crops, pl.col("patient_id") == "X1", image_path=pl.lit("images/other.png"))
+    assert "fold_predictions" in stale(made, "external_metrics", vertebra_crops=cut_anew)
+    gone = made[1]["cohort_vertebrae"].filter(pl.col("patient_id") != "X0")
+    assert stale(made, "external_metrics", cohort_vertebrae=gone) == ["vertebra_crops"]
+    # a hospital that came in and is not scored yet, and development patients who are gone, concern others
+    newcomer = crops.filter(role="external").with_columns(institution=pl.lit("institution_3"))
+    newly = {"vertebra_crops": pl.concat([crops, newcomer])}
+    cohort = made[1]["cohort_vertebrae"]
+    came = cohort.filter(role="external").with_columns(institution=pl.lit("institution_3"))
+    assert stale(made, "external_metrics", **newly, cohort_vertebrae=pl.concat([cohort, came])) == []
+
+
+def test_each_step_from_the_split_to_the_networks_is_held_against_the_one_before(made) -> None:
+    tables = made[1]
+    first = tables["patient_splits"].filter(role="train")["patient_id"][0]
+    moved = changed(
+        tables["patient_splits"], pl.col("patient_id") == first, role=pl.lit("test"), fold=pl.lit(None, pl.Int64)
+    )
+    assert {"detector_copies", "splits"} <= set(stale(made, "test_metrics", patient_splits=moved))
+    boxes = changed(tables["reader_boxes"], pl.col("film_id") == "FA00", x1_px=pl.col("x1_px") + 3)
+    assert stale(made, "test_metrics", reader_boxes=boxes) == ["detector_copies"]
+    copies = tables["detector_copies"].with_columns(image_path=pl.lit("images/other.png"))
+    assert stale(made, "external_metrics", detector_copies=copies) == ["detector_model"]
+    other = changed(tables["detector_model"], pl.lit(True), weights_sha256=pl.lit("trained anew"))
+    assert stale(made, "external_metrics", detector_model=other) == [
+        "detection_candidates, detected_films, detections, vertebra_crops"
+    ]
+    training = changed(tables["balanced_training_set"], pl.col("replica") == 1, image_path=pl.lit("images/other.png"))
+    assert stale(made, "external_metrics", balanced_training_set=training) == [
+        "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints"
+    ]  # fmt: skip
+    assert stale(made, "test_metrics", balanced_test_set=tables["balanced_test_set"].head(3))[0] == "balanced_test_set"
+
+
+def test_predictions_of_other_weights_stop_what_is_made_of_them(made) -> None:
+    weights = made[1]["resnext50_checkpoints"].with_columns(weights_sha256=pl.format("other{}", "fold"))
+    for table in ("test_metrics", "external_metrics", "ensemble_predictions", "vertebra_predictions", "roc_curves"):
+        assert stale(made, table, resnext50_checkpoints=weights)[-1].startswith("fold_predictions")
+    assert stale(made, "operating_points", resnext50_checkpoints=weights) == ["validation_predictions"]
+
+
+def test_a_table_that_is_absent_or_of_an_older_release_is_named(made) -> None:
+    run, tables = made
+    less = {name: frame for name, frame in tables.items() if name != "splits"}
+    rule = next(each for each in FRESHNESS if each.table == "test_metrics")
+    predictions = {name: tables[name] for name in rule.reads}
+    rows = rule.find(dataclasses.replace(run, stored=less.get), **predictions)
+    assert "splits was never made" in rows.filter(make_again="splits")["because"].item()
+    older = tables | {"resnet50_checkpoints": tables["resnet50_checkpoints"].drop("start_sha256")}
+    rows = rule.find(dataclasses.replace(run, stored=older.get), **predictions)
+    assert "of an older release" in rows.filter(make_again="resnet50_checkpoints")["because"].item()

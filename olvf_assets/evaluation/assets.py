@@ -45,6 +45,7 @@ def sample_lineage(
     evolved = detector_model.filter(pl.col("generation").is_not_null())["protocol"]
     return lineage.sample_lineage(
         detector_copies,
+        detector_model,
         balanced_training_set,
         validation_predictions,
         fold_predictions,

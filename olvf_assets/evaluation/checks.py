@@ -40,6 +40,41 @@ FIREWALLS = tuple(
 )
 
 
+def _freshness(table: str, predictions: str, datasets: tuple[str, ...]) -> Check:
+    """Return the rule that stops a table of figures made from predictions of other tables than those at hand."""
+
+    def of_the_tables_at_hand(run: TableRun, frame: pl.DataFrame) -> pl.DataFrame:
+        """Figures are of the labels, patients, roles, splits, weights and code at hand; else: what to make again."""
+        from olvf_assets.evaluation.freshness import stale_tables
+
+        return stale_tables(frame, datasets, run)
+
+    return Check(
+        f"{predictions}_are_of_the_tables_at_hand",
+        table,
+        lambda run, **frames: of_the_tables_at_hand(run, frames[predictions]),
+        (predictions,),
+        True,
+        of_the_tables_at_hand.__doc__ or "",
+    )
+
+
+SCORED = ("test", "external")
+FRESHNESS = (
+    _freshness("ensemble_predictions", "fold_predictions", SCORED),
+    _freshness("test_metrics", "fold_predictions", ("test",)),
+    _freshness("external_metrics", "fold_predictions", ("external",)),
+    _freshness("calibration_temperatures", "validation_predictions", ("validation",)),
+    _freshness("operating_points", "validation_predictions", ("validation",)),
+    *(
+        _freshness(each.table, "ensemble_predictions", datasets)
+        for each in FIREWALLS
+        for datasets in ({"test_metrics": ("test",), "external_metrics": ("external",)}.get(each.table, SCORED),)
+    ),
+    _freshness("vertebra_predictions", "ensemble_predictions", SCORED),
+)
+
+
 @check(table="fold_predictions")
 def network_probabilities_sum_to_one(run: TableRun, fold_predictions: pl.DataFrame) -> pl.DataFrame:
     """The three class probabilities of every network and sample are a distribution."""

@@ -17,6 +17,7 @@ PICTURE_OF = ["protocol", "institution", "crop_id"]
 
 def sample_lineage(
     detector_copies: pl.DataFrame,
+    detector_model: pl.DataFrame,
     balanced_training_set: pl.DataFrame,
     validation_predictions: pl.DataFrame,
     fold_predictions: pl.DataFrame,
@@ -27,7 +28,8 @@ def sample_lineage(
     """Return `sample_lineage`: one row per protocol, stage, fold and sample, with the pictures that it derives from.
 
     Args:
-        detector_copies: pictures that the detector learns from and validates on.
+        detector_copies: pictures that the detector validates on.
+        detector_model: the detectors with the record of what they learnt from, whatever became of the tables since.
         balanced_training_set: crops and replicas that the classifiers learn from and validate on.
         validation_predictions: what temperatures and operating points are fitted on.
         fold_predictions: what is scored, test and external.
@@ -44,12 +46,14 @@ def sample_lineage(
         "subset",
         sample_id=pl.format("{}-c{}", "film_id", "copy"),
     )
+    learnt = _learnt_by_detectors(detector_model, films)
     detector = pl.concat(
         [
-            copies.filter(subset="train").with_columns(stage=pl.lit("detector_training")),
+            learnt.with_columns(stage=pl.lit("detector_training")),
             copies.filter(subset="validation").with_columns(stage=pl.lit("detector_validation")),
             copies.filter(pl.col("protocol").is_in(evolved)).with_columns(stage=pl.lit("detector_evolution")),
-        ]
+        ],
+        how="diagonal",
     ).with_columns(fold=pl.lit(None, pl.Int64), crop_id=pl.lit(None, pl.String))
     training = balanced_training_set.rename({"replica": "copy", "fold": "validates_in"})
     folds = balanced_training_set.select("protocol", "fold").unique()
@@ -73,6 +77,20 @@ def sample_lineage(
     table = pl.concat([detector, crops], how="diagonal").join(paths, on=["institution", "film_id"], how="left")
     keys = ["protocol", "stage", "fold", "institution", "sample_id"]
     return table.select(SAMPLE_LINEAGE.names()).cast(SAMPLE_LINEAGE).sort(keys)
+
+
+def _learnt_by_detectors(detector_model: pl.DataFrame, films: pl.DataFrame) -> pl.DataFrame:
+    """Return the training pictures that each detector's own record names, under every patient they are known for.
+
+    That is the patient of the record, and the one whose film it is now where that is another.
+    """
+    record = detector_model.select("protocol", "learnt_from").explode("learnt_from").unnest("learnt_from")
+    film = ["institution", "film_id"]
+    now = films.select(*film, patient_now="patient_id").unique(film)
+    moved = record.join(now, on=film).filter(pl.col("patient_id") != pl.col("patient_now"))
+    known = pl.concat([record, moved.with_columns(patient_id="patient_now").select(record.columns)])
+    sample_id = pl.format("{}-c{}", "film_id", "copy")
+    return known.select("protocol", *film, "patient_id", "copy", sample_id=sample_id)
 
 
 def _samples(predictions: pl.DataFrame, *keys: str) -> pl.DataFrame:

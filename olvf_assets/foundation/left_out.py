@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from olvf_assets.foundation.artifacts import read_if_whole, read_json, write_atomically
 
+LEFT_OUT_FOLDER = "work/left_out"  # below the lake
+
 
 class Stop(NamedTuple):
     """A hospital that is left out.

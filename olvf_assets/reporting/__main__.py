@@ -7,7 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.left_out import LEFT_OUT_FOLDER, LeftOut
 from olvf_assets.places import data_folder
 from olvf_assets.reporting.printing import metrics_text
 from olvf_assets.reporting.warehouse import read_table
@@ -33,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     for picture in sorted(reports.rglob("*.png")):
         print(f"report picture   {picture}")
     print(f"warehouse        {warehouse}  (make sql)")
+    records = LeftOut(warehouse.parent / "lake" / LEFT_OUT_FOLDER)
+    for stop in records.stops(landing_folders(warehouse.parent / "landing")):
+        print(f"LEFT OUT         {stop.text}")
     return 0
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from olvf_assets.classification.tables import BALANCED_TRAINING_SET, FOLD_PREDICTIONS
-from olvf_assets.detection.tables import DETECTOR_COPIES
+from olvf_assets.detection.tables import DETECTOR_COPIES, DETECTOR_MODEL, LEARNT_FROM
 from olvf_assets.evaluation import checks
 from olvf_assets.evaluation.fingerprints import near_duplicates, picture_fingerprints
 from olvf_assets.evaluation.leakage import forbidden, leakage_audit, leakage_summary, leaks_of, stamped
@@ -54,6 +54,16 @@ def copy_of(patient: str, subset: str, copy: int = 0, *, owner: str | None = Non
 
 def frame(rows: list[dict[str, object]], schema: pl.Schema) -> pl.DataFrame:
     return pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
+
+
+def models(copies: pl.DataFrame) -> pl.DataFrame:
+    """Return `detector_model` of detectors that learnt from the copies that train."""
+    learnt = copies.filter(subset="train").with_columns(image_path=pl.col("film_id")).select("protocol", *LEARNT_FROM)
+    rows = [
+        {"protocol": protocol, "learnt_from": own.drop("protocol").to_dicts()}
+        for (protocol,), own in learnt.group_by("protocol")
+    ]
+    return pl.DataFrame(rows, schema={name: DETECTOR_MODEL[name] for name in ("protocol", "learnt_from")})
 
 
 def training(*rows: tuple[dict[str, object], int]) -> pl.DataFrame:
@@ -106,7 +116,8 @@ def clean(tmp_path: Path) -> Tables:
 def audited(tables: Tables, evolved: tuple[str, ...] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (audit, summary)."""
     store = ArtifactStore(Path(tables["store"].item()))
-    names = ("detector_copies", "balanced_training_set", "validation_predictions", "fold_predictions",
+    tables = {"detector_model": models(tables["detector_copies"])} | tables
+    names = ("detector_copies", "detector_model", "balanced_training_set", "validation_predictions", "fold_predictions",
              "vertebra_crops", "films")  # fmt: skip
     lineage = sample_lineage(*(tables[name] for name in names), evolved)
     assert lineage.schema == SAMPLE_LINEAGE
@@ -242,6 +253,21 @@ def test_a_planted_leak_is_found_named_and_stops_the_metrics(planted: str, clean
     for firewall in checks.FIREWALLS:
         assert firewall.blocking
         assert firewall.find(None, leakage_summary=summary).equals(stopping)
+
+
+def test_what_the_detector_learnt_from_counts_even_if_its_table_forgot(clean: Tables) -> None:
+    learnt = models(pl.concat([clean["detector_copies"], frame([copy_of("P0", "train")], DETECTOR_COPIES)]))
+    found, _ = audited(clean | {"detector_model": learnt})
+    assert set(found["left_stage"]) == {"detector_training"}
+    assert {"same_film", "same_patient"} <= set(found.filter(right_stage="test")["kind"])
+
+
+def test_a_film_learnt_under_another_patient_s_name_counts_for_the_patient_of_now(
+    clean: Tables,
+) -> None:
+    learnt = models(frame([copy_of("P0", "train", owner="P1"), copy_of("P2", "train")], DETECTOR_COPIES))
+    found, _ = audited(clean | {"detector_model": learnt})
+    assert "P0" in str(found.filter(kind="same_patient", right_stage="test")["right_sample"].to_list())
 
 
 def test_evolution_on_a_test_patient_is_found(clean: Tables) -> None:
