@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from olvf_assets.foundation.landing import INSTITUTION_FILE, LandingError
 from olvf_assets.foundation.settings import Settings
+from olvf_assets.foundation.texts import decoded
 
 Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -53,9 +54,10 @@ def read_institution(folder: Path) -> Institution:
             f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
         )
     try:
-        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstitutionFileError(f"{path} is not valid TOML in UTF-8 ({error}); values stand in quotes") from error
+        said: dict[str, Any] = tomllib.loads(decoded(path.read_bytes()))
+    except (ValueError, RecursionError) as error:  # the text of the error may quote the file
+        kind = type(error).__name__
+        raise InstitutionFileError(f"{path} is not valid TOML ({kind}); values stand in quotes") from None
     return _checked_institution(path, key, said)
 
 
