@@ -15,7 +15,8 @@ readings as (
         max(label) filter (where reader = '1') as reader_1,
         max(label) filter (where reader = '2') as reader_2,
         max(label) filter (where reader = 'consensus') as consensus,
-        bool_or(pathological) filter (where reader <> 'consensus') as pathological_by_either,
+        bool_or(pathological) filter (where reader = '1') as pathological_1,
+        bool_or(pathological) filter (where reader = '2') as pathological_2,
         bool_or(pathological) filter (where reader = 'consensus') as pathological_by_consensus
     from reader_labels
     where reading = 1
@@ -27,7 +28,14 @@ select
     vertebra.patient_id,
     vertebra.level,
     case when reading.reader_1 = reading.reader_2 then reading.reader_1 else reading.consensus end as label,
-    coalesce(reading.pathological_by_consensus, reading.pathological_by_either, false) as pathological,
+    coalesce(
+        case when reading.pathological_1 = reading.pathological_2 then reading.pathological_1 end,
+        reading.pathological_by_consensus,
+        reading.pathological_1 or reading.pathological_2,
+        reading.pathological_1,
+        reading.pathological_2,
+        false
+    ) as pathological,
     reading.reader_1,
     reading.reader_2,
     reading.reader_1 is distinct from reading.reader_2 or reading.reader_1 is null as consensus_needed

@@ -12,9 +12,11 @@ from typing import Any, Literal, get_args
 
 from olvf_assets.foundation.landing import INSTITUTION_FILE, LandingError
 from olvf_assets.foundation.settings import Settings
+from olvf_assets.foundation.texts import decoded
 
 Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
+LARGEST_BYTES = 100_000
 KEY_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 PLACE = re.compile(r"at line \d+, column \d+|at end of document")
 
@@ -55,10 +57,14 @@ def read_institution(folder: Path) -> Institution:
             f'{path} is missing; write it with two lines: name = "Our hospital" and role = "external"'
         )
     try:
-        said: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InstitutionFileError(f"{path} is not written in UTF-8; save it again as UTF-8") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        with path.open("rb") as handle:
+            content = handle.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise InstitutionFileError(f"{path} is larger than {LARGEST_BYTES} bytes; two lines are enough")
+        said: dict[str, Any] = tomllib.loads(decoded(content))
+    except NotTextError:
+        raise InstitutionFileError(f"{path} is no text in UTF-8, UTF-16 or Shift-JIS; save it again as UTF-8") from None
+    except (ValueError, RecursionError) as error:
         place = PLACE.search(str(error))  # the rest of what tomllib says may repeat the file
         where = place.group() if place else "somewhere"
         raise InstitutionFileError(f"{path} is not valid TOML ({where}); values stand in quotes") from None

@@ -7,7 +7,7 @@ encodings (`sheet_files`), synonyms (`sheet_words`), which columns a sheet has a
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from olvf_assets.foundation.landing import SHEETS, Sheet
@@ -19,6 +19,8 @@ from olvf_assets.intake.sheet_words import HEADINGS, UNKNOWN_DAY, heading, word
 DATE = re.compile(r"(\d{4})(?:[-/.]|年 ?)(\d{1,2})(?:[-/.]|月 ?)(\d{1,2})日?(?:[ T]0{1,2}:00(?::00(?:\.0+)?)?)?")
 COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
 FIRST_YEAR = 1900
+# What Excel and LibreOffice show for a formula without a value, or for a cell that is too narrow to show it.
+ERROR_CELL = re.compile(r"#[A-Z0-9/_]{2,15}[!?]|#N/A|#NV|#GETTING_DATA|#+|Err:\d{3}")
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def _rows(
         if any(line.cells[len(columns) :]):
             what = f"has {len(line.cells)} cells for {len(columns)} columns; is a separator too many?"
             problems.add(row.place, None, what)
+        for column, cell in cells.items():
+            if column in HEADINGS and ERROR_CELL.fullmatch(cell):
+                problems.add(row.at(column), None, f"shows {cell}, an error of the spreadsheet; write the value")
         for column, said in file.said_by_name.items():
             if word(column, cells.get(column) or said) != said:
                 problems.add(row.at(column), row[column], f"is not what the file's name says ({said})")
@@ -109,7 +114,7 @@ def _check_columns(
         # Without a known heading this may be a patient's row, which no message may repeat.
         problems.add(place, None, f"no heading is known; write the headings there, among them {', '.join(missing)}")
     elif missing:
-        found = ", ".join(filter(None, columns))[:200]
+        found = ", ".join(name for name in columns if name in HEADINGS)  # any other may be a patient's
         problems.add(place, None, f"column {', '.join(missing)} is missing (found: {found})")
     twice = sorted({name for name in columns if name in HEADINGS and columns.count(name) > 1})
     if twice:
@@ -147,8 +152,12 @@ def day(row: Row, column: str, problems: Problems, *, may_be_empty: bool) -> dat
         return None
     year, month, day_of_month = map(int, match.groups())
     try:
+        named = date(year, month, day_of_month)
+        if named > date.today() + timedelta(days=1):
+            problems.add(row.at(column), None, "lies in the future; write the day as YYYY-MM-DD")
+            return None
         if year >= FIRST_YEAR:
-            return date(year, month, day_of_month)
+            return named
     except ValueError:
         problems.add(row.at(column), None, "names a day that no calendar has; write YYYY-MM-DD")
         return None

@@ -41,3 +41,17 @@ def test_a_missing_institution_file_and_an_unusable_folder_name_say_the_way_out(
         read_institution(tmp_path / "institution_9")
     with pytest.raises(InstitutionFileError, match="rename it, for example to 'st_mary_s'"):
         read_institution(written(tmp_path / "St. Mary's", 'name = "A"\nrole = "external"\n'))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp932"])
+def test_an_institution_file_is_read_in_the_encodings_of_sheets(tmp_path: Path, encoding: str) -> None:
+    folder = written(tmp_path / "institution_9", "")
+    (folder / "institution.toml").write_bytes('name = "市立病院"\nrole = "external"\n'.encode(encoding))
+    assert read_institution(folder).name == "市立病院"
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "name = " + "9" * 5000, 'name = "A"\nname = "Yamada"\n', "\0"])
+def test_what_is_no_toml_is_a_named_error_that_repeats_nothing(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InstitutionFileError, match="not valid TOML") as error:
+        read_institution(written(tmp_path / "institution_9", text))
+    assert "Yamada" not in str(error.value)

@@ -53,7 +53,7 @@ def test_dates_become_intervals_and_very_high_ages_are_capped(tmp_path: Path) ->
         ("2019-03-22", "2019-05-22", "row 2, column onset_date: is -49 days before film_date"),
         ("A-2,M", "A-1,M", f"row 3, column patient_id: '{A1}' (pseudonym) stands in row 2 already"),
         ("A-2,M", ",M", "row 3, column patient_id: '' is empty"),
-        ("patient_id,sex", "patient,sex", "column patient_id is missing (found: patient, sex, age_years"),
+        ("patient_id,sex", "patient,sex", "column patient_id is missing (found: sex, age_years"),
         ("2019-04-03", "1019-04-03", "row 2, column film_date: names a year before 1900"),
         ("A-1,F,78", "A-1,F,78,79", "row 2: has 7 cells for 6 columns; is a separator too many?"),
     ],
@@ -182,3 +182,22 @@ def test_a_bad_condition_is_named(tmp_path: Path, row: str, said: str) -> None:
 def test_the_institution_s_row_says_name_and_role(tmp_path: Path) -> None:
     table = sheets.institutions(read_institution(hospital(tmp_path)))
     assert table.rows() == [("institution_1", "Institution 1", "development")]
+
+
+@pytest.mark.parametrize("shown", ["#REF!", "#N/A", "#DIV/0!", "#NAME?", "#SPILL!", "####", "Err:502"])
+def test_an_error_of_the_spreadsheet_is_no_empty_cell(tmp_path: Path, shown: str) -> None:
+    folder = hospital(tmp_path, subjects=SUBJECTS.replace("2014-07-03,,", f"2014-07-03,{shown},"))
+    with pytest.raises(SheetError) as error:
+        sheets.subjects(folder, NAMES, SETTINGS)
+    assert f"row 3, column onset_date: shows {shown}, an error of the spreadsheet" in str(error.value)
+
+
+def test_a_day_in_the_future_is_a_typing_error(tmp_path: Path) -> None:
+    with pytest.raises(SheetError, match="row 3, column film_date: lies in the future"):
+        sheets.subjects(hospital(tmp_path, subjects=SUBJECTS.replace("2014-07-03", "9999-12-31")), NAMES, SETTINGS)
+
+
+def test_headings_that_are_not_known_are_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SheetError) as error:
+        sheets.subjects(hospital(tmp_path, subjects="sex,Yamada Taro,0004711\n"), NAMES, SETTINGS)
+    assert "(found: sex)" in str(error.value)
