@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from olvf_assets.foundation.landing import INSTITUTION_FILE, LandingError
 from olvf_assets.foundation.settings import Settings
-from olvf_assets.foundation.texts import decoded
+from olvf_assets.foundation.texts import NotTextError, decoded
 
 Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
