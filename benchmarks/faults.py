@@ -1,0 +1,120 @@
+"""Faults on purpose: runs killed at any moment, disks that fill up or fail, a crowd on one lake.
+
+Makes the study of a profile once, undisturbed (or takes `--reference`), then strikes the run of every table in turn on
+a copy, starts it again, and compares. `--quick` tries a few tables of a small study. Faults of the disk need a C
+compiler (`cc`); without one only kills at a moment are tried, and the table says so.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from fault_tools.crowd import crowd
+from fault_tools.disk import Action, FaultyDisk
+from fault_tools.nursery import Nursery
+from fault_tools.study import Study
+from fault_tools.trials import Ground, Trial
+
+from olvf_assets.foundation.tables import all_reads, ancestors
+from olvf_assets.graph import all_checks, all_tables
+
+ACTIONS: tuple[Action, ...] = ("kill", "enospc", "eio")
+QUICK_PROFILE = """
+extends: ci
+phantom:
+  institutions:
+    institution_1: {patients_normal: 1, patients_fresh: 2, patients_old: 2, reread_patients: 2, excluded_fresh: {}}
+    institution_2: {patients_fresh: 1, patients_old: 1}
+"""
+QUICK_TABLE = "consensus_labels"
+QUICK_TRIALS = 2  # of each kind
+
+
+def main() -> None:
+    """Try, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few tables of a small study, under a minute")
+    parser.add_argument("--json", action="store_true", help="print one flat object as the last line")
+    parser.add_argument("--profile", default="ci")
+    parser.add_argument("--reference", type=Path, help="folder of an undisturbed study; made there if it is empty")
+    parser.add_argument("--tables", help="comma-separated; default: all")
+    parser.add_argument("--strikes", type=int, default=1, help="faults of each kind and table")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="olvf-faults-") as scratch:
+        trials = try_faults(asked, Path(scratch))
+        figures = crowd(Path(scratch) / "crowd", rounds=5 if asked.quick else 40, seed=asked.seed)
+    print_trials(trials)
+    print("\ncrowd: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    if asked.json:
+        wrong = [each for each in trials if each.wrong]
+        flat = {"tried": len(trials), "struck": sum(each.struck for each in trials), "wrong": len(wrong)}
+        print(json.dumps({**flat, **figures, "wall_s": round(time.perf_counter() - start, 1)}))
+
+
+def try_faults(asked: argparse.Namespace, scratch: Path) -> list[Trial]:
+    """Make the reference and its copy, strike every table in turn, and return what came of it."""
+    profile = asked.profile
+    if asked.quick:
+        profile = str(scratch / "quick")
+        Path(f"{profile}.yaml").write_text(QUICK_PROFILE)
+    reference = Study(asked.reference or scratch / "reference", profile)
+    names = in_order(QUICK_TABLE if asked.quick else None)
+    if not reference.steps():
+        undisturbed = Nursery(reference.environment)
+        outcome = undisturbed.run(",".join(names))
+        undisturbed.close()
+        if outcome.status != 0:
+            raise SystemExit(f"the undisturbed run fails:\n{outcome.output[-3000:]}")
+    study = reference.copy_to(scratch / "copy")
+    disk = FaultyDisk(study.data, scratch) if FaultyDisk.available() else None
+    nursery = Nursery({**study.environment, **(disk.environment if disk else {})})
+    ground = Ground(reference, study, nursery, disk, asked.seed)
+    trials = []
+    try:
+        for name, kind in plan(asked, names, disk is not None):
+            trial = ground.kill_at_a_moment(name) if kind == "moment" else ground.strike_at_a_write(name, kind)
+            trials.append(trial)
+            verdict = "; ".join(trial.wrong) or ("survived" if trial.struck else "over before it struck")
+            print(f"{name:<28}{trial.fault:<20}{trial.where[:90]:<92}{verdict}", flush=True)
+    finally:
+        nursery.close()
+    left = study.unfinished()
+    print(f"\nfiles left under temporary names: {len(left)}")
+    return trials
+
+
+def in_order(below: str | None) -> list[str]:
+    """Return the names of all tables, or of those that one rests on and itself, each after what it reads."""
+    reads = all_reads(all_tables(), all_checks())
+    chosen = set(reads) if below is None else {*ancestors(below, reads), below}
+    return sorted(chosen, key=lambda name: (len(ancestors(name, reads)), name))
+
+
+def plan(asked: argparse.Namespace, names: list[str], with_disk: bool) -> list[tuple[str, "Action | str"]]:
+    """Return what is tried: (table, `moment` or an action at a write), all kinds for one table after the other."""
+    kinds = ["moment", *(ACTIONS if with_disk else ())]
+    if asked.tables:
+        names = [name for name in names if name in asked.tables.split(",")]
+    if asked.quick:
+        return [(name, kind) for number, kind in enumerate(kinds) for name in names[number::4][:QUICK_TRIALS]]
+    return [(name, kind) for name in names for kind in kinds for _ in range(asked.strikes)]
+
+
+def print_trials(trials: list[Trial]) -> None:
+    """Print one row per kind of fault."""
+    tried, struck = Counter(each.fault for each in trials), Counter(each.fault for each in trials if each.struck)
+    wrong = Counter(each.fault for each in trials if each.wrong)
+    tables = {fault: len({each.table for each in trials if each.fault == fault}) for fault in tried}
+    print(f"\n{'fault':<20}{'tables':>8}{'tried':>8}{'struck':>8}{'survived':>10}{'wrong':>8}")
+    for fault, count in tried.items():
+        survived = count - wrong[fault]
+        print(f"{fault:<20}{tables[fault]:>8}{count:>8}{struck[fault]:>8}{survived:>10}{wrong[fault]:>8}")
+
+
+if __name__ == "__main__":
+    main()
