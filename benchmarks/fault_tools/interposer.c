@@ -171,10 +171,11 @@ SIMPLE(int, -1, "link", link, full(AT_FDCWD, to, space, sizeof space), (const ch
 SIMPLE(int, -1, "link", linkat, full(b, to, space, sizeof space),
        (int a, const char *from, int b, const char *to, int flags),
        T(int, const char *, int, const char *, int), (a, from, b, to, flags))
-SIMPLE(int, -1, "mkdir", mkdir, full(AT_FDCWD, path, space, sizeof space), (const char *path, mode_t mode),
-       T(const char *, mode_t), (path, mode))
-SIMPLE(int, -1, "mkdir", mkdirat, full(at, path, space, sizeof space), (int at, const char *path, mode_t mode),
-       T(int, const char *, mode_t), (at, path, mode))
+/* Folders that are there already change nothing. */
+SIMPLE(int, -1, "mkdir", mkdir, access(path, F_OK) ? full(AT_FDCWD, path, space, sizeof space) : NULL,
+       (const char *path, mode_t mode), T(const char *, mode_t), (path, mode))
+SIMPLE(int, -1, "mkdir", mkdirat, faccessat(at, path, F_OK, 0) ? full(at, path, space, sizeof space) : NULL,
+       (int at, const char *path, mode_t mode), T(int, const char *, mode_t), (at, path, mode))
 SIMPLE(size_t, 0, "write", fwrite, of_handle(fileno(stream), space, sizeof space),
        (const void *bytes, size_t size, size_t n, FILE *stream), T(const void *, size_t, size_t, FILE *),
        (bytes, size, n, stream))

@@ -103,11 +103,11 @@ class Study:
 
     def unlike(self, other: "Study", paths: list[str]) -> list[str]:
         """Return the files, out of `paths`, that are missing here or whose bytes differ from the other study's."""
+        own = [path for path in paths if not path.startswith(OF_THIS_FOLDER)]
         return [
             path
-            for path in paths
-            if not path.startswith(OF_THIS_FOLDER)
-            and (not (self.data / path).is_file() or (self.data / path).read_bytes() != (other.data / path).read_bytes())
+            for path in own
+            if not (self.data / path).is_file() or (self.data / path).read_bytes() != (other.data / path).read_bytes()
         ]
 
     def unfinished(self) -> list[str]:

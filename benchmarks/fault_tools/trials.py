@@ -86,9 +86,7 @@ class Ground:
         seed: of the moments.
     """
 
-    def __init__(
-        self, reference: Study, study: Study, nursery: Nursery, disk: FaultyDisk | None, seed: int
-    ) -> None:
+    def __init__(self, reference: Study, study: Study, nursery: Nursery, disk: FaultyDisk | None, seed: int) -> None:
         self.reference, self.study, self.nursery, self.disk = reference, study, nursery, disk
         self.made = reference.files_by_table()
         self.seconds = {name: end - begin for name, (begin, end) in reference.steps().items()}
@@ -119,7 +117,7 @@ class Ground:
         at = self._random.randint(1, max(1, self.writes.get(name, 12)))
         while True:
             outcome = self._run(name, action, at=at, trial=trial)
-            trial.where = self.disk.where if self.disk else ""
+            trial.where = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}", "…", self.disk.where if self.disk else "")
             trial.struck = bool(trial.where)
             if trial.struck or at == 1:
                 break
@@ -188,5 +186,6 @@ def _named(output: str) -> bool:
 
 
 def _last_error(output: str) -> str:
-    errors = [line.strip() for line in output.splitlines() if re.match(r"\s*[\w.]*(Error|Exception|Failure)\b.*: ", line)]
+    named = re.compile(r"\s*([\w.]+(Error|Exception|Failure)|dagster\.\S+): ")
+    errors = [line.strip() for line in output.splitlines() if named.match(line)]
     return (errors[-1] if errors else output[-300:]).replace("\n", " ")[:300]
