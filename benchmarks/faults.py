@@ -1,8 +1,8 @@
 """Faults on purpose: runs killed at any moment, disks that fill up or fail, a crowd on one lake.
 
 Makes the study of a profile once, undisturbed (or takes `--reference`), then strikes the run of every table in turn on
-a copy, starts it again, and compares. `--quick` tries a few tables of a small study. Faults of the disk need a C
-compiler (`cc`); without one only kills at a moment are tried, and the table says so.
+a copy, starts it again, and compares. `--quick` tries a few tables of a small study. Where there is no C compiler only
+Python's own writes meet faults of the disk, and the last lines say so.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from fault_tools.crowd import crowd
-from fault_tools.disk import Action, FaultyDisk
+from fault_tools.disk import Action, disk_below
 from fault_tools.nursery import Nursery
 from fault_tools.study import Study
 from fault_tools.trials import Ground, Trial
@@ -62,29 +62,29 @@ def try_faults(asked: argparse.Namespace, scratch: Path) -> list[Trial]:
     if asked.quick:
         profile = str(scratch / "quick")
         Path(f"{profile}.yaml").write_text(QUICK_PROFILE)
-    reference = Study(asked.reference or scratch / "reference", profile)
     names = in_order(QUICK_TABLE if asked.quick else None)
-    if not reference.steps():
-        undisturbed = Nursery(reference.environment)
-        outcome = undisturbed.run(",".join(names))
-        undisturbed.close()
+    reference = Study(asked.reference or scratch / "reference", profile)
+    made_before = bool(reference.steps())
+    study = reference.copy_to(scratch / "struck")
+    disk = disk_below(study.data, scratch)
+    nursery = Nursery(disk.environment(study.environment))
+    if not made_before:
+        outcome = nursery.run(",".join(names))
         if outcome.status != 0:
             raise SystemExit(f"the undisturbed run fails:\n{outcome.output[-3000:]}")
-    study = reference.copy_to(scratch / "copy")
-    disk = FaultyDisk(study.data, scratch) if FaultyDisk.available() else None
-    nursery = Nursery({**study.environment, **(disk.environment if disk else {})})
+        reference = study.copy_to(reference.folder)
     ground = Ground(reference, study, nursery, disk, asked.seed)
     trials = []
     try:
-        for name, kind in plan(asked, names, disk is not None):
+        for name, kind in plan(asked, names):
             trial = ground.kill_at_a_moment(name) if kind == "moment" else ground.strike_at_a_write(name, kind)
             trials.append(trial)
             verdict = "; ".join(trial.wrong) or ("survived" if trial.struck else "over before it struck")
             print(f"{name:<28}{trial.fault:<20}{trial.where[-58:]:<60}{verdict}", flush=True)
     finally:
         nursery.close()
-    left = study.unfinished()
-    print(f"\nfiles left under temporary names: {len(left)}")
+    print(f"\nfiles left under temporary names: {len(study.unfinished())}")
+    print(f"faults of the disk strike {disk.sees}")
     return trials
 
 
@@ -95,9 +95,9 @@ def in_order(below: str | None) -> list[str]:
     return sorted(chosen, key=lambda name: (len(ancestors(name, reads)), name))
 
 
-def plan(asked: argparse.Namespace, names: list[str], with_disk: bool) -> list[tuple[str, "Action | str"]]:
+def plan(asked: argparse.Namespace, names: list[str]) -> list[tuple[str, "Action | str"]]:
     """Return what is tried: (table, `moment` or an action at a write), all kinds for one table after the other."""
-    kinds = ["moment", *(ACTIONS if with_disk else ())]
+    kinds = ["moment", *ACTIONS]
     if asked.tables:
         names = [name for name in names if name in asked.tables.split(",")]
     if asked.quick:

@@ -1,11 +1,13 @@
 """A disk that fails, or a machine that dies, at a chosen write.
 
-What lives here: compiling `interposer.c` and telling it when to strike, through a page of memory that all processes of
-a trial share. What does not: what is tried (`benchmarks/faults.py`) and what is right afterwards (`trials.py`).
+What lives here: telling `interposer.c` or `audited/sitecustomize.py` when to strike, through a page of memory that all
+processes of a trial share. What does not: what is tried (`benchmarks/faults.py`), and what is right afterwards
+(`trials.py`).
 """
 
 import errno
 import mmap
+import os
 import shutil
 import struct
 import subprocess
@@ -17,37 +19,31 @@ LAYOUT = struct.Struct("=QQiiii488s")  # struct control of interposer.c
 ACTIONS = {"nothing": (0, 0, 0), "kill": (1, 0, 0), "enospc": (2, errno.ENOSPC, 1), "eio": (2, errno.EIO, 0)}
 
 
-class FaultyDisk:
-    """Everything below one folder, for the processes that are started with `environment`.
+class AuditedDisk:
+    """Everything below one folder, as Python's audit events see it, for processes started with `environment`.
 
     Args:
         root: the folder whose writes count.
-        scratch: where the compiled library and the shared page lie; outside `root`.
+        scratch: where the shared page lies; outside `root`.
     """
+
+    sees = "what Python writes"
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = root.resolve()
-        self.library = scratch / "interposer.so"
         self.page_file = scratch / "control"
-        source = Path(__file__).with_name("interposer.c")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.library, source, "-ldl"], check=True)
         self.page_file.write_bytes(bytes(LAYOUT.size))
         with self.page_file.open("r+b") as handle:
             self._page = mmap.mmap(handle.fileno(), LAYOUT.size)
 
-    @staticmethod
-    def available() -> bool:
-        """Return whether there is a C compiler."""
-        return shutil.which("cc") is not None
+    def environment(self, given: dict[str, str]) -> dict[str, str]:
+        """Return the environment of a process whose writes count."""
+        folders = [str(Path(__file__).with_name("audited")), *filter(None, [given.get("PYTHONPATH")])]
+        return {**given, **self._page_named, "PYTHONPATH": os.pathsep.join(folders)}
 
     @property
-    def environment(self) -> dict[str, str]:
-        """Return what a process must be started with."""
-        return {
-            "LD_PRELOAD": str(self.library),
-            "FAULT_CONTROL": str(self.page_file),
-            "FAULT_ROOT": str(self.root),
-        }
+    def _page_named(self) -> dict[str, str]:
+        return {"FAULT_CONTROL": str(self.page_file), "FAULT_ROOT": str(self.root)}
 
     def set(self, action: Action, at: int = 0, group: int = 0) -> None:
         """Count from nought, and do `action` at write number `at` (from 1).
@@ -67,3 +63,24 @@ class FaultyDisk:
         """Return the call and the path below `root` that was struck; empty when none was."""
         text: bytes = LAYOUT.unpack(self._page[:])[6]
         return text.split(b"\0", 1)[0].decode(errors="replace")
+
+
+class FaultyDisk(AuditedDisk):
+    """The same below Python, so that writes of Rust and C libraries count too. Needs a C compiler."""
+
+    sees = "what Python, Rust and C write"
+
+    def __init__(self, root: Path, scratch: Path) -> None:
+        super().__init__(root, scratch)
+        self.library = scratch / "interposer.so"
+        source = Path(__file__).with_name("interposer.c")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", self.library, source, "-ldl"], check=True)
+
+    def environment(self, given: dict[str, str]) -> dict[str, str]:
+        """Return the environment of a process whose writes count."""
+        return {**given, **self._page_named, "LD_PRELOAD": str(self.library)}
+
+
+def disk_below(root: Path, scratch: Path) -> AuditedDisk:
+    """Return a disk as thorough as this machine allows."""
+    return (FaultyDisk if shutil.which("cc") else AuditedDisk)(root, scratch)

@@ -51,8 +51,9 @@ class Study:
         }
 
     def copy_to(self, folder: Path) -> "Study":
-        """Return a study with the same data and a Dagster home of its own; times of change are kept."""
-        shutil.copytree(self.data, folder / "data", symlinks=True)
+        """Return a study with the same files and history in another folder; times of change are kept."""
+        for each in (self.data, self.home):
+            shutil.copytree(each, folder / each.name, symlinks=True, dirs_exist_ok=True)
         return Study(folder, self.profile)
 
     def table(self, name: str) -> pl.DataFrame:

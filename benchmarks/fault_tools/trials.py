@@ -17,7 +17,7 @@ from random import Random
 import polars as pl
 from deltalake.exceptions import TableNotFoundError
 
-from fault_tools.disk import Action, FaultyDisk
+from fault_tools.disk import Action, AuditedDisk
 from fault_tools.nursery import Nursery, Outcome
 from fault_tools.study import WAREHOUSE, Study
 from olvf_assets.foundation.errors import MachineError
@@ -82,11 +82,11 @@ class Ground:
         reference: the undisturbed study.
         study: its copy.
         nursery: starts the copy's runs.
-        disk: under the copy's data folder; None where there is no C compiler.
+        disk: under the copy's data folder.
         seed: of the moments.
     """
 
-    def __init__(self, reference: Study, study: Study, nursery: Nursery, disk: FaultyDisk | None, seed: int) -> None:
+    def __init__(self, reference: Study, study: Study, nursery: Nursery, disk: AuditedDisk, seed: int) -> None:
         self.reference, self.study, self.nursery, self.disk = reference, study, nursery, disk
         self.made = reference.files_by_table()
         self.seconds = {name: end - begin for name, (begin, end) in reference.steps().items()}
@@ -101,13 +101,13 @@ class Ground:
             self.study.forget(self.made[name], name)
             moment_s = share * self.seconds[name] / 2**attempt
             outcome = self._run(name, "nothing", kill_after_s=moment_s)
-            writes = self.disk.count if self.disk else 0
+            writes = self.disk.count
             trial.struck = outcome.status < 0
             trial.where = f"{moment_s:.2f} s"
             if trial.struck:
                 break
         self._again(trial)
-        self.writes[name] = writes + (self.disk.count if self.disk else 0)
+        self.writes[name] = writes + self.disk.count
         return trial
 
     def strike_at_a_write(self, name: str, action: Action) -> Trial:
@@ -117,7 +117,7 @@ class Ground:
         at = self._random.randint(1, max(1, self.writes.get(name, 12)))
         while True:
             outcome = self._run(name, action, at=at, trial=trial)
-            trial.where = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}", "…", self.disk.where if self.disk else "")
+            trial.where = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}", "…", self.disk.where)
             trial.struck = bool(trial.where)
             if trial.struck or at == 1:
                 break
@@ -132,8 +132,7 @@ class Ground:
         self, name: str, action: Action, *, at: int = 0, kill_after_s: float | None = None, trial: Trial | None = None
     ) -> Outcome:
         def before(group: int) -> None:
-            if self.disk is not None:
-                self.disk.set(action, at, group)
+            self.disk.set(action, at, group)
 
         with Watcher(lambda: self._look(name)) as watcher:
             outcome = self.nursery.run(name, before=before, kill_after_s=kill_after_s)

@@ -76,8 +76,7 @@ def write_hospital(
         return
     if record.get("fingerprint") != mark:
         _remove(known)
-    if record:
-        _remove(list(folder.rglob(f"{PARTIAL}*")))  # left by a killed run
+    _remove(list(folder.rglob(f"{PARTIAL}*")))  # left by a killed run
     patients = plan_hospital(key, settings, seed)
     sheets = hospital_sheets(patients, site)
     jobs = [_Job(folder, patient, plan, site) for patient in patients for plan in patient.films]
@@ -161,13 +160,18 @@ def _read_record(folder: Path) -> dict[str, Any]:
     path = folder / RECORD_FILE
     if path.exists():
         return read_if_whole(path, read_json) or {"files": []}  # torn: what the plan names is looked at one by one
-    if folder.exists() and any(folder.iterdir()):
+    if any(_foreign(each) for each in folder.rglob("*")):
         raise ForeignFolderError(
             f"{folder} holds files that the phantom did not write (no {RECORD_FILE}) and is left as it is. If these "
             f"are a hospital's films, take {folder.name} out of phantom.institutions in the profile; otherwise move "
             "the folder away and start again"
         )
     return {}
+
+
+def _foreign(path: Path) -> bool:
+    """Return whether someone put this there: not an empty folder, nor what a killed run left of its first record."""
+    return path.is_symlink() or not (path.is_dir() or path.name.startswith(PARTIAL))
 
 
 def _write_record(folder: Path, mark: str, files: list[str], *, complete: bool) -> None:

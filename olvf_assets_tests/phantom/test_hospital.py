@@ -190,6 +190,25 @@ def test_a_real_hospitals_folder_is_refused_and_left_alone(tmp_path: Path, tiny:
     assert digests(folder) == {"films/real.dcm": hashlib.sha256(b"real").hexdigest()}
 
 
+def test_a_folder_that_is_a_link_to_elsewhere_is_not_filled(tmp_path: Path, tiny: PhantomSettings) -> None:
+    folder = tmp_path / "institution_1"
+    (tmp_path / "share").mkdir()
+    folder.mkdir()
+    (folder / "films").symlink_to(tmp_path / "share")
+    with pytest.raises(ForeignFolderError, match="institution_1 holds files"):
+        write_hospital(folder, "institution_1", tiny, 3)
+    assert list((tmp_path / "share").iterdir()) == []
+
+
+def test_a_run_killed_at_its_first_record_is_started_again(tmp_path: Path, tiny: PhantomSettings) -> None:
+    undisturbed, killed = tmp_path / "undisturbed" / "institution_1", tmp_path / "killed" / "institution_1"
+    write_hospital(undisturbed, "institution_1", tiny, 3)
+    (killed / "films").mkdir(parents=True)
+    (killed / ".partial-1f.json").write_text('{"fingerprint": "')
+    write_hospital(killed, "institution_1", tiny, 3)
+    assert digests(killed) == digests(undisturbed)
+
+
 def test_an_institution_that_the_profile_does_not_know_is_refused(tmp_path: Path, tiny: PhantomSettings) -> None:
     with pytest.raises(UnknownInstitutionError, match="has no institution_9; it has: institution_1, institution_2"):
         write_hospital(tmp_path / "institution_9", "institution_9", tiny, 3)
