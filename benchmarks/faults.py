@@ -13,15 +13,14 @@ from collections import Counter
 from pathlib import Path
 
 from fault_tools.crowd import crowd
-from fault_tools.disk import Action, disk_below
+from fault_tools.disk import disk_below
 from fault_tools.nursery import Nursery
 from fault_tools.study import Study
-from fault_tools.trials import Ground, Trial
+from fault_tools.trials import FAULTS, Ground, Kind, Trial
 
 from olvf_assets.foundation.tables import all_reads, ancestors
 from olvf_assets.graph import all_checks, all_tables
 
-ACTIONS: tuple[Action, ...] = ("kill", "enospc", "eio")
 QUICK_PROFILE = """
 extends: ci
 phantom:
@@ -41,6 +40,7 @@ def main() -> None:
     parser.add_argument("--profile", default="ci")
     parser.add_argument("--reference", type=Path, help="folder of an undisturbed study; made there if it is empty")
     parser.add_argument("--tables", help="comma-separated; default: all")
+    parser.add_argument("--kinds", default=",".join(FAULTS), help="of faults, comma-separated")
     parser.add_argument("--strikes", type=int, default=1, help="faults of each kind and table")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -77,7 +77,7 @@ def try_faults(asked: argparse.Namespace, scratch: Path) -> list[Trial]:
     trials = []
     try:
         for name, kind in plan(asked, names):
-            trial = ground.kill_at_a_moment(name) if kind == "moment" else ground.strike_at_a_write(name, kind)
+            trial = ground.strike(name, kind)
             trials.append(trial)
             verdict = "; ".join(trial.wrong) or ("survived" if trial.struck else "over before it struck")
             print(f"{name:<28}{trial.fault:<20}{trial.where[-58:]:<60}{verdict}", flush=True)
@@ -95,9 +95,9 @@ def in_order(below: str | None) -> list[str]:
     return sorted(chosen, key=lambda name: (len(ancestors(name, reads)), name))
 
 
-def plan(asked: argparse.Namespace, names: list[str]) -> list[tuple[str, "Action | str"]]:
-    """Return what is tried: (table, `moment` or an action at a write), all kinds for one table after the other."""
-    kinds = ["moment", *ACTIONS]
+def plan(asked: argparse.Namespace, names: list[str]) -> list[tuple[str, Kind]]:
+    """Return what is tried: (table, kind of fault), all kinds for one table after the other."""
+    kinds = [kind for kind in FAULTS if kind in asked.kinds.split(",")]
     if asked.tables:
         names = [name for name in names if name in asked.tables.split(",")]
     if asked.quick:

@@ -15,7 +15,7 @@ import pytest
 from olvf_assets.foundation.artifacts import remove_partials
 
 if TYPE_CHECKING:
-    from fault_tools.trials import Ground
+    from fault_tools.trials import Ground, Kind
 
 PROJECT = Path(__file__).parents[1]
 PROFILE = """
@@ -27,7 +27,12 @@ phantom:
 """
 LAST = "films"
 MOMENTS = ["landing_manifest", "film_pixels", LAST]
-WRITES = [("film_pixels", "kill"), ("landing_manifest", "enospc"), ("film_pixels", "enospc"), ("film_pixels", "eio")]
+WRITES: list[tuple[str, "Kind"]] = [
+    ("film_pixels", "kill"),
+    ("landing_manifest", "enospc"),
+    ("film_pixels", "enospc"),
+    ("film_pixels", "eio"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +60,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ground"]:
 
 @pytest.mark.parametrize("name", MOMENTS)
 def test_a_run_killed_at_any_moment_ends_with_the_same_rows_when_started_again(ground: "Ground", name: str) -> None:
-    trial = ground.kill_at_a_moment(name)
+    trial = ground.strike(name, "moment")
     assert trial.struck, trial
     assert trial.wrong == []
 
 
-@pytest.mark.parametrize(("name", "action"), WRITES)
-def test_a_fault_at_a_write_is_named_and_costs_nothing(ground: "Ground", name: str, action: str) -> None:
-    trial = ground.strike_at_a_write(name, action)
+@pytest.mark.parametrize(("name", "kind"), WRITES)
+def test_a_fault_at_a_write_is_named_and_costs_nothing(ground: "Ground", name: str, kind: "Kind") -> None:
+    trial = ground.strike(name, kind)
     assert trial.struck, trial
     assert trial.wrong == []
 

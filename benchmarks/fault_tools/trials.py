@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 import polars as pl
 from deltalake.exceptions import TableNotFoundError
@@ -23,6 +24,13 @@ from fault_tools.study import WAREHOUSE, Study
 from olvf_assets.foundation.errors import MachineError
 
 POLL_S = 0.05
+Kind = Literal["moment", "kill", "enospc", "eio"]
+FAULTS: dict[Kind, str] = {
+    "moment": "kill at a moment",
+    "kill": "kill at a write",
+    "enospc": "full disk",
+    "eio": "failing disk",
+}
 
 
 @dataclass
@@ -31,7 +39,7 @@ class Trial:
 
     Attributes:
         table: whose run it struck.
-        fault: `kill at a moment`, `kill at a write`, `full disk` or `failing disk`.
+        fault: one of the values of FAULTS.
         where: the moment, or the call and path.
         struck: whether the fault came before the run was over.
         wrong: what did not hold; empty: survived.
@@ -93,9 +101,13 @@ class Ground:
         self.writes: dict[str, int] = {}
         self._random = Random(seed)
 
-    def kill_at_a_moment(self, name: str) -> Trial:
+    def strike(self, name: str, kind: Kind) -> Trial:
+        """Make a table's run meet a fault, start it again, and say what came of it."""
+        return self._kill_at_a_moment(name) if kind == "moment" else self._strike_at_a_write(name, kind)
+
+    def _kill_at_a_moment(self, name: str) -> Trial:
         """Take the table and its files away, kill its run at a moment of its usual time, start it again."""
-        trial = Trial(name, "kill at a moment")
+        trial = Trial(name, FAULTS["moment"])
         share = self._random.random()
         for attempt in range(4):  # the machine may be quicker today: an earlier moment then
             self.study.forget(self.made[name], name)
@@ -110,9 +122,9 @@ class Ground:
         self.writes[name] = writes + self.disk.count
         return trial
 
-    def strike_at_a_write(self, name: str, action: Action) -> Trial:
+    def _strike_at_a_write(self, name: str, action: Literal["kill", "enospc", "eio"]) -> Trial:
         """Take the table's files away, let its run meet the fault at one of its writes, start it again."""
-        trial = Trial(name, {"kill": "kill at a write", "enospc": "full disk", "eio": "failing disk"}[action])
+        trial = Trial(name, FAULTS[action])
         self.study.forget(self.made[name])
         at = self._random.randint(1, max(1, self.writes.get(name, 12)))
         while True:

@@ -26,7 +26,7 @@ class NoWarehouseError(OlvfError):
     """There is no warehouse, or it does not hold a table."""
 
 
-class WarehouseNotWrittenError(OlvfError):
+class WarehouseNotWrittenError(MachineError):
     """The warehouse could not be written; the one in place, if any, is untouched."""
 
 
@@ -52,6 +52,8 @@ def build_warehouse(
 
     Raises:
         WarehouseNotWrittenError: a table cannot be read or the folder cannot be written.
+        DiskFullError: no room is left on the disk.
+        WriteFaultError: the disk or its file system refuses.
     """
     import duckdb
 
@@ -70,6 +72,9 @@ def build_warehouse(
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
             put_in_place(temporary, path)
     except (OSError, duckdb.Error) as error:
+        fault = write_fault(path, error)
+        if fault is not None:
+            raise fault from error
         raise WarehouseNotWrittenError(
             f"{path}: {error}; the folder must be writable and no program may hold {temporary.name} open"
         ) from error
