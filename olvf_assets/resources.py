@@ -15,7 +15,7 @@ from dagster import ConfigurableResource, InitResourceContext, get_dagster_logge
 from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.artifacts import NO_ROOM, ArtifactStore, write_fault
 from olvf_assets.foundation.crash import tidy_after_crash
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.institution_file import ROLES, read_institution
@@ -80,6 +80,8 @@ class StudyResource(ConfigurableResource):
             self.data.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.data).close()
         except OSError as error:
+            if error.errno in NO_ROOM and (fault := write_fault(self.data / "landing", error)) is not None:
+                raise fault from None
             raise DataFolderError(
                 f"{self.data}: the data folder cannot be written to ({error.strerror}); give this user the right to "
                 "write there, or set OLVF_DATA to a folder that can be written to"

@@ -14,10 +14,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from olvf_assets.foundation.arrivals import forget_stored
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, remove_partials, sync
+from olvf_assets.foundation.artifacts import ArtifactStore, UnreadableStoreError, read_if_whole, remove_partials, sync
 from olvf_assets.foundation.run_lock import FOLDER as LOCKS
 
 COMMIT = re.compile(r"\d{20}\.json")
+FIRST_COMMIT = f"{0:020}.json"
 HINT = "_last_checkpoint"  # where Delta's readers begin; they do without it
 
 
@@ -55,24 +56,54 @@ def mend_table(table: Path) -> int:
     """Take back the newest commits of a table that are not whole, and return how many.
 
     A commit is whole when every line of it is JSON and the files that it added have the sizes that it says. A table
-    without a whole commit, or one that cannot be opened even so, is removed: every table can be made again.
-    """
-    from deltalake import DeltaTable
+    without a whole commit is removed: every table can be made again. A checkpoint is a shortcut past the commits; one
+    that cannot be read is removed where all commits are there.
 
+    Raises:
+        UnreadableStoreError: a file may not or cannot be read, or the table cannot be opened although its commits are
+            whole. Nothing sound is taken away for that: disk or memory may be at fault.
+    """
     log = table / "_delta_log"
     lost = 0
     for commit in reversed(_commits(log)):
-        if read_if_whole(commit, lambda file: _sizes_fit(file, table)):
+        if _is_whole(commit, table):
             break
         commit.unlink()
         lost += 1
+    if lost and not _commits(log):
+        shutil.rmtree(table)
+        return lost
     if read_if_whole(log / HINT, lambda hint: json.loads(hint.read_text())) is None:
         (log / HINT).unlink(missing_ok=True)
-    whole = read_if_whole(table, lambda folder: DeltaTable(str(folder)).version() >= 0)
-    if not whole and (lost or _commits(log)):
-        shutil.rmtree(table)
-        return lost or 1
+    if _commits(log) and not _opens(table):
+        if (log / FIRST_COMMIT).exists():
+            for shortcut in (log / HINT, *log.glob("*.checkpoint*.parquet")):
+                shortcut.unlink(missing_ok=True)
+        if not _opens(table):
+            raise UnreadableStoreError(
+                f"{table} cannot be opened although its commits are whole; look at disk and memory of this machine and "
+                "start again. If it stays so, remove this folder and materialise the table again"
+            )
     return lost
+
+
+def _is_whole(commit: Path, table: Path) -> bool:
+    try:
+        return _sizes_fit(commit, table)
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        return False
+    except OSError as error:
+        raise UnreadableStoreError(f"{commit} cannot be read ({error.strerror}); see to the disk") from error
+
+
+def _opens(table: Path) -> bool:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return DeltaTable(str(table)).version() >= 0
+    except (DeltaError, OSError):
+        return False
 
 
 def _commits(log: Path) -> list[Path]:

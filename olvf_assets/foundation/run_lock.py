@@ -6,6 +6,7 @@ the first. The kernel frees both when their process ends, however it ends, so a 
 a reboot. What does not: Dagster (`lost_runs.py` reports the runs that are gone).
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from olvf_assets.foundation.artifacts import PARTIAL, read_if_whole, read_json
+from olvf_assets.foundation.artifacts import PARTIAL, read_if_whole, read_json, write_fault
 from olvf_assets.foundation.errors import MachineError
 
 FOLDER = ".runs"
@@ -137,6 +138,8 @@ def _opened(file: Path) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
+        if (fault := write_fault(file, error)) is not None and error.errno not in (errno.EACCES, errno.EPERM):
+            raise fault from None
         raise DataFolderLockError(
             f"{file} cannot be opened ({error.strerror}); give this user the right to write there: two runs in one "
             "data folder would spoil each other's tables"

@@ -1,5 +1,6 @@
 """What a killed run or a power cut leaves behind in the lake."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from olvf_assets.foundation import crash
 from olvf_assets.foundation.arrivals import record_stored
-from olvf_assets.foundation.artifacts import ArtifactStore, read_json
+from olvf_assets.foundation.artifacts import ArtifactStore, UnreadableStoreError, read_json
 from olvf_assets.foundation.crash import mend_table, sync_table, tidy_after_crash
 
 
@@ -96,6 +98,31 @@ def test_a_torn_hint_of_a_checkpoint_is_removed(table: Path, hint: str) -> None:
     DeltaTable(str(table)).create_checkpoint()
     (table / "_delta_log" / "_last_checkpoint").write_text(hint)
     assert mend_table(table) == 0
+    assert rows(table) == [("a", 10), ("b", 20)]
+
+
+def test_a_torn_checkpoint_is_removed_where_all_commits_are_there(table: Path) -> None:
+    DeltaTable(str(table)).create_checkpoint()
+    (torn,) = (table / "_delta_log").glob("*.checkpoint.parquet")
+    torn.write_bytes(torn.read_bytes()[:100])
+    assert mend_table(table) == 0
+    assert rows(table) == [("a", 10), ("b", 20)]
+
+
+def test_a_table_that_does_not_open_for_another_reason_is_kept(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crash, "_opens", lambda table: False)
+    with pytest.raises(UnreadableStoreError, match="cannot be opened although its commits are whole"):
+        mend_table(table)
+    assert rows(table) == [("a", 10), ("b", 20)]
+
+
+def test_a_commit_that_the_disk_does_not_give_is_kept(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(commit: Path, table: Path) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(crash, "_sizes_fit", fails)
+    with pytest.raises(UnreadableStoreError, match="cannot be read \\(Input/output error\\)"):
+        mend_table(table)
     assert rows(table) == [("a", 10), ("b", 20)]
 
 
