@@ -138,7 +138,8 @@ def report_figures(
         "films": films,
     }
     pictures += draw_attention(folder, attention, run.store, run.profile.attention, run.seed)
-    synthetic = any(key in run.profile.phantom.institutions for key in institutions["institution"])
+    made_up = set(run.profile.phantom.institutions)
+    synthetic = {key: key in made_up for key in institutions["institution"].unique().sort()}
     page = write_report(folder, pictures, tables, run.profile.name, synthetic)
     run.notes["page"] = str(page)
     return figure_table(pictures, folder)

@@ -35,7 +35,7 @@ def write_report(
     pictures: Sequence[Picture],
     tables: Mapping[str, pl.DataFrame],
     profile_name: str,
-    synthetic: bool,
+    synthetic: Mapping[str, bool],
 ) -> Path:
     """Write `index.html` into `folder` and return its path: no scripts, no other files, nothing from the network.
 
@@ -47,7 +47,7 @@ def write_report(
         tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow,
             baseline_characteristics, expectation_results, thesis_comparison.
         profile_name: of the run.
-        synthetic: whether the data come from the phantom; the page then says so at its top.
+        synthetic: of each institution, whether its data come from the phantom; the page says at its top whose do.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -57,7 +57,8 @@ def write_report(
     grids = metric_grids(tables["test_metrics"], "test") + metric_grids(tables["external_metrics"], "external")
     text = environment.get_template(TEMPLATE).render(
         profile_name=profile_name,
-        synthetic=synthetic,
+        synthetic=[key for key, made_up in synthetic.items() if made_up],
+        real=[key for key, made_up in synthetic.items() if not made_up],
         sections=SECTIONS,
         grids=grids,
         columns=COLUMNS,

@@ -147,7 +147,12 @@ def answer_rows() -> dict[str, pl.DataFrame]:
     films = film_tables()
     about = films["films"].select("institution", "film_id")
     drawn = films["reader_boxes"].with_columns(
-        protocol=pl.lit("patient"), dataset=pl.lit("external"), copy=0, source=pl.lit("drawn"), confidence=1.0
+        protocol=pl.lit("patient"),
+        dataset=pl.lit("external"),
+        copy=0,
+        source=pl.lit("drawn"),
+        confidence=1.0,
+        detector_sha256=pl.lit("d0"),
     )
     answers = drawn.select(DETECTOR_ANSWERS.names()).cast(DETECTOR_ANSWERS)
     return {

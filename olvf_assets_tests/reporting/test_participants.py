@@ -77,7 +77,7 @@ def test_the_baseline_table_is_written_as_papers_write_it() -> None:
 
 def test_the_page_shows_the_flow_diagrams_among_the_participants(tmp_path) -> None:
     tables = made_up_tables()
-    html = write_report(tmp_path, [], tables, "ci", synthetic=True).read_text(encoding="utf-8")
+    html = write_report(tmp_path, [], tables, "ci", synthetic={"institution_1": True}).read_text(encoding="utf-8")
     assert "Baseline characteristics" in html
     assert "40 of 58 (69.0 %)" in html
     assert "78.5 ± 11.4" in html

@@ -27,7 +27,7 @@ def tables():
 def report(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     pictures = draw_gallery(folder, tables, load_made_up_image, REPORTING, seed=1)
-    page = write_report(folder, pictures, tables, "demo", synthetic=True)
+    page = write_report(folder, pictures, tables, "demo", synthetic={"institution_1": True})
     return pictures, page.read_text(encoding="utf-8")
 
 
@@ -75,9 +75,13 @@ def test_page_is_well_formed(report):
 def test_page_says_what_it_is_not_and_that_its_data_are_synthetic(report, tables, tmp_path):
     assert "Research use only. This is not a medical device" in report[1]
     assert "Synthetic data" in report[1]
-    real = write_report(tmp_path, [], tables, "thesis", synthetic=False).read_text(encoding="utf-8")
+    real = write_report(tmp_path, [], tables, "thesis", synthetic={"institution_1": False}).read_text(encoding="utf-8")
     assert "not a medical device" in real
     assert "Synthetic data" not in real
+    both = {"institution_1": True, "institution_3": False}
+    mixed = write_report(tmp_path, [], tables, "demo", synthetic=both).read_text(encoding="utf-8")
+    assert "patients of institution_1 were computed; those of institution_3 were handed" in mixed
+    assert "no figure here says anything" not in mixed
 
 
 def test_page_shows_the_runs_figures_with_the_thesis_figures_and_labels_beside(report, tables):
@@ -92,7 +96,7 @@ def test_page_shows_the_runs_figures_with_the_thesis_figures_and_labels_beside(r
 def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tables, tmp_path):
     empty = {name: frame.clear() for name, frame in tables.items()}
     pictures = draw_gallery(tmp_path, empty, load_made_up_image, REPORTING, seed=1)
-    html = write_report(tmp_path, pictures, empty, "ci", synthetic=True).read_text(encoding="utf-8")
+    html = write_report(tmp_path, pictures, empty, "ci", synthetic={"institution_1": True}).read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
     assert html.count("<img") == 10
 
