@@ -7,7 +7,7 @@ with answers as (
     from reader_labels
     where reading = 1
     union all
-    select institution, patient_id, level, 'pathological', reader, case when pathological then 'yes' else 'no' end
+    select institution, patient_id, level, 'pathological', reader, case when pathological then 'yes' when not pathological then 'no' else 'not said' end
     from reader_labels
     where reading = 1
 ),
@@ -20,7 +20,7 @@ beside as (
         question.question,
         max(answer.answer) filter (where answer.reader = '1') as reader_1,
         max(answer.answer) filter (where answer.reader = '2') as reader_2,
-        max(answer.answer) filter (where answer.reader = 'consensus') as settled_as
+        max(answer.answer) filter (where answer.reader = 'consensus' and answer.answer <> 'not said') as settled_as
     from subjects as subject
     cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
     cross join (values ('class'), ('pathological')) as question (question)
@@ -44,5 +44,8 @@ select
     settled_as,
     case when settled_as is not null then 'consensus' end as settled_by
 from beside
-where reader_1 is distinct from reader_2 or reader_1 is null
+where
+    (reader_1 is distinct from reader_2 or reader_1 is null)
+    -- one reader's silence beside the other's "no" asks nothing
+    and not coalesce(reader_1 in ('no', 'not said') and reader_2 in ('no', 'not said'), false)
 order by institution, patient_id, level, question

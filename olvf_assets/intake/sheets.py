@@ -100,8 +100,8 @@ def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) 
 
     The sheet is long (columns `level` and `label`) or wide (columns `L1` to `L5`, one row per patient, reader and
     reading; an empty cell is a level not read; `pathological` lists levels). A file's name may stand for the columns
-    `reader` and `reading` (`readers_2_reading_2.csv`). Without `reading` a reading is the first, without
-    `pathological` no fracture is.
+    `reader` and `reading` (`readers_2_reading_2.csv`). Without `reading` a reading is the first. Without a word in
+    `pathological` it is null: that reader did not say.
 
     Raises:
         SheetError: missing column, unknown level, reader or class, a reading twice, a patient who is not in the sheet
@@ -118,13 +118,15 @@ def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) 
         reader = one_of(row, "reader", READERS, problems)
         reading = one_of(row, "reading", ("1",) if reader == "consensus" else ("1", "2"), problems, default="1")
         label = one_of(row, "label", CLASSES, problems)
-        pathological = one_of(row, "pathological", ("0", "1"), problems, default="0")
+        said = bool(row["pathological"])
+        pathological = one_of(row, "pathological", ("0", "1"), problems) if said else None
         key = (patient_id, level, reader, reading)
         if None not in key and first.setdefault(key, row) is not row:
             what = f"{patient_id} (pseudonym), {level}, reader {reader}, reading {reading}"
             problems.add(row.place, None, f"{what} stands in {first[key].place} already; keep one of them")
-        if None not in (*key, label, pathological):
-            values = (names.institution, patient_id, level, reader, int(reading or 0), label, pathological == "1")
+        if None not in (*key, label) and said == (pathological is not None):
+            by_tumour = pathological == "1" if said else None
+            values = (names.institution, patient_id, level, reader, int(reading or 0), label, by_tumour)
             out.append(dict(zip(READER_LABELS.names(), values, strict=True)))
     read_patients = {names.patient(row["patient_id"]) for row in sheet.rows}
     for patient_id, place in enrolled.places.items():
@@ -132,6 +134,7 @@ def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) 
             what = f"{patient_id!r} (pseudonym; {place} of {enrolled.sheet_name}) has no reading"
             problems.add("column patient_id", None, what)
     _check_consensus(out, first, problems)
+    _check_first_readings(first, problems)
     problems.raise_if_any()
     return pl.DataFrame(out, schema=READER_LABELS).sort("patient_id", "level", "reader", "reading")
 
@@ -153,7 +156,9 @@ def _readings(rows: list[Row], problems: Problems) -> Iterator[Row]:
         pathological = _levels_listed(row, problems)
         for level in LEVELS:
             if row[level]:
-                own = {"level": level, "label": row[level], "pathological": "1" if level in pathological else "0"}
+                own = {"level": level, "label": row[level]}
+                if row["pathological"]:
+                    own["pathological"] = "1" if level in pathological else "0"
                 yield Row(row.place, row.cells | own, row.headings | {"label": row.headings.get(level, level)})
             elif level in pathological:
                 problems.add(row.at("pathological"), level, "is pathological but was not read")
@@ -179,6 +184,15 @@ def _check_consensus(rows: list[dict[str, Any]], sources: dict[tuple[Any, ...], 
         if one is not None and one == two and label != one:
             where = sources[(patient_id, level, reader, "1")].at("label")
             problems.add(where, label, f"is the consensus although both readers said {one}")
+
+
+def _check_first_readings(sources: dict[tuple[Any, ...], Row], problems: Problems) -> None:
+    """Note every reader who read a second time and never a first time: a file or a cell is misnamed."""
+    first_read = {reader for _, _, reader, reading in sources if reading == "1"}
+    second_read = {reader for _, _, reader, reading in sources if reading == "2"}
+    for reader in sorted(second_read - first_read - {None}):
+        what = f"reader {reader} has a second reading and no first; add the first, or call this one the first"
+        problems.add("column reading", None, what)
 
 
 def film_conditions(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:

@@ -9,10 +9,10 @@ from olvf_assets.intake.sheets import reader_labels
 from olvf_assets_tests.intake.samples import NAMES, READERS, SETTINGS, hospital
 
 WIDE = """patient_id,reader,reading,L1,L2,L3,L4,L5,pathological
-A-1,1,1,old,normal,normal,normal,normal,
+A-1,1,1,old,normal,normal,normal,normal,0
 A-1,2,1,old,normal,normal,normal,normal,0
-A-2,1,1,old,normal,normal,normal,normal,
-A-2,2,1,old,normal,normal,normal,normal,
+A-2,1,1,old,normal,normal,normal,normal,0
+A-2,2,1,old,normal,normal,normal,normal,0
 """
 Labels = Callable[[dict[str, str]], pl.DataFrame]
 
@@ -66,11 +66,13 @@ def test_a_second_reading_and_the_consensus_may_have_files_of_their_own(labels: 
     assert consensus.select("level", "reading", "label", "pathological").rows() == [("L1", 1, "fresh", True)]
 
 
-def test_without_a_reading_or_pathological_column_it_is_a_first_reading_and_no_tumour(labels: Labels) -> None:
+def test_without_a_reading_or_pathological_column_it_is_a_first_reading_and_nothing_said(labels: Labels) -> None:
     rows = [line.split(",") for line in READERS.splitlines()]
     short = "\n".join(",".join([*row[:3], row[4]]) for row in rows)
     assert short.startswith("patient_id,level,reader,label\n")
-    assert labels({"readers.csv": short}).equals(labels({"readers.csv": READERS}))
+    table = labels({"readers.csv": short})
+    assert table["pathological"].null_count() == table.height
+    assert table.drop("pathological").equals(labels({"readers.csv": READERS}).drop("pathological"))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +80,7 @@ def test_without_a_reading_or_pathological_column_it_is_a_first_reading_and_no_t
     [
         ("A-1,1,1,old,normal", "A-1,1,1,old,nromal", "row 2, column L2: 'nromal' is not allowed; write one of normal"),
         ("A-1,2,1", "A-1,1,1", "L1, reader 1, reading 1 stands in row 2 already; keep one of them"),
-        (",0\n", ",L7\n", "row 3, column pathological: 'L7' is no list of levels such as L1 L3"),
+        (",0\n", ",L7\n", "row 2, column pathological: 'L7' is no list of levels such as L1 L3"),
         ("old,normal,normal,normal,normal,0", "old,normal,,normal,normal,L3", "'L3' is pathological but was not read"),
         ("L4,L5", "L4,", "row 1: column L5 is missing (found: patient_id, reader, reading, L1, L2, L3, L4"),
         ("reader,", "arzt,", "row 1: column reader is missing"),
@@ -98,3 +100,14 @@ def test_problems_of_several_files_come_together_each_with_its_file(labels: Labe
     assert "institution_1: readers_1.csv, readers_2.csv: 4 problems; nothing of" in message
     assert "readers_1.csv, row 3, column reader: '2' is not what the file's name says (1)" in message
     assert "readers_2.csv, row 4, column reader: '1' is not what the file's name says (2)" in message
+
+
+def test_a_second_reading_without_a_first_is_refused(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, readers=READERS.replace(",1,1,", ",1,2,"))
+    with pytest.raises(SheetError, match="reader 1 has a second reading and no first"):
+        reader_labels(folder, NAMES, SETTINGS)
+
+
+def test_what_a_reader_did_not_say_of_tumour_is_null(tmp_path: Path) -> None:
+    folder = hospital(tmp_path, readers=READERS.replace(",0\n", ",\n"))
+    assert reader_labels(folder, NAMES, SETTINGS)["pathological"].null_count() == 20
