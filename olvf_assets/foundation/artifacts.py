@@ -27,8 +27,8 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 
 LEAST_FREE_BYTES = 2**20
-DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO)
-OS_ERROR = re.compile(r"\(os error (\d+)\)")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG)
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
 PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 Found = TypeVar("Found")
@@ -77,11 +77,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def disk_fault(path: Path, error: Exception) -> WriteFaultError | None:
     """Return what to raise where writing `path` failed for the disk's sake, None where it failed for another reason.
 
-    Libraries report a full disk in words of their own: deltalake with the system's number in the text, torch without.
+    Libraries report a full disk in words of their own: deltalake with the system's number in the text, DuckDB with its
+    words, torch without.
     """
-    said = OS_ERROR.search(str(error))
-    number = error.errno if isinstance(error, OSError) and error.errno else int(said[1]) if said else None
-    if number in (errno.ENOSPC, errno.EDQUOT) or _free_bytes(path) < LEAST_FREE_BYTES:
+    said, numbers = str(error), (*NO_ROOM, *DISK_FAULTS)
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        number = next((each for each in numbers if f"(os error {each})" in said or os.strerror(each) in said), None)
+    if number in NO_ROOM or _free_bytes(path) < LEAST_FREE_BYTES:
         return DiskFullError(
             f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
             "OLVF_DATA, and start the same command again: finished work is kept"

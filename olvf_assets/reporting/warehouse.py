@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import put_in_place
-from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.artifacts import disk_fault, put_in_place
+from olvf_assets.foundation.errors import MachineError, OlvfError
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,8 +72,7 @@ def build_warehouse(
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
             put_in_place(temporary, path)
     except (OSError, duckdb.Error) as error:
-        fault = write_fault(path, error)
-        if fault is not None:
+        if (fault := disk_fault(path, error)) is not None:
             raise fault from error
         raise WarehouseNotWrittenError(
             f"{path}: {error}; the folder must be writable and no program may hold {temporary.name} open"
