@@ -17,7 +17,9 @@ from olvf_assets.places import PROJECT
 TABLES = Path("lake") / "tables"
 WAREHOUSE = "warehouse"
 # what holds a time of change, an inode or a path of this machine, so that equal studies differ in it
-OF_THIS_FOLDER = ("lake/arrivals/", "lake/work/ultralytics/", "runs/", "olvf.duckdb", "pseudonym.key")
+OF_THIS_FOLDER = ("lake/arrivals/", "lake/work/ultralytics/", ".runs/", "olvf.duckdb", "pseudonym.key")
+
+WITH_PATHS = "/ultralytics/args.yaml"  # names the folder itself
 
 
 class Study:
@@ -108,6 +110,7 @@ class Study:
         return [
             path
             for path in own
+            if not path.endswith(WITH_PATHS)
             if not (self.data / path).is_file() or (self.data / path).read_bytes() != (other.data / path).read_bytes()
         ]
 

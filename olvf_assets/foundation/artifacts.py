@@ -80,11 +80,12 @@ def write_fault(path: Path, error: Exception) -> WriteFaultError | None:
 
     Args:
         path: what could not be written.
-        error: what the writer raised. Rust's writers and DuckDB say the reason in the text only, torch says none.
+        error: what the writer raised: deltalake gives the system's number in the text, DuckDB its words, torch none.
     """
+    said, numbers = str(error), (*NO_ROOM, *DISK_FAULTS)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        number = next((each for each in (*NO_ROOM, *DISK_FAULTS) if os.strerror(each) in str(error)), None)
+        number = next((each for each in numbers if f"(os error {each})" in said or os.strerror(each) in said), None)
     if number in NO_ROOM or _free_bytes(path) < LEAST_FREE_BYTES:
         return DiskFullError(
             f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "

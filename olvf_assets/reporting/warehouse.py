@@ -72,8 +72,7 @@ def build_warehouse(
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
             put_in_place(temporary, path)
     except (OSError, duckdb.Error) as error:
-        fault = write_fault(path, error)
-        if fault is not None:
+        if (fault := write_fault(path, error)) is not None:
             raise fault from error
         raise WarehouseNotWrittenError(
             f"{path}: {error}; the folder must be writable and no program may hold {temporary.name} open"
