@@ -1,7 +1,8 @@
--- description: Exclusion reason 1: patients whose fractured vertebra has lost more than 40 % of its height (Genant).
+-- description: Exclusion reason 1: patients whose fractured vertebra has lost much of its height (Genant: more than 40 %).
 -- partitioned by: institution
 -- group: cohort
--- Where the height ratio (after over before) was measured it decides, whatever the condition beside it; else the sheet.
+-- Where the height ratio (after over before) was measured it decides by the profile's severe_crush_height_ratio, whatever
+-- the condition beside it; else the sheet.
 with crushed as (
     select
         institution,
@@ -11,7 +12,7 @@ with crushed as (
     from film_conditions
     where
         scope = 'fracture'
-        and coalesce(height_ratio < 0.60, condition = 'severe_crush')
+        and coalesce(severely_crushed, condition = 'severe_crush')
 )
 
 select

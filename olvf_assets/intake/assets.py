@@ -88,14 +88,17 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
 @table(schema=DICOM_HEADERS, by="institution")
 def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
     """One row per file that could be a film: what its header says, and why it is refused if it is."""
-    from olvf_assets.intake import headers
+    from olvf_assets.foundation.foreign import call_apart
+    from olvf_assets.intake import headers, sheets
     from olvf_assets.intake.known_headers import KnownHeaders
 
     names = names_of(run)
     found = headers.dicom_headers(
         _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
         known=KnownHeaders(run.store, names, run.profile.intake), paths=paths_of(run), report=run.report,
+        near_patients=lambda: call_apart(sheets.nearly_enrolled, _folder(run), names, what="the sheet subjects"),
     )  # fmt: skip
+    headers.require_a_known_patient(found)
     run.notes["files refused by their header"] = found["refusal"].count()
     _say_who_is(run, found)
     return found

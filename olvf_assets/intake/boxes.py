@@ -125,8 +125,6 @@ def drawn_boxes(
             unmatched.append({"path": row["path"], "sha256": row["sha256"], "reason": film.reason, "detail": detail})
     unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
     unmatched += unopened.to_dicts()
-    unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
-    unmatched += unopened.to_dicts()
     problems.raise_if_any()
     institution = {"institution": names.institution}
     return DrawnBoxes(

@@ -12,12 +12,13 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.foundation.foreign import Refusal, read_apart
-from olvf_assets.foundation.landing import read_files
+from olvf_assets.foundation.landing import LandingError, read_files
 from olvf_assets.intake.header_reading import read_header
 from olvf_assets.intake.known_headers import ROW, KnownHeaders
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.intake.sheets import NEARLY
 from olvf_assets.intake.tables import DICOM_HEADERS
 
 # A process of its own pays off only beyond this many headers (about 1 ms each; starting one costs about 1 s).
@@ -32,6 +33,10 @@ SAID_OF_FILM = (
 )  # fmt: skip
 
 
+class NoKnownPatientError(LandingError):
+    """Films and sheet of a hospital name no patient alike."""
+
+
 def dicom_headers(
     folder: Path,
     manifest: pl.DataFrame,
@@ -40,6 +45,7 @@ def dicom_headers(
     settings: IntakeSettings,
     *,
     known: KnownHeaders | None = None,
+    near_patients: Callable[[], Collection[str]] = frozenset,
     paths: PathNames | None = None,
     workers: int = 0,
     report: Callable[[str], None] | None = None,
@@ -56,6 +62,8 @@ def dicom_headers(
         names: makes the pseudonyms.
         settings: what counts as usable.
         known: rows of files read before; files with those contents are not opened.
+        near_patients: returns the pseudonyms of ids that are nearly one of the sheet, see `sheets.nearly_enrolled`;
+            asked for only where a film's patient is not known.
         paths: the names of the files, see `safe_paths`; found anew when not given.
         workers: processes, used from some thousand files on; 0 means one per core.
         report: told of progress.
@@ -81,7 +89,7 @@ def dicom_headers(
     unopened = unopened.select("path", "sha256", refusal="reason", refusal_detail="detail")
     table = pl.concat([candidates.join(rows, on="sha256", how="left"), unopened], how="diagonal").sort("path")
     table = table.with_columns(pl.lit(names.institution).alias("institution")).select(DICOM_HEADERS.names())
-    table = _refuse_unknown_patients(_refuse_several_patients(table), known_patients)
+    table = _refuse_unknown_patients(_refuse_several_patients(table), known_patients, near_patients)
     return _refuse_duplicates(_refuse_contradicting_versions(table)).cast(DICOM_HEADERS)
 
 
@@ -141,9 +149,14 @@ def _refuse_contradicting_versions(table: pl.DataFrame) -> pl.DataFrame:
     return _refused(table, accepted & (versions > 1), "several_versions", detail)
 
 
-def _refuse_unknown_patients(table: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:
+def _refuse_unknown_patients(
+    table: pl.DataFrame, known: Collection[str], near: Callable[[], Collection[str]]
+) -> pl.DataFrame:
     stranger = pl.col("refusal").is_null() & ~pl.col("patient_id").is_in(list(known))
     detail = pl.format("patient {} (pseudonym) is not in subjects.csv; add the row or take the film out", "patient_id")
+    if table.select(stranger.any()).item():
+        nearly = pl.format("patient {} (pseudonym) {}", "patient_id", pl.lit(NEARLY.format("subjects.csv")))
+        detail = pl.when(pl.col("patient_id").is_in(list(near()))).then(nearly).otherwise(detail)
     return _refused(table, stranger, "unknown_patient", detail)
 
 
@@ -163,3 +176,20 @@ def _refused(table: pl.DataFrame, where: pl.Expr, reason: str, detail: pl.Expr) 
         pl.when(where).then(pl.lit(reason)).otherwise("refusal").alias("refusal"),
         pl.when(where).then(detail).otherwise("refusal_detail").alias("refusal_detail"),
     )
+
+
+def require_a_known_patient(table: pl.DataFrame) -> None:
+    """Refuse a hospital of whose films none is of a patient in its sheet: the two speak of patients differently.
+
+    Args:
+        table: table `dicom_headers` of one hospital.
+
+    Raises:
+        NoKnownPatientError: says how many films, and of the first what is wrong with its patient.
+    """
+    strangers = table.filter(pl.col("refusal") == "unknown_patient")
+    if table["refusal"].null_count() == 0 and strangers.height:
+        raise NoKnownPatientError(
+            f"none of {strangers.height} usable films is of a patient in the sheet subjects; the first: "
+            f"{strangers['refusal_detail'][0]}"
+        )

@@ -7,6 +7,7 @@ whole or not at all. Columns that are not named here are left where they are.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
@@ -24,6 +25,11 @@ from olvf_assets.intake.sheet_words import word
 from olvf_assets.intake.tables import FILM_CONDITIONS, INSTITUTIONS, READER_LABELS, SUBJECTS
 
 SEXES = ("F", "M")
+LONGEST_ID = 16
+NEARLY = (
+    "is in {} with other leading zeros, spaces or a .0 at its end: spreadsheets take zeros away; give the column the "
+    "format Text and write the ids as the films have them"
+)
 READERS = ("1", "2", "consensus")
 CONDITIONS = ("severe_crush", "foreign_substance", "poor_positioning", "poor_image_quality", "onset_unknown")
 SCOPES = ("fracture", "crop")
@@ -222,7 +228,8 @@ def film_conditions(folder: Path, names: Pseudonymiser, settings: IntakeSettings
         if first.setdefault(values, row) is not row:
             problems.add(row.place, None, f"says the same as {first[values].place}; keep one of them")
         ratio = _height_ratio(row, condition, settings.severe_crush_height_ratio, problems)
-        out.append(dict(zip(FILM_CONDITIONS.names(), (*values, ratio), strict=True)))
+        crushed = None if ratio is None else ratio < settings.severe_crush_height_ratio
+        out.append(dict(zip(FILM_CONDITIONS.names(), (*values, ratio, crushed), strict=True)))
     problems.raise_if_any()
     order = ["patient_id", "level", "view", "scope", "condition"]
     return pl.DataFrame(out, schema=FILM_CONDITIONS).sort(order, nulls_last=False)
@@ -243,13 +250,31 @@ def _height_ratio(row: Row, condition: str | None, severe_below: float, problems
     return ratio
 
 
+def plain_id(patient_id: str) -> str:
+    """Return what spreadsheets leave of a patient id: without leading zeros, spaces, and the .0 of a number."""
+    plain = "".join(unicodedata.normalize("NFKC", patient_id).split())
+    return re.sub(r"\.0+$", "", plain).lstrip("0").casefold()
+
+
+def nearly_enrolled(folder: Path, names: Pseudonymiser) -> set[str]:
+    """Return the pseudonyms of ids that differ from one in the sheet `subjects` by what spreadsheets take away only."""
+    found = set()
+    for row in read_sheet(folder, "subjects", lambda _: ["patient_id"]).rows:
+        plain = plain_id(row["patient_id"])
+        for each in {plain, plain.upper()}:
+            found |= {names.patient(each.zfill(length)) for length in range(len(each), LONGEST_ID + 1)}
+    return found
+
+
 class _Enrolled:
     """The patients of the sheet `subjects`: pseudonym -> where the row stands."""
 
     def __init__(self, folder: Path, names: Pseudonymiser) -> None:
         sheet = read_sheet(folder, "subjects", lambda _: ["patient_id"])
         self.sheet_name = sheet.name
-        self.places = {names.patient(row["patient_id"]): row.place for row in reversed(sheet.rows) if row["patient_id"]}
+        ids = {row["patient_id"]: row.place for row in reversed(sheet.rows) if row["patient_id"]}
+        self.places = {names.patient(patient_id): place for patient_id, place in ids.items()}
+        self.plain = {plain_id(patient_id) for patient_id in ids}
 
 
 def _patient(row: Row, names: Pseudonymiser, problems: Problems, enrolled: _Enrolled | None = None) -> str | None:
@@ -260,6 +285,8 @@ def _patient(row: Row, names: Pseudonymiser, problems: Problems, enrolled: _Enro
     pseudonym = names.patient(row["patient_id"])
     if enrolled is not None and pseudonym not in enrolled.places:
         what = f"{pseudonym!r} (pseudonym) is not in {enrolled.sheet_name}; add the patient there"
+        if plain_id(row["patient_id"]) in enrolled.plain:
+            what = f"{pseudonym!r} (pseudonym) {NEARLY.format(enrolled.sheet_name)}"
         problems.add(row.at("patient_id"), None, what)
         return None
     return pseudonym

@@ -106,6 +106,7 @@ FILM_CONDITIONS = pl.Schema(
         "scope": pl.String,
         "condition": pl.String,
         "height_ratio": pl.Float64,
+        "severely_crushed": pl.Boolean,  # height_ratio is below the profile's; null where it was not measured
     }
 )
 

@@ -85,9 +85,9 @@ def frames() -> dict[str, pl.DataFrame]:
         row["institution"] = HOSPITAL
         row["refusal_detail"] = "why" if "refusal" in row else None
     conditions = [
-        (HOSPITAL, "P_crushed", "L1", None, "fracture", "severe_crush", 0.55),
-        (HOSPITAL, "P_fresh", "L5", None, "crop", "poor_positioning", None),
-        (HOSPITAL, "P_fresh", "L4", "flexion", "crop", "foreign_substance", None),
+        (HOSPITAL, "P_crushed", "L1", None, "fracture", "severe_crush", 0.55, True),
+        (HOSPITAL, "P_fresh", "L5", None, "crop", "poor_positioning", None, None),
+        (HOSPITAL, "P_fresh", "L4", "flexion", "crop", "foreign_substance", None, None),
     ]
     subjects = [(HOSPITAL, patient, "F", 80, date(2019, 4, 3), 3, 4) for patient in PATIENTS]
     unmatched = [(HOSPITAL, "boxes/nobody.txt", "0" * 64, "box_without_film", "no film has this file name")]
@@ -263,7 +263,9 @@ def test_the_flow_counts_classes_of_vertebrae_and_groups_of_patients(tables: dic
 def test_the_same_reason_of_a_patient_and_of_a_crop_is_counted_apart() -> None:
     made = frames()
     poor = pl.DataFrame(
-        [(HOSPITAL, "P_both", "L2", None, "fracture", "poor_positioning", None)], schema=FILM_CONDITIONS, orient="row"
+        [(HOSPITAL, "P_both", "L2", None, "fracture", "poor_positioning", None, None)],
+        schema=FILM_CONDITIONS,
+        orient="row",
     )
     made["film_conditions"] = pl.concat([made["film_conditions"], poor])
     made = with_models(made, ["cohort_vertebrae"])
@@ -279,7 +281,7 @@ def test_the_same_reason_of_a_patient_and_of_a_crop_is_counted_apart() -> None:
 
 
 def crushed_by(condition: str, ratio: float | None, scope: str = "fracture") -> list[tuple[str, str, str | None]]:
-    row = (HOSPITAL, "P_fresh", "L1", None, scope, condition, ratio)
+    row = (HOSPITAL, "P_fresh", "L1", None, scope, condition, ratio, None if ratio is None else ratio < 0.6)
     made = frames() | {"film_conditions": pl.DataFrame([row], schema=FILM_CONDITIONS, orient="row")}
     found = with_models(made, ["exclusions"])["exclusions"].filter(pl.col("rule") == "exclusion_severe_crush")
     return found.select("reason", "evidence", "reader").rows()
@@ -388,6 +390,29 @@ def test_every_path_of_the_folder_ends_in_one_state(tables: dict[str, pl.DataFra
     assert reasons["films/corrupt.dcm"] == "corrupt_pixels"
 
 
+@pytest.mark.parametrize(
+    ("said", "broken_rows"),
+    [
+        ({"film_date": date(2019, 5, 3)}, 0),
+        ({"film_date": date(2021, 4, 3)}, 1),
+        ({"sex": "F", "age_years": 82}, 0),
+        ({"sex": "M"}, 1),
+        ({"age_years": 28}, 1),
+        ({"sex": None, "age_years": None, "film_date": None}, 0),
+    ],
+)
+def test_a_header_that_contradicts_the_sheet_is_shown_and_does_not_block(
+    tables: dict[str, pl.DataFrame], said: dict[str, object], broken_rows: int
+) -> None:
+    headers = (
+        tables["dicom_headers"]
+        .filter(path="films/F_fresh.dcm")
+        .with_columns(**{name: pl.lit(value, DICOM_HEADERS[name]) for name, value in said.items()})
+    )
+    assert broken("headers_agree_with_the_sheet", tables | {"dicom_headers": headers}) == broken_rows
+    assert not TESTS["headers_agree_with_the_sheet"].blocking
+
+
 def test_an_open_question_is_a_warning(tables: dict[str, pl.DataFrame]) -> None:
     assert broken("no_question_is_open", tables) == 1
     assert not TESTS["no_question_is_open"].blocking
@@ -421,8 +446,9 @@ BREAKS: dict[str, Callable[[dict[str, pl.DataFrame]], dict[str, pl.DataFrame]]] 
     "every_unit_has_one_state": lambda t: {
         "participant_states": t["participant_states"].filter(pl.col("unit") != "patient")
     },
+    "headers_agree_with_the_sheet": lambda t: {"dicom_headers": t["dicom_headers"].with_columns(sex=pl.lit("M"))},
     "severe_crush_agrees_with_its_ratio": lambda t: {
-        "film_conditions": t["film_conditions"].with_columns(height_ratio=pl.lit(0.6))
+        "film_conditions": t["film_conditions"].with_columns(severely_crushed=pl.lit(False))
     },
     "consensus_queue_holds_all_differences": lambda t: {"consensus_queue": t["consensus_queue"].slice(1)},
     "participant_flow_adds_up": lambda t: {"participant_flow": t["participant_flow"].with_columns(n=pl.col("n") + 1)},

@@ -8,9 +8,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.intake import header_reading
+from olvf_assets.intake import header_reading, sheets
 from olvf_assets.intake.dicom_files import DicomFile, read_dicom
 from olvf_assets.intake.header_reading import read_header
+from olvf_assets.intake.headers import NoKnownPatientError, dicom_headers, require_a_known_patient
 from olvf_assets.intake.known_headers import KnownHeaders
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets_tests.intake.samples import (
@@ -20,6 +21,7 @@ from olvf_assets_tests.intake.samples import (
     film,
     headers,
     hospital,
+    manifest,
     packed,
     read_in_this_process,
     write,
@@ -172,6 +174,31 @@ def test_a_syntax_without_decoder_is_refused_by_name(tmp_path: Path) -> None:
     refusal, detail = refusal_of(tmp_path, dataset)
     assert refusal == "unsupported_transfer_syntax"
     assert "MPEG2" in detail
+
+
+@pytest.mark.parametrize(
+    ("in_film", "in_sheet"),
+    [("0004711", "4711"), ("4711", "0004711"), ("0004711", "4711.0"), ("AB-7", "ab-7"), ("0004711", "４７１１")],
+)
+def test_a_patient_who_lost_leading_zeros_on_the_way_is_refused_with_that_hint(
+    tmp_path: Path, in_film: str, in_sheet: str
+) -> None:
+    sheet = f"patient_id,sex,age_years,film_date,onset_date,mri_date\n{in_sheet},F,78,2019-04-03,2019-03-22,\n"
+    folder = hospital(tmp_path, {"x.dcm": film("x", in_film)}, subjects=sheet)
+    near = sheets.nearly_enrolled(folder, NAMES)
+    found = dicom_headers(
+        folder, manifest(folder), {NAMES.patient(in_sheet)}, NAMES, SETTINGS, near_patients=lambda: near
+    )
+    assert found["refusal"].to_list() == ["unknown_patient"]
+    assert "other leading zeros" in found["refusal_detail"].item()
+    assert "4711" not in found["refusal_detail"].item()
+    with pytest.raises(NoKnownPatientError, match=r"none of 1 usable films.*other leading zeros"):
+        require_a_known_patient(found)
+
+
+def test_a_hospital_is_taken_in_when_one_patient_is_known_or_no_film_is_usable(tmp_path: Path) -> None:
+    require_a_known_patient(headers(hospital(tmp_path / "a", {"x.dcm": film("x", "B-77"), "one.dcm": film("one")})))
+    require_a_known_patient(headers(hospital(tmp_path / "b", {"x.dcm": b"no film"})))
 
 
 def test_a_patient_who_is_not_in_the_subjects_sheet_is_refused_by_pseudonym(tmp_path: Path) -> None:

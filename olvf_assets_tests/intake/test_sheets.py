@@ -152,8 +152,8 @@ def test_conditions_are_loaded_and_an_empty_view_means_all(tmp_path: Path) -> No
     table = sheets.film_conditions(hospital(tmp_path, conditions=text), NAMES, SETTINGS)
     rows = {row[0]: row[1:] for row in table.drop("institution").iter_rows()}
     assert rows == {
-        A1: ("L3", "flexion", "crop", "poor_positioning", None),
-        A2: ("L1", None, "fracture", "severe_crush", 0.55),
+        A1: ("L3", "flexion", "crop", "poor_positioning", None, None),
+        A2: ("L1", None, "fracture", "severe_crush", 0.55, True),
     }
 
 
