@@ -1,7 +1,7 @@
 """A hospital's sheet as rows of text cells, whichever program saved it.
 
-What lives here: which file is the sheet, encodings (UTF-8, UTF-16, Shift-JIS), separators, Excel workbooks. What does
-not: what the cells mean (`sheet_reading`, `sheets`).
+What lives here: which file is the sheet, encodings (UTF-8, UTF-16, Shift-JIS), separators. What does not: Excel
+(`workbooks`), what the cells mean (`sheet_reading`, `sheets`).
 """
 
 import codecs
@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 from olvf_assets.foundation.landing import SHEET_FILE, SHEET_SUFFIXES, Sheet
 from olvf_assets.intake.sheet_problems import Problems
+from olvf_assets.intake.workbooks import workbook_grid
 
 EXCEL_SUFFIXES = (".xlsx", ".xls")
 SEPARATORS = (",", ";", "\t")
+MOST_BYTES = 64 << 20  # a sheet of a thousand patients has about 1 MB
+MOST_CELLS_PER_ROW = 1_000
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 # What CP932 makes of bytes that stand for nothing.
 NO_LETTERS = re.compile("[\x80-\x9f\uf8f0-\uf8f3]")
@@ -72,7 +75,7 @@ def read_lines(path: Path) -> list[Line]:
         SheetError: unknown encoding, quotes that do not match, a workbook that cannot be read or has several sheets.
     """
     problems = Problems(str(path))
-    grid = _excel_grid(path, problems) if path.suffix.lower() in EXCEL_SUFFIXES else _text_grid(path, problems)
+    grid = workbook_grid(path, problems) if path.suffix.lower() in EXCEL_SUFFIXES else _text_grid(path, problems)
     lines = [Line(number, [_plain(cell) for cell in cells]) for number, cells in enumerate(grid, start=1)]
     return [line for line in lines if any(line.cells)]
 
@@ -82,13 +85,21 @@ def _plain(cell: str) -> str:
 
 
 def _text_grid(path: Path, problems: Problems) -> list[list[str]]:
+    if path.stat().st_size > MOST_BYTES:
+        raise problems.error("", f"the file has more than {MOST_BYTES >> 20} MiB; keep the table of the patients alone")
     text = _decoded(path.read_bytes(), problems)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     grid: list[list[str]] = []
     try:
-        grid.extend(reader)
-    except csv.Error:
+        for cells in reader:
+            grid.append(cells)
+            if len(cells) > MOST_CELLS_PER_ROW:
+                what = f"has {len(cells)} cells, at most {MOST_CELLS_PER_ROW} are read; is it a sheet?"
+                raise problems.error(f"row {len(grid)}", what)
+    except csv.Error as error:
         what = "has a quotation mark that is not closed, or one within a cell"
+        if "field larger" in str(error):
+            what = f"has a cell of more than {csv.field_size_limit()} letters; is a quotation mark not closed?"
         raise problems.error(f"row {len(grid) + 1}", what) from None
     return grid
 
@@ -103,6 +114,8 @@ def _decoded(content: bytes, problems: Problems) -> str:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
+        if "\0" in text:
+            break
         if not NO_LETTERS.search(text):
             return text
     raise problems.error("", "the file is neither UTF-8, UTF-16 nor Shift-JIS; save it as 'CSV UTF-8'")
@@ -112,23 +125,3 @@ def _separator(text: str) -> str:
     """Return what separates the headings: the most frequent of comma, semicolon and tab outside of quotes."""
     headings = re.sub(r'"[^"]*"', "", text.lstrip().partition("\n")[0])
     return max(SEPARATORS, key=headings.count)
-
-
-def _excel_grid(path: Path, problems: Problems) -> list[list[str]]:
-    """Return the cells of a workbook as text: dates as YYYY-MM-DD, whole numbers without a point."""
-    import polars as pl
-    from fastexcel import FastExcelError
-
-    try:
-        sheets = pl.read_excel(
-            path, sheet_id=0, has_header=False, infer_schema_length=0,
-            drop_empty_rows=False, drop_empty_cols=False, raise_if_empty=False,
-            read_options={"skip_rows": 0},  # keep empty rows above the headings, so that rows are counted as Excel does
-        )  # fmt: skip
-    except (FastExcelError, OSError) as error:
-        what = f"the workbook cannot be read ({type(error).__name__}); save it again, without a password"
-        raise problems.error("", what) from error
-    filled = [frame for frame in sheets.values() if frame.height]
-    if len(filled) > 1:
-        raise problems.error("", f"{len(filled)} of its worksheets are filled; keep one in this file")
-    return [[cell or "" for cell in row] for frame in filled for row in frame.iter_rows()]

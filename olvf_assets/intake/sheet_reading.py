@@ -14,13 +14,14 @@ from olvf_assets.foundation.landing import SHEETS, Sheet
 from olvf_assets.intake.sheet_files import Line, SheetFile, read_lines, sheet_files
 from olvf_assets.intake.sheet_problems import Problems, SheetError
 from olvf_assets.intake.sheet_words import HEADINGS, UNKNOWN_DAY, heading, word
+from olvf_assets.intake.workbook_parts import UNCALCULATED
 
 # Year first, as ISO 8601 and Japanese Excel write it; a workbook's date comes with its midnight.
 DATE = re.compile(r"(\d{4})(?:[-/.]|年 ?)(\d{1,2})(?:[-/.]|月 ?)(\d{1,2})日?(?:[ T]0{1,2}:00(?::00(?:\.0+)?)?)?")
 COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
 FIRST_YEAR = 1900
-# What Excel and LibreOffice show for a formula without a value, or for a cell that is too narrow to show it.
-ERROR_CELL = re.compile(r"#[A-Z0-9/_]{2,15}[!?]|#N/A|#NV|#GETTING_DATA|#+|Err:\d{3}")
+# What a spreadsheet shows in place of a value: #REF!, #N/A, ##### (too narrow), Err:502 (LibreOffice).
+CELL_ERROR = re.compile(r"#[A-Z][A-Z0-9/_]*[!?]|#N/A|#NV|#GETTING_DATA|#+|Err:\d{3}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,17 +90,22 @@ def _rows(
     for line in lines[1:]:
         cells = dict(zip(columns, line.cells, strict=False))
         row = Row(f"{prefix}row {line.number}", cells, renamed)
+        for column in (name for name, cell in cells.items() if name in HEADINGS and CELL_ERROR.fullmatch(cell)):
+            problems.add(row.at(column), None, _shown_error(cells[column]))
         if any(line.cells[len(columns) :]):
             what = f"has {len(line.cells)} cells for {len(columns)} columns; is a separator too many?"
             problems.add(row.place, None, what)
-        for column, cell in cells.items():
-            if column in HEADINGS and ERROR_CELL.fullmatch(cell):
-                problems.add(row.at(column), None, f"shows {cell}, an error of the spreadsheet; write the value")
         for column, said in file.said_by_name.items():
             if word(column, cells.get(column) or said) != said:
                 problems.add(row.at(column), row[column], f"is not what the file's name says ({said})")
             cells[column] = said
         yield row
+
+
+def _shown_error(cell: str) -> str:
+    if cell == UNCALCULATED:
+        return "holds a formula that was never calculated; open the workbook in Excel and save it"
+    return f"shows {cell[:16]}, which is an error of the spreadsheet and no value; correct the cell or empty it"
 
 
 def _check_columns(

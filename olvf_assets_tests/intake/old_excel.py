@@ -11,6 +11,14 @@ END, FREE, FAT, SECTOR = 0xFFFFFFFE, 0xFFFFFFFF, 0xFFFFFFFD, 512
 NUMBER_STYLE, DATE_STYLE = 0, 1
 
 
+class ShownError(int):
+    """The code of an error that a cell shows, such as 0x17 for #REF!."""
+
+
+class FormulaError(ShownError):
+    """The same as the result of a formula."""
+
+
 def write_xls(path: Path, rows: list[list[str | float | date | None]]) -> None:
     """Write the rows into the first worksheet; dates become day numbers with a date format, as Excel keeps them."""
     path.write_bytes(_compound_file(_workbook(rows)))
@@ -35,6 +43,11 @@ def _workbook(rows: list[list[str | float | date | None]]) -> bytes:
 
 
 def _cell(row: int, column: int, cell: str | float | date) -> bytes:
+    if isinstance(cell, FormulaError):
+        result = struct.pack("<HHH6BHHIH", row, column, NUMBER_STYLE, 2, 0, cell, 0, 0, 0, 0xFFFF, 0, 0, 3)
+        return _record(0x0006, result + struct.pack("<BH", 0x1E, 1))
+    if isinstance(cell, ShownError):
+        return _record(0x0205, struct.pack("<HHHBB", row, column, NUMBER_STYLE, cell, 1))
     if isinstance(cell, str):
         text = cell.encode("utf-16-le")
         return _record(0x0204, struct.pack("<HHHHB", row, column, NUMBER_STYLE, len(cell), 1) + text)

@@ -189,7 +189,7 @@ def test_an_error_of_the_spreadsheet_is_no_empty_cell(tmp_path: Path, shown: str
     folder = hospital(tmp_path, subjects=SUBJECTS.replace("2014-07-03,,", f"2014-07-03,{shown},"))
     with pytest.raises(SheetError) as error:
         sheets.subjects(folder, NAMES, SETTINGS)
-    assert f"row 3, column onset_date: shows {shown}, an error of the spreadsheet" in str(error.value)
+    assert f"row 3, column onset_date: shows {shown}, which is an error of the spreadsheet" in str(error.value)
 
 
 def test_a_day_in_the_future_is_a_typing_error(tmp_path: Path) -> None:
