@@ -16,8 +16,15 @@ from olvf_assets.places import PROJECT
 
 TABLES = Path("lake") / "tables"
 WAREHOUSE = "warehouse"
-# what holds a time of change, an inode or a path of this machine, so that equal studies differ in it
-OF_THIS_FOLDER = ("lake/arrivals/", "lake/work/ultralytics/", ".runs/", "olvf.duckdb", "pseudonym.key")
+# what holds the time of a run or of a change, an inode or a path, so that equal studies differ in it
+OF_THIS_FOLDER = (
+    "lake/arrivals/",
+    "lake/work/ultralytics/",
+    "reports/data_docs/",
+    ".runs/",
+    "olvf.duckdb",
+    "pseudonym.key",
+)
 
 WITH_PATHS = "/ultralytics/args.yaml"  # names the folder itself
 
