@@ -56,6 +56,7 @@ def write_faulty_hospital(folder: Path) -> States:
     states: States = dict.fromkeys((path.relative_to(folder).as_posix() for path in folder.rglob("*.dcm")), "film")
     states |= dict.fromkeys(("institution.toml", "subjects.csv", "readers.csv", "conditions.csv"), "sheet")
     states |= dict.fromkeys((path.relative_to(folder).as_posix() for path in folder.rglob("*.txt")), "boxes")
+    states["boxes/classes.txt"] = "sheet"
     original = sorted(folder.rglob("*.dcm"))[0]
     for name, state, content in (*_values(original), *_pixels(original), *_bytes(original), *_others(original)):
         path = folder / "films" / "faults" / name

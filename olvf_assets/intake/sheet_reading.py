@@ -18,6 +18,14 @@ from olvf_assets.intake.workbook_parts import UNCALCULATED
 
 # Year first, as ISO 8601 and Japanese Excel write it; a workbook's date comes with its midnight.
 DATE = re.compile(r"(\d{4})(?:[-/.]|年 ?)(\d{1,2})(?:[-/.]|月 ?)(\d{1,2})日?(?:[ T]0{1,2}:00(?::00(?:\.0+)?)?)?")
+ERA_DATE = re.compile(
+    r"(明治|大正|昭和|平成|令和|[MTSHR])[ .]?(\d{1,2}|元)(?:[-/.]|年 ?)(\d{1,2})(?:[-/.]|月 ?)(\d{1,2})日?",
+    re.IGNORECASE,
+)
+# The first day of each era that a patient of today can name, and the letter that stands for it.
+ERAS = {
+    "S": ("昭和", date(1926, 12, 25)), "H": ("平成", date(1989, 1, 8)), "R": ("令和", date(2019, 5, 1)),
+}  # fmt: skip
 COMPACT_DATE = re.compile(r"(\d{4})(\d{2})(\d{2})")
 FIRST_YEAR = 1900
 # What a spreadsheet shows in place of a value: #REF!, #N/A, ##### (too narrow), Err:502 (LibreOffice).
@@ -151,24 +159,51 @@ def day(row: Row, column: str, problems: Problems, *, may_be_empty: bool) -> dat
     value = row[column]
     if may_be_empty and (not value or value.casefold() in UNKNOWN_DAY):
         return None
+    if match := ERA_DATE.fullmatch(value):
+        return _day_of_era(match, row.at(column), problems)
     match = DATE.fullmatch(value) or COMPACT_DATE.fullmatch(value)
     if not match:
         shape = re.sub(r"\d", "#", value)[:20]
-        problems.add(row.at(column), shape, "(digits hidden) is not a date; write YYYY-MM-DD")
+        what = "(digits hidden) is not a date; write YYYY-MM-DD"
+        if re.fullmatch(r"\d{5}(?:\.\d+)?", value):
+            what += " (it looks like a day number of Excel: format the cells as dates and save again)"
+        problems.add(row.at(column), shape, what)
         return None
     year, month, day_of_month = map(int, match.groups())
+    return _day(year, month, day_of_month, row.at(column), problems)
+
+
+def _day(year: int, month: int, day_of_month: int, where: str, problems: Problems) -> date | None:
     try:
         named = date(year, month, day_of_month)
-        if named > date.today() + timedelta(days=1):
-            problems.add(row.at(column), None, "lies in the future; write the day as YYYY-MM-DD")
-            return None
-        if year >= FIRST_YEAR:
-            return named
     except ValueError:
-        problems.add(row.at(column), None, "names a day that no calendar has; write YYYY-MM-DD")
+        problems.add(where, None, "names a day that no calendar has; write YYYY-MM-DD")
         return None
-    problems.add(row.at(column), None, f"names a year before {FIRST_YEAR}; write YYYY-MM-DD")
-    return None
+    if named > date.today() + timedelta(days=1):
+        problems.add(where, None, "lies in the future; write the day as YYYY-MM-DD")
+        return None
+    if year < FIRST_YEAR:
+        problems.add(where, None, f"names a year before {FIRST_YEAR}; write YYYY-MM-DD")
+        return None
+    return named
+
+
+def _day_of_era(match: re.Match[str], where: str, problems: Problems) -> date | None:
+    """Return a day that is counted by Japanese eras; one outside of its era is a slip of the pen."""
+    found = [era for letter, era in ERAS.items() if match[1].upper() in (letter, era[0])]
+    if not found:
+        problems.add(where, None, "counts by an era before Showa; write YYYY-MM-DD")
+        return None
+    name, first = found[0]
+    year = first.year - 1 + (1 if match[2] == "元" else int(match[2]))
+    later = [begin for _, begin in ERAS.values() if begin > first]
+    # Sheets go on counting the old era to the end of the year in which it ended.
+    outside = bool(later) and year > min(later).year
+    day = None if outside else _day(year, int(match[3]), int(match[4]), where, problems)
+    if outside or (day is not None and day < first):
+        problems.add(where, None, f"names a day outside of its era ({name} began on {first}); write YYYY-MM-DD")
+        return None
+    return day
 
 
 def patient_ids_in_sheets(folder: Path) -> set[str]:

@@ -69,5 +69,6 @@ def test_a_film_that_two_hospitals_have_is_searched_for_each(monkeypatch, tmp_pa
 
     monkeypatch.setattr(prediction, "predict_films", searched)
     films = pl.DataFrame({"institution": ["institution_2", "institution_1"], "film_id": ["Fa", "Fa"]})
-    candidates = detection_candidates(films, pl.DataFrame({"protocol": ["patient"]}), ArtifactStore(tmp_path), SETTINGS)
+    model = pl.DataFrame({"protocol": ["patient"], "weights_sha256": ["0" * 64]})
+    candidates = detection_candidates(films, model, ArtifactStore(tmp_path), SETTINGS)
     assert candidates.select("institution", "film_id").rows() == [("institution_1", "Fa"), ("institution_2", "Fa")]

@@ -52,6 +52,6 @@ def test_an_institution_file_is_read_in_the_encodings_of_sheets(tmp_path: Path, 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "name = " + "9" * 5000, 'name = "A"\nname = "Yamada"\n', "\0"])
 def test_what_is_no_toml_is_a_named_error_that_repeats_nothing(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InstitutionFileError, match="not valid TOML") as error:
+    with pytest.raises(InstitutionFileError, match=r"not valid TOML|is no text") as error:
         read_institution(written(tmp_path / "institution_9", text))
     assert "Yamada" not in str(error.value)

@@ -201,3 +201,34 @@ def test_headings_that_are_not_known_are_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(SheetError) as error:
         sheets.subjects(hospital(tmp_path, subjects="sex,Yamada Taro,0004711\n"), NAMES, SETTINGS)
     assert "(found: sex)" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("43558", "looks like a day number of Excel"),
+        ("R1.4.3", "outside of its era"),
+        ("平成32年1月1日", "outside of its era"),
+        ("昭和1年1月1日", "outside of its era"),
+        ("T3.4.3", "an era before Showa"),
+        ("H31.4.31", "no calendar has"),
+    ],
+)
+def test_a_day_number_or_an_impossible_era_says_so(tmp_path: Path, day: str, said: str) -> None:
+    assert said in subjects_error(tmp_path, SUBJECTS.replace("2019-04-03", day))
+
+
+@pytest.mark.parametrize("day", ["平成31年4月3日", "H31.4.3", "h31/4/3", "平成31/04/03", "Ｈ３１．４．３"])
+def test_days_counted_by_eras_are_read(tmp_path: Path, day: str) -> None:
+    table = sheets.subjects(hospital(tmp_path, subjects=SUBJECTS.replace("2019-04-03", day)), NAMES, SETTINGS)
+    assert table.filter(patient_id=A1)["onset_to_film_days"].to_list() == [12]
+
+
+@pytest.mark.parametrize(("given", "meant"), [("4711", "0004711"), ("4711.0", "0004711"), ("00 04711", "0004711")])
+def test_ids_that_differ_by_leading_zeros_or_spaces_get_a_hint_and_are_not_shown(
+    tmp_path: Path, given: str, meant: str
+) -> None:
+    folder = hospital(tmp_path, subjects=SUBJECTS.replace("A-1", given), readers=READERS.replace("A-1", meant))
+    with pytest.raises(SheetError, match=r"with other leading zeros, spaces or a \.0 at its end") as caught:
+        sheets.reader_labels(folder, NAMES, SETTINGS)
+    assert "4711" not in str(caught.value).replace(NAMES.patient(meant), "").replace(NAMES.patient(given), "")
