@@ -7,7 +7,9 @@ not: what a member is (room `intake`).
 The path of a member is the archive's path, a slash, and its name inside: `films/export.zip/0001/IM0001`.
 """
 
+import lzma
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,7 +31,11 @@ OLD_NAME_ENCODINGS = ("utf-8", "cp932")
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ENCRYPTED = 0x1  # general purpose flag, APPNOTE 4.4.4
 _PIECE_BYTES = 1 << 20
-_READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+# What zipfile and its decompressors raise over damaged bytes; struct.error and IndexError of its own parser among them.
+_READ_ERRORS = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError, RuntimeError,
+    LookupError,
+)  # fmt: skip
 
 
 class UnusableArchiveError(OlvfError):

@@ -77,7 +77,10 @@ def _is_plain(word: str, words: int) -> bool:
         return True
     if len(word) == 1 and word.isascii():
         return words <= MOST_SINGLE_LETTERS  # a name may be spaced out: Y A M A D A
-    return is_harmless(word) or bool(get_close_matches(word.casefold(), OUR_WORDS, n=1, cutoff=LIKENESS))
+    if is_harmless(word) or word.casefold() in OUR_WORDS:
+        return True
+    # Two Japanese characters too many are no slip of the pen but a surname.
+    return word.isascii() and bool(get_close_matches(word.casefold(), OUR_WORDS, n=1, cutoff=LIKENESS))
 
 
 def _stars(match: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import ParseError
 
+from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.intake.sheet_problems import Problems
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ JAPANESE_DATES = {*range(27, 32), *range(34, 37), *range(50, 59)}
 NO_CODE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|general|e[+-]', re.IGNORECASE)
 REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 BROKEN = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, ParseError, EOFError, NotImplementedError, RuntimeError,
-    ValueError, LookupError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, ParseError, EOFError, RuntimeError, ValueError, LookupError,
+    OSError,
 )  # fmt: skip
 
 
@@ -69,6 +70,8 @@ def findings(path: Path, problems: Problems) -> Findings:
                 if "worksheets/" in name.lower() and name.lower().endswith(".xml"):
                     _look_at_cells(archive, name, styles, found, problems)
     except BROKEN as error:
+        if isinstance(error, OSError) and is_of_the_machine(error):
+            raise
         what = f"the workbook is damaged ({type(error).__name__}); save it again, without a password"
         raise problems.error("", what) from None
     return found
