@@ -52,7 +52,6 @@ class Step:
         self.broken: list[str] = []
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
         self.folder_states: dict[str, str] = {}
-        self.study_is_at_fault = False  # a rule over the study's own tables is broken, not one over a hospital's input
         self.metadata: dict[str, Any] = {}
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
@@ -102,13 +101,9 @@ class Step:
                 error = self._told(raised, key)
                 if isinstance(error, MachineError | StaleError) or not isinstance(error, OlvfError):
                     raise error from None
-                broke = isinstance(error, BrokenRuleError)
-                if broke and self.study_is_at_fault:
-                    self.broken = [str(error)]
-                    return frame
                 self.study.stop(self.context.run_id, key, self.spec.name, str(error))
                 if len(todo) == 1:
-                    if broke:
+                    if isinstance(error, BrokenRuleError):
                         self.broken = [str(error)]
                         return frame
                     raise error from None
@@ -182,7 +177,6 @@ class Step:
             rows = each.find(run, **{name: known[name] for name in each.reads})
             self.findings[each.name].append(rows)
             if rows.height and each.blocking:
-                self.study_is_at_fault |= each.of_study
                 broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
         prefix = f"{run.institution}: " if run.institution else ""
         if FOLDER_STATE in run.notes:

@@ -70,10 +70,7 @@ def learnt_from(run: TableRun, frame: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule over a table. `find` returns the rows that break it; no rows means the rule holds.
-
-    `of_study`: what breaks it is the study's own doing, so in a table kept per institution it ends the run.
-    """
+    """A rule over a table. `find` returns the rows that break it; no rows means the rule holds."""
 
     name: str
     table: str
@@ -81,7 +78,6 @@ class Check:
     reads: tuple[str, ...]
     blocking: bool
     description: str
-    of_study: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,13 +137,11 @@ def table(
     return describe
 
 
-def check(
-    *, table: str, blocking: bool = True, of_study: bool = False
-) -> Callable[[Callable[..., pl.DataFrame]], Check]:
+def check(*, table: str, blocking: bool = True) -> Callable[[Callable[..., pl.DataFrame]], Check]:
     """Describe a rule over `table` by a function that returns the rows that break it."""
 
     def describe(find: Callable[..., pl.DataFrame]) -> Check:
-        return Check(find.__name__, table, find, _tables_read(find), blocking, inspect.getdoc(find) or "", of_study)
+        return Check(find.__name__, table, find, _tables_read(find), blocking, inspect.getdoc(find) or "")
 
     return describe
 

@@ -9,7 +9,7 @@ from dagster import DagsterInstance
 
 from olvf_assets.foundation.errors import OlvfError, StaleError
 from olvf_assets.foundation.left_out import LeftOut, Stop
-from olvf_assets.foundation.tables import Check, Table, TableRun, check, learnt_from, table
+from olvf_assets.foundation.tables import Table, TableRun, check, learnt_from, table
 from olvf_assets.profiles import load_profile
 from olvf_assets.resources import StudyResource
 from olvf_assets_tests.foundation import test_views
@@ -112,13 +112,7 @@ def test_a_partition_that_fails_alone_is_remembered_and_a_removed_hospital_is_no
 
 
 def test_what_is_stale_ends_the_run_and_is_held_against_no_hospital(data: Path, instance) -> None:
-    def not_of_the_study(run: TableRun, tenfold: pl.DataFrame) -> pl.DataFrame:
-        return tenfold
-
-    rules: list[Check] = [check(table="tenfold", of_study=True)(not_of_the_study)]
-    study(data, instance, checks=rules, fails=True)
     study(data, instance)
-    assert lake(data, "summary") == [(30,)]
 
     def outdated(run: TableRun, tenfold: pl.DataFrame) -> pl.DataFrame:
         raise StaleError("made of others")
