@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from olvf_assets.foundation.artifacts import read_if_whole, read_json, write_atomically
 
-LEFT_OUT_FOLDER = "work/left_out"  # below the lake
+LEFT_OUT_FOLDER = "left_out"  # below the lake
 
 
 class Stop(NamedTuple):
