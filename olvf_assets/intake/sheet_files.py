@@ -1,10 +1,9 @@
 """A hospital's sheet as rows of text cells, whichever program saved it.
 
-What lives here: which file is the sheet, encodings (UTF-8, UTF-16, Shift-JIS), separators. What does not: Excel
+What lives here: which file is the sheet, separators. What does not: encodings (`foundation.texts`), Excel
 (`workbooks`), what the cells mean (`sheet_reading`, `sheets`).
 """
 
-import codecs
 import csv
 import io
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from olvf_assets.foundation.landing import SHEET_FILE, SHEET_SUFFIXES, Sheet
+from olvf_assets.foundation.texts import NotTextError, decoded
 from olvf_assets.intake.sheet_problems import Problems
 from olvf_assets.intake.workbooks import workbook_grid
 
@@ -20,9 +20,6 @@ EXCEL_SUFFIXES = (".xlsx", ".xls")
 SEPARATORS = (",", ";", "\t")
 MOST_BYTES = 64 << 20  # a sheet of a thousand patients has about 1 MB
 MOST_CELLS_PER_ROW = 1_000
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# What CP932 makes of bytes that stand for nothing.
-NO_LETTERS = re.compile("[\x80-\x9f\uf8f0-\uf8f3]")
 
 
 class SheetFile(NamedTuple):
@@ -87,7 +84,11 @@ def _plain(cell: str) -> str:
 def _text_grid(path: Path, problems: Problems) -> list[list[str]]:
     if path.stat().st_size > MOST_BYTES:
         raise problems.error("", f"the file has more than {MOST_BYTES >> 20} MiB; keep the table of the patients alone")
-    text = _decoded(path.read_bytes(), problems)
+    try:
+        text = decoded(path.read_bytes())
+    except NotTextError:
+        what = "the file is neither UTF-8, UTF-16 nor Shift-JIS; save it as 'CSV UTF-8'"
+        raise problems.error("", what) from None
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text), strict=True)
     grid: list[list[str]] = []
     try:
@@ -102,23 +103,6 @@ def _text_grid(path: Path, problems: Problems) -> list[list[str]]:
             what = f"has a cell of more than {csv.field_size_limit()} letters; is a quotation mark not closed?"
         raise problems.error(f"row {len(grid) + 1}", what) from None
     return grid
-
-
-def _decoded(content: bytes, problems: Problems) -> str:
-    """Return the text of a file. Shift-JIS is Microsoft's CP932, as Japanese Excel writes it."""
-    marked = [encoding for mark, encoding in BYTE_ORDER_MARKS.items() if content.startswith(mark)]
-    if not marked and b"\0" in content:  # UTF-16 without a mark: separators and line ends have a zero byte
-        marked = ["utf-16-le" if content[1::2].count(0) > content[::2].count(0) else "utf-16-be"]
-    for encoding in marked or ("utf-8", "cp932"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" in text:
-            break
-        if not NO_LETTERS.search(text):
-            return text
-    raise problems.error("", "the file is neither UTF-8, UTF-16 nor Shift-JIS; save it as 'CSV UTF-8'")
 
 
 def _separator(text: str) -> str:
