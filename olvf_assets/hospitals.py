@@ -7,13 +7,16 @@ not: reading its films (room `intake`).
 import itertools
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from dagster import DagsterInstance
 
 from olvf_assets.foundation.arrivals import landing_folders
+from olvf_assets.foundation.artifacts import write_fault
 from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
 from olvf_assets.foundation.landing import LandingError, landing_files
+from olvf_assets.foundation.landing_walk import walk_files
 from olvf_assets.foundation.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.intake.key_check import keyed_institutions, refuse_other_key, way_out
 from olvf_assets.intake.pseudonyms import (
@@ -75,16 +78,46 @@ def add_hospital(key: str, source: Path) -> str:
     partial = landing / f".{key}.partial" / key
     shutil.rmtree(partial.parent, ignore_errors=True)
     try:
-        shutil.copytree(source, partial, ignore=shutil.ignore_patterns(".*"))
+        left_behind = _copy(source, partial)
         read_institution(partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)
     key_note = ""
+    if left_behind:
+        counts = ", ".join(f"{reason} {n}" for reason, n in sorted(left_behind.items()))
+        key_note = f"Not copied: {counts}.\n"
     if make_key:
-        key_note = f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
+        key_note += f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
     register_institutions()
     return NEXT_STEPS.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
+
+
+def _copy(source: Path, target: Path) -> Counter[str]:
+    """Copy what has arrived in a hospital's folder, links followed, and count by reason what cannot be copied.
+
+    Raises:
+        DiskFullError, WriteFaultError: the data folder's disk.
+        LandingError: a file was taken away or cannot be read.
+    """
+    left_behind: Counter[str] = Counter()
+    target.mkdir(parents=True)
+    for file in walk_files(source):
+        if file.state == "refused" or file.reason == "link_to_above":
+            left_behind[file.reason or file.state] += 1
+        elif file.state == "arrived":
+            place = target / file.path
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source / file.path, place)
+            except OSError as error:
+                if (fault := write_fault(target, error)) is not None:
+                    raise fault from None
+                raise LandingError(
+                    f"a file of FROM={source} could not be copied ({error.strerror}); nothing was taken in. See to it "
+                    "and start again"
+                ) from None
+    return left_behind
 
 
 def who_is_asked_for(asked: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Adding a hospital from a folder."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -42,6 +43,21 @@ def test_a_folder_becomes_a_landing_folder_a_partition_and_has_a_key(data: Path,
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert str(key) in said
     assert "dagster asset materialize" in said
+
+
+def test_links_are_copied_as_what_they_lead_to_and_what_cannot_be_copied_is_counted(data: Path, source: Path) -> None:
+    (source.parent / "store").mkdir()
+    (source.parent / "store" / "two.dcm").write_bytes(b"2")
+    (source / "films" / "linked").symlink_to(source.parent / "store")
+    (source / "films" / "back").symlink_to(source)
+    (source / "films" / "nowhere.dcm").symlink_to("gone.dcm")
+    (source / "films" / ".hidden").write_bytes(b"3")
+    os.mkfifo(source / "films" / "pipe.dcm")
+    said = hospitals.add_hospital("institution_3", source)
+    assert "Not copied: broken_link 1, link_to_above 1, no_file 1." in said
+    target = data / "landing" / "institution_3"
+    assert (target / "films" / "linked" / "two.dcm").read_bytes() == b"2"
+    assert not [path.name for path in target.rglob("*") if path.is_symlink() or path.name == ".hidden"]
 
 
 def test_a_second_hospital_keeps_the_key(data: Path, source: Path) -> None:

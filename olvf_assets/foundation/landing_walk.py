@@ -51,7 +51,7 @@ def walk_landing(folder: Path, unopened: Callable[[str], bool] = lambda path: Fa
         SystemFaultError: a disk fails.
     """
     found: list[LandedFile] = []
-    for file in _all_files(folder):
+    for file in walk_files(folder):
         if file.state == "arrived" and is_archive(file.path):
             found += _unpacked(folder, file, unopened=unopened(file.path))
         else:
@@ -61,10 +61,15 @@ def walk_landing(folder: Path, unopened: Callable[[str], bool] = lambda path: Fa
 
 def arrived_paths(folder: Path) -> list[str]:
     """Return the sorted paths (posix, relative) of all files that have arrived, archives as they are."""
-    return sorted(file.path for file in _all_files(folder) if file.state == "arrived")
+    return sorted(file.path for file in walk_files(folder) if file.state == "arrived")
 
 
-def _all_files(folder: Path) -> list[LandedFile]:
+def walk_files(folder: Path) -> list[LandedFile]:
+    """Return every path below a folder, archives as they are, in the order of the walk.
+
+    Raises:
+        SystemFaultError: a disk fails.
+    """
     try:
         return list(_walk(folder, "", None, frozenset()))
     except OSError as error:
