@@ -102,15 +102,15 @@ def test_a_folder_that_vanishes_or_is_locked_while_the_sensor_looks_breaks_nothi
     study: StudyResource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(study.data / "landing" / "institution_3", study.data / "landing" / "institution_4")
-    really = arrivals.landing_files
+    really = arrivals.walk_files
     for fault in (FileNotFoundError, PermissionError, NotADirectoryError, LandingError):
 
-        def look(folder: Path, fault: type[Exception] = fault) -> list[str]:
+        def look(folder: Path, fault: type[Exception] = fault) -> object:
             if folder.name == "institution_3":
                 raise fault
             return really(folder)
 
-        monkeypatch.setattr(arrivals, "landing_files", look)
+        monkeypatch.setattr(arrivals, "walk_files", look)
         with DagsterInstance.ephemeral() as instance:
             result = tick(study, instance)
         assert isinstance(result, SensorResult)

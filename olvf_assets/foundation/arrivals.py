@@ -16,7 +16,7 @@ from typing import NamedTuple
 from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.institution_file import KEY_PATTERN
-from olvf_assets.foundation.landing import landing_files
+from olvf_assets.foundation.landing_walk import walk_files
 from olvf_assets.foundation.remembered import Stamp
 
 # Longer than the pause between two files of a network copy; a day's films of a hospital arrive within minutes.
@@ -82,8 +82,12 @@ def checked_key(name: str) -> str:
 
 def folder_state(folder: Path) -> str:
     """Return a hash of the names, sizes, times and inodes of all files that have arrived in one landing folder."""
+    return _state(_stamps(folder))
+
+
+def _state(stamps: list[tuple[str, Stamp]]) -> str:
     listing = hashlib.sha256()
-    for path, stamp in _stamps(folder):
+    for path, stamp in stamps:
         listing.update(f"{path}\x1f{stamp}\n".encode(errors="surrogateescape"))
     return listing.hexdigest()
 
@@ -136,7 +140,7 @@ def institutions_due(
     for institution in landing_folders(landing):
         try:
             stamps = _stamps(landing / institution)
-            current = folder_state(landing / institution)
+            current = _state(stamps)
         except (OSError, OlvfError) as error:  # taken away this moment, or locked: the others are not to suffer
             problems.append(f"data/landing/{institution} cannot be read ({type(error).__name__}); see to its rights")
             continue
@@ -155,13 +159,7 @@ def _folders(landing: Path) -> list[str]:
 
 
 def _stamps(folder: Path) -> list[tuple[str, Stamp]]:
-    found = []
-    for path in landing_files(folder):
-        try:
-            found.append((path, Stamp.of((folder / path).stat())))
-        except FileNotFoundError:
-            continue  # taken away since the folder was listed
-    return found
+    return sorted((file.path, file.stamp) for file in walk_files(folder) if file.state == "arrived")
 
 
 def _has_settled(stamps: list[tuple[str, Stamp]], now_s: float, settle_s: float) -> bool:
