@@ -36,7 +36,7 @@ from olvf_assets.foundation.landing_walk import LandedFile
 from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets.intake.harmless_words import WORD, is_harmless
 from olvf_assets.intake.pseudonyms import Pseudonymiser
-from olvf_assets.intake.sheet_reading import patient_ids_in_sheets
+from olvf_assets.intake.sheet_reading import identifiers_in_sheets
 
 # Two letters of a Latin name are part of every second word; two Japanese characters are most surnames.
 SHORTEST_IDENTIFIER, SHORTEST_JAPANESE_IDENTIFIER = 3, 2
@@ -105,8 +105,8 @@ def hidden_identifiers(
         return ["" if isinstance(each, Refusal) else each for each in answers]
 
     facts = set(remembered.facts(films, find))
-    ids = call_apart(patient_ids_in_sheets, folder, what="the sheets")
-    facts.update(_digest(text, names) for text in _long_enough(ids))
+    texts = call_apart(identifiers_in_sheets, folder, what="the sheets")
+    facts.update(_digest(text, names) for text in _long_enough(texts))
     each = {digest for fact in facts if fact for digest in fact.split()}
     lengths = sorted({int(digest.split(":")[0]) for digest in each}, reverse=True)
     return _Hidden(frozenset(digest.split(":")[1] for digest in each), tuple(lengths))

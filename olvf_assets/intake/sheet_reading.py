@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from olvf_assets.foundation.landing import SHEETS, Sheet
-from olvf_assets.intake.sheet_files import Line, SheetFile, read_lines, sheet_files
+from olvf_assets.foundation.landing import SHEET_FILE, Sheet
+from olvf_assets.intake.harmless_words import is_harmless
+from olvf_assets.intake.sheet_files import Line, SheetFile, loose_lines, read_lines, sheet_files
 from olvf_assets.intake.sheet_problems import Problems, SheetError
 from olvf_assets.intake.sheet_words import HEADINGS, UNKNOWN_DAY, heading, word
 from olvf_assets.intake.workbook_parts import UNCALCULATED
@@ -207,11 +208,35 @@ def _day_of_era(match: re.Match[str], where: str, problems: Problems) -> date | 
 
 
 def patient_ids_in_sheets(folder: Path) -> set[str]:
-    """Return every patient id in the sheets of a landing folder, for hiding them; unreadable sheets give none."""
+    """Return every cell under a heading for patient ids in the sheets of a landing folder, however faulty they are."""
+    return {cell for lines in _lines_of_sheets(folder) for cell in _ids(lines) or ()} - {""}
+
+
+def identifiers_in_sheets(folder: Path) -> set[str]:
+    """Return what must be hidden of the sheets of a landing folder: patient ids; every cell where no heading tells."""
     found: set[str] = set()
-    for sheet in SHEETS:
-        try:
-            found.update(row["patient_id"] for row in read_sheet(folder, sheet, lambda _: ["patient_id"]).rows)
-        except SheetError:
-            continue
+    for lines in _lines_of_sheets(folder):
+        ids = _ids(lines)
+        cells = (cell for line in lines for cell in line.cells)
+        found.update(ids if ids is not None else (each for each in cells if not (each.isalpha() and is_harmless(each))))
     return found - {""}
+
+
+def _lines_of_sheets(folder: Path) -> Iterator[list[Line]]:
+    """Yield the lines of each file that is named like a sheet; one that cannot be read has none."""
+    for path in sorted(folder.iterdir()):
+        if SHEET_FILE.fullmatch(path.name) and path.is_file():
+            try:
+                yield read_lines(path)
+            except SheetError:
+                yield loose_lines(path)
+
+
+def _ids(lines: list[Line]) -> set[str] | None:
+    """Return the cells below the headings for patient ids, which may stand below a title; None: no such heading."""
+    for number, line in enumerate(lines):
+        columns = [column for column, cell in enumerate(line.cells) if heading(cell) == "patient_id"]
+        if columns:
+            below = lines[number + 1 :]
+            return {line.cells[column] for line in below for column in columns if column < len(line.cells)}
+    return None

@@ -58,6 +58,32 @@ def test_ids_names_and_dates_vanish_from_file_names_of_a_real_hospital(tmp_path:
     assert drawn.reader_boxes["film_id"].to_list() == [REAL.film(film("one").SOPInstanceUID)]
 
 
+FAULTY_SHEETS = {
+    "two files of one name": {
+        "subjects.csv": b"patient_id,sex\n0815,female\n", "subjects.tsv": b"patient_id\tsex\n0815\tfemale\n",
+    },
+    "a column twice": {"conditions.csv": b"patient_id,ID,condition\n0815,0815,tumour\n"},
+    "a title above the headings": {"subjects.csv": b"List of spring,,\npatient_id,sex,age\n0815,female,70\n"},
+    "no headings": {"readers_1.csv": b"0815,L1,fresh\n0816,L2,old\n"},
+    "a quotation mark that is not closed": {"subjects.csv": b'patient_id,sex\n"0815,female\n0816,male\n'},
+    "no known encoding": {"subjects.csv": b"patient_id,sex\n0815,\xff\x80\xa0\n"},
+    "an error in a cell": {"subjects.csv": b"patient_id,sex\n0815,#REF!\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sheets", FAULTY_SHEETS.values(), ids=FAULTY_SHEETS.keys())
+def test_patient_ids_that_stand_in_a_faulty_sheet_alone_vanish_as_well(
+    tmp_path: Path, sheets: dict[str, bytes]
+) -> None:
+    folder = hospital(tmp_path, {"0815/fresh.dcm": film("one", "other")})
+    for name in ("subjects.csv", "conditions.csv", "readers.csv"):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in sheets.items():
+        (folder / name).write_bytes(content)
+    (shown,) = [each for each in path_names(folder, REAL).shown_by_real.values() if each.endswith(".dcm")]
+    assert re.fullmatch(r"films/x[a-p]{8}/fresh\.dcm", shown)
+
+
 def test_harmless_names_stay_readable_and_every_shown_name_leads_back_to_its_file(tmp_path: Path) -> None:
     folder = hospital(tmp_path, TELLING)
     names = path_names(folder, REAL)
