@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 
 from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.artifacts import write_fault
+from olvf_assets.foundation.file_names import on_disk
 from olvf_assets.foundation.institution_file import KEY_PATTERN, read_institution
 from olvf_assets.foundation.landing import LandingError, landing_files
 from olvf_assets.foundation.landing_walk import walk_files
@@ -106,10 +107,10 @@ def _copy(source: Path, target: Path) -> Counter[str]:
         if file.state == "refused" or file.reason == "link_to_above":
             left_behind[file.reason or file.state] += 1
         elif file.state == "arrived":
-            place = target / file.path
+            place = on_disk(target, file.path)
             try:
                 place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source / file.path, place)
+                shutil.copy2(on_disk(source, file.path), place)
             except OSError as error:
                 if (fault := write_fault(target, error)) is not None:
                     raise fault from None

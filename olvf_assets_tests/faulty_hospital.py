@@ -27,6 +27,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from olvf_assets.foundation.file_names import text_of
 from olvf_assets.phantom.hospital import write_hospital
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 from olvf_assets_tests.planted_hospital import THREE_FILMS
@@ -258,6 +259,8 @@ def _paths(folder: Path, original: Path) -> States:
     os.utime(films / "from_2099.dcm", (4_070_908_800, 4_070_908_800))
     (films / "deep" / "er").mkdir(parents=True)
     (films / "deep" / "er" / "no ending").write_bytes(content(copy_of(original)))
+    shift_jis = os.fsdecode("山田.dcm".encode("cp932"))
+    (films / shift_jis).write_bytes(content(copy_of(original)))
     same, other = copy_of(original), copy_of(sorted(films.rglob("PH*.dcm"))[1])
     other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = same.SOPInstanceUID
     (films / "patient_one.dcm").write_bytes(content(same))
@@ -267,6 +270,7 @@ def _paths(folder: Path, original: Path) -> States:
     return {
         "films/link/linked.dcm": "film", "films/back/": "ignored", "films/nowhere.dcm": "quarantined",
         "films/pipe.dcm": "quarantined", "films/from_2099.dcm": "film", "films/deep/er/no ending": "film",
+        f"films/{text_of(shift_jis)}": "film",
         "films/patient_one.dcm": "quarantined", "films/patient_two.dcm": "quarantined",
         "boxes/nobody.txt": "quarantined", f"boxes/{original.stem}.png": "ignored",
     }  # fmt: skip

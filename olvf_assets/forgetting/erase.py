@@ -8,6 +8,7 @@ are made of several hospitals go as a whole; what is slow to make (decoded films
 it derives from who is forgotten. Whoever helped to train is in every weight: those go, and are trained again.
 """
 
+import glob
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from olvf_assets.foundation import erasure
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.box_names import BOXES_FOLDER
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.file_names import on_disk
 from olvf_assets.foundation.traces import files_with
 from olvf_assets.intake.key_check import check_file
 from olvf_assets.intake.whois import films_of, ids_in_sheets
@@ -104,7 +106,7 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
         return
     names = names_of(study, plan.institution)
     films = films_of(folder, plan.name, names)
-    packed = [path for path in films if not (folder / path).is_file()]
+    packed = [path for path in films if not on_disk(folder, path).is_file()]
     in_sheets = any(names.patient(each) == plan.name for each in ids_in_sheets(folder))
     if in_sheets or packed or (films and not remove):
         where = [*(["its sheets"] if in_sheets else []), *([f"{len(packed)} films in archives"] if packed else [])]
@@ -115,8 +117,9 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
             f"`python -m olvf_assets whois {plan.name}` lists them"
         )
     for path in films:
-        erasure.remove(folder / path)
-        for box in (folder / BOXES_FOLDER).rglob(f"{Path(path).stem}.*"):
+        film = on_disk(folder, path)
+        erasure.remove(film)
+        for box in (folder / BOXES_FOLDER).rglob(f"{glob.escape(film.stem)}.*"):
             erasure.remove(box)
     report(f"{len(films)} films of his are removed from the landing folder")
 

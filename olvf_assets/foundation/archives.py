@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
 from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
+from olvf_assets.foundation.file_names import on_disk
 
 ARCHIVE_SUFFIX = ".zip"
 ARCHIVE_LETTERS = (b"PK\x03\x04", b"PK\x05\x06")  # the second: an empty archive
@@ -137,8 +138,8 @@ def archive_of(folder: Path, path: str) -> tuple[Path, str] | None:
     if ARCHIVE_SUFFIX + "/" not in path.lower():
         return None
     for parent in reversed(PurePosixPath(path).parents):
-        if is_archive(parent.name) and (folder / parent).is_file():
-            return folder / parent, path[len(str(parent)) + 1 :]
+        if is_archive(parent.name) and (archive := on_disk(folder, str(parent))).is_file():
+            return archive, path[len(str(parent)) + 1 :]
     return None
 
 
@@ -150,7 +151,7 @@ def open_landed(folder: Path, path: str) -> BinaryIO:
         OSError: the file cannot be opened.
     """
     inside = archive_of(folder, path)
-    return (folder / path).open("rb") if inside is None else BytesIO(read_member(*inside))
+    return on_disk(folder, path).open("rb") if inside is None else BytesIO(read_member(*inside))
 
 
 def _opened(archive: Path) -> zipfile.ZipFile:

@@ -88,7 +88,7 @@ def folder_state(folder: Path) -> str:
 def _state(stamps: list[tuple[str, Stamp]]) -> str:
     listing = hashlib.sha256()
     for path, stamp in stamps:
-        listing.update(f"{path}\x1f{stamp}\n".encode(errors="surrogateescape"))
+        listing.update(f"{path}\x1f{stamp}\n".encode())
     return listing.hexdigest()
 
 

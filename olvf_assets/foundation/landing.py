@@ -17,6 +17,7 @@ import polars as pl
 from olvf_assets.foundation.archives import UnusableArchiveError, archive_of, member_digest
 from olvf_assets.foundation.box_names import box_role, in_box_folder
 from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
+from olvf_assets.foundation.file_names import on_disk
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.foundation.landing_walk import LandedFile, arrived_paths, walk_landing
 from olvf_assets.foundation.parallel import available_cores
@@ -203,7 +204,7 @@ def _member_facts(folder: Path, paths: list[str], by_path: dict[str, LandedFile]
 
 def _hash(folder: Path, listed: LandedFile) -> str | None:
     """Return the sha256 of a file, None if it is not the one that was listed any more."""
-    file = folder / listed.path
+    file = on_disk(folder, listed.path)
     try:
         with file.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from olvf_assets.foundation.archives import Member, UnusableArchiveError, archive_members, is_archive
 from olvf_assets.foundation.errors import SystemFaultError, is_of_the_machine
+from olvf_assets.foundation.file_names import on_disk, text_of
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.foundation.remembered import Stamp
 
@@ -29,7 +30,7 @@ NO_STAMP = Stamp(0, 0, 0, 0)
 class LandedFile(NamedTuple):
     """A path below a landing folder, by itself or inside a ZIP archive; the stamp is that of the file on disk.
 
-    `path` is posix and relative; a folder that cannot be listed ends in a slash.
+    `path` is posix and relative, as text (see `file_names`); a folder that cannot be listed ends in a slash.
     """
 
     path: str
@@ -93,7 +94,7 @@ def _walk(folder: Path, inside: str, ignored: str | None, above: frozenset[tuple
         yield LandedFile(inside, 0, NO_STAMP, "refused", "unreadable_folder", detail)
         return
     for entry in entries:
-        path = f"{inside}{entry.name}"
+        path = f"{inside}{text_of(entry.name)}"
         rule = ignored or name_rule(entry.name)
         if _is_folder(entry):
             below = above | {(status.st_dev, status.st_ino)}
@@ -150,7 +151,7 @@ def _unpacked(folder: Path, file: LandedFile, *, unopened: bool) -> Iterator[Lan
         detail = "archives among the boxes are not opened; unpack it"
         yield file._replace(state="refused", reason="archive_not_opened", detail=detail)
         return
-    members = _members_apart(folder / file.path, file.stamp)
+    members = _members_apart(on_disk(folder, file.path), file.stamp)
     if isinstance(members, Refusal):
         yield file._replace(state="refused", reason=members.reason, detail=members.detail)
         return

@@ -6,7 +6,7 @@ does not: finding identifiers and replacing words (`safe_paths`). A word that is
 
 import re
 
-WORD = re.compile(r"[^\W_]+")
+WORD = re.compile("(?:[^\\W_]|[\ue000-\uf8ff])+")  # with letters of the private use area, as surnames have them
 _LISTED = """
     im img image images i film films scan series se ser study studies st instance file copy export cd disc dicom
     dicomdir dcm ima cr dx dr rg xr xray xp kv

@@ -24,6 +24,7 @@ from pydicom.errors import InvalidDicomError
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.box_names import BOX_FOLDERS, is_class_list
+from olvf_assets.foundation.file_names import readable
 from olvf_assets.foundation.foreign import Refusal, call_apart, read_apart
 from olvf_assets.foundation.landing import (
     FILMS_FOLDER,
@@ -175,9 +176,16 @@ def _hide(path: str, hidden: _Hidden, names: Pseudonymiser, safe_parts: dict[str
     for place, part in enumerate(parts):
         is_fixed = place < len(folders) and (part.casefold() in BOX_FOLDERS or (place, part) == (0, FILMS_FOLDER))
         if part not in safe_parts and not is_fixed:
-            safe_parts[part] = _hide_words(_hide_numbers(_hide_identifiers(part, hidden, names), names), names)
+            safe_parts[part] = _hidden(part, hidden, names)
         parts[place] = part if is_fixed else safe_parts[part]
     return "/".join(parts) + tail
+
+
+def _hidden(part: str, hidden: _Hidden, names: Pseudonymiser) -> str:
+    text = readable(part)
+    if text is None:
+        return _word(names.patient(part))
+    return _hide_words(_hide_numbers(_hide_identifiers(text, hidden, names), names), names)
 
 
 def _hide_identifiers(text: str, hidden: _Hidden, names: Pseudonymiser) -> str:

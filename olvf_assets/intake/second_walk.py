@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.foundation.file_names import on_disk, text_of
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.safe_paths import PathNames
 
@@ -40,7 +41,7 @@ def unlisted_paths(
     real = [paths.real(path) for path in listed]
     for shown in manifest.filter(state="archive")["path"]:
         archive = paths.real(shown)
-        held, members = files_in_archive(folder / archive), sum(path.startswith(archive + "/") for path in real)
+        held, members = files_in_archive(on_disk(folder, archive)), sum(path.startswith(archive + "/") for path in real)
         if held is not None and held != members:
             found.append({"path": shown, "detail": f"holds {held} files, of which {members} are listed"})
     return pl.DataFrame(found, schema={"path": pl.String, "detail": pl.String})
@@ -72,7 +73,7 @@ def paths_found(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _relative(folder: Path, place: str) -> str:
-    return Path(place).relative_to(folder).as_posix()
+    return text_of(Path(place).relative_to(folder).as_posix())
 
 
 def files_in_archive(archive: Path) -> int | None:

@@ -18,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.file_names import readable
 from olvf_assets.foundation.foreign import call_apart, read_apart
 from olvf_assets.foundation.landing import is_sheet, landed_files
 from olvf_assets.intake.pseudonyms import Pseudonymiser
@@ -118,7 +119,7 @@ def _is_called(asked: str, shown: str) -> bool:
 def _line(folder: Path, film: _Film, names: Pseudonymiser, shown: PathNames) -> str:
     whose = f", film {names.film(film.sop_instance_uid)}" if film.sop_instance_uid else ""
     whose += f" of patient {film.patient_id} ({names.patient(film.patient_id)})" if film.patient_id else ""
-    return f"{folder.name}: {shown.shown(film.path)} is {folder / film.path}{whose}"
+    return f"{folder.name}: {shown.shown(film.path)} is {folder / (readable(film.path) or film.path)}{whose}"
 
 
 def _films(folder: Path, paths: list[str]) -> list[_Film]:

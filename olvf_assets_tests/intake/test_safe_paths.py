@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from olvf_assets.foundation import remembered
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.file_names import text_of
 from olvf_assets.foundation.landing import landing_manifest
 from olvf_assets.foundation.remembered import RememberedFacts
 from olvf_assets.intake import safe_paths
@@ -82,6 +84,20 @@ def test_patient_ids_that_stand_in_a_faulty_sheet_alone_vanish_as_well(
         (folder / name).write_bytes(content)
     (shown,) = [each for each in path_names(folder, REAL).shown_by_real.values() if each.endswith(".dcm")]
     assert re.fullmatch(r"films/x[a-p]{8}/fresh\.dcm", shown)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x8eR\x93c/\x8eR\x93c_fresh.dcm", b"\xff\xfe/fresh_\x81.dcm"], ids=["Shift-JIS", "none"]
+)
+def test_films_whose_names_are_no_utf_8_are_taken_in_under_hidden_names(tmp_path: Path, raw: bytes) -> None:
+    folder = hospital(tmp_path, {"fresh.dcm": film("one", SpecificCharacterSet="ISO_IR 192", PatientName="山田")})
+    place = folder / "films" / os.fsdecode(raw)
+    place.parent.mkdir()
+    (folder / "films" / "fresh.dcm").rename(place)
+    shown = pixels(folder, tmp_path, names=REAL)
+    assert shown.select("refusal").to_series().to_list() == [None]
+    assert re.fullmatch(r"films/x[a-p]{8}/(x[a-p]{8}|x[a-p]{8}_fresh)(\.dcm)?", shown["path"].item())
+    assert headers(folder, NAMES)["path"].item() == f"films/{text_of(os.fsdecode(raw))}"
 
 
 def test_harmless_names_stay_readable_and_every_shown_name_leads_back_to_its_file(tmp_path: Path) -> None:
