@@ -148,6 +148,9 @@ def _pixels(original: Path) -> Iterator[tuple[str, str, bytes]]:
         "quarantined",
         content(copy_of(original, lambda film: _set(film, PixelData=bytes(len(film.PixelData))))),
     )
+    hollow = bytearray(content(copy_of(original)))
+    hollow[1 << 17 :] = bytes(len(hollow) - (1 << 17))
+    yield "never_copied.dcm", "quarantined", bytes(hollow)
     half = copy_of(original)
     half.compress(JPEGLSLossless, generate_instance_uid=False)
     (frame,) = generate_frames(half.PixelData, number_of_frames=1)

@@ -18,6 +18,7 @@ from olvf_assets.intake.decoders import decode
 from olvf_assets.intake.dicom_files import OVERLAY_BIT_POSITION, OVERLAY_BITS, OVERLAYS, read_dicom, tags_of
 from olvf_assets.intake.element_walk import PixelElement, UnreadableDicomError
 from olvf_assets.intake.header_values import integer, uid_of
+from olvf_assets.intake.holes import first_hole
 
 # What decoding and grey levels need.
 ATTRIBUTES = (
@@ -25,6 +26,7 @@ ATTRIBUTES = (
     "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope",
     "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth",
 )  # fmt: skip
+END_OF_FRAGMENTS = b"\xfe\xff\xdd\xe0\0\0\0\0"  # PS3.5 A.4
 # Where a decoder filled up the end of a picture these last pixels are alike.
 LAST_PIXELS = 8
 
@@ -42,7 +44,8 @@ def stored_film(handle: BinaryIO) -> tuple[np.ndarray, Dataset]:
 
     Raises:
         UnusablePixelsError: `truncated`, `multi_frame`, `colour`, `bad_header`, `too_large`, or `corrupt_pixels`: cut
-            short, another picture than the header describes, or values beyond Bits Stored.
+            short, with a piece that was never copied, another picture than the header describes, or values beyond
+            Bits Stored.
         Exception: whatever a decoder raises for pixels that cannot be decoded.
     """
     try:
@@ -52,6 +55,8 @@ def stored_film(handle: BinaryIO) -> tuple[np.ndarray, Dataset]:
             raise UnusablePixelsError("truncated", "the file ends before its pixel data; copy it again from the PACS")
         image = _described(header)
         syntax = uid_of(header.file_meta.TransferSyntaxUID)
+        if pixels.stream is handle:  # and not what it inflates to, which is as long as it was
+            _refuse_hole(image, pixels)
         stored = _decompressed(image, pixels, syntax) if pixels.length is None else _native(image, pixels)
     except (UnreadableDicomError, CodestreamError) as error:
         raise UnusablePixelsError(error.reason, error.detail) from error
@@ -79,6 +84,22 @@ def _described(header: Dataset) -> Dataset:
     image.HighBit, image.NumberOfFrames = image.BitsStored - 1, 1
     image.PixelRepresentation = integer(header, "PixelRepresentation") or 0
     return image
+
+
+def _refuse_hole(image: Dataset, pixels: PixelElement) -> None:
+    """Refuse pixel data of which a piece was never copied."""
+    pixels.stream.seek(pixels.offset)
+    content = pixels.stream.read() if pixels.length is None else pixels.stream.read(pixels.length)
+    if pixels.length is None and (delimiter := content.rfind(END_OF_FRAGMENTS)) >= 0:
+        content = content[:delimiter]
+    row_bytes = None if pixels.length is None else image.Columns * image.BitsAllocated // 8
+    hole = first_hole(np.frombuffer(content, np.uint8), pixels.offset, row_bytes=row_bytes)
+    if hole is not None:
+        detail = (
+            f"bytes {hole.start} to {hole.end} of the file are zeros in the place of pixels: a piece was never copied "
+            "(a broken transfer, an unreadable CD); copy the file again"
+        )
+        raise UnusablePixelsError("corrupt_pixels", detail)
 
 
 def _native(image: Dataset, pixels: PixelElement) -> np.ndarray:

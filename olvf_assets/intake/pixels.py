@@ -34,7 +34,7 @@ from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
 
-CODE_VERSION = 4
+CODE_VERSION = 5
 RESULT_FILE = "result.json"
 HASHED_ROWS = 8
 # Fewer films than this are done in this process: starting others takes about as long (1.3 s of each core).
