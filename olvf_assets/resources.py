@@ -21,6 +21,7 @@ from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.institution_file import ROLES, read_institution
 from olvf_assets.foundation.landing import INSTITUTION_FILE
 from olvf_assets.foundation.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
+from olvf_assets.foundation.made import frame_digest
 from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
@@ -28,6 +29,10 @@ from olvf_assets.profiles import Profile, load_profile
 
 class DataFolderError(MachineError):
     """The data folder cannot be written to."""
+
+
+class AbsentTableError(MachineError):
+    """A table that another one is made of is not in the lake."""
 
 
 class StudyResource(ConfigurableResource):
@@ -42,6 +47,7 @@ class StudyResource(ConfigurableResource):
     data_folder: str
 
     _profile: Profile | None = PrivateAttr(default=None)
+    _digests: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Iterator["StudyResource"]:
@@ -116,6 +122,25 @@ class StudyResource(ConfigurableResource):
         """Return a table as it lies in the lake, None if it was never written."""
         path = self.data / "lake" / "tables" / f"{name}.delta"
         return pl.read_delta(str(path)) if path.exists() else None
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table as it lies in the lake.
+
+        Raises:
+            AbsentTableError: it was never made.
+        """
+        found = self.stored(name)
+        if found is None:
+            raise AbsentTableError(f"table {name} is not in the lake; materialise it first: --select '+{name}' or '*'")
+        return found
+
+    def stored_digest(self, name: str) -> str:
+        """Return the digest of a table as it lies in the lake."""
+        log = self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log"
+        version = max((file.name for file in log.glob("*.json")), default="")
+        if self._digests.get(name, ("", ""))[0] != version or not version:
+            self._digests[name] = (version, frame_digest(self.stored(name)))
+        return self._digests[name][1]
 
     def train_without(self) -> frozenset[str]:
         """Return the development hospitals that nothing is learnt from."""

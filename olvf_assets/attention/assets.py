@@ -18,6 +18,7 @@ from olvf_assets.attention.tables import (
     GRADCAM_SECTION_MEANS,
     GRADCAM_STATISTICS,
 )
+from olvf_assets.classification.assets import start_weights
 from olvf_assets.foundation.tables import TableRun, table
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, test set, training set
 
 
-@table(schema=GRADCAM_GRIDS, pool="gpu")
+@table(schema=GRADCAM_GRIDS, pool="gpu", outside=start_weights)
 def gradcam_grids(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -77,7 +78,7 @@ def gradcam_boundaries(run: TableRun, gradcam_statistics: pl.DataFrame) -> pl.Da
     return boundaries.gradcam_boundaries(gradcam_statistics)
 
 
-@table(schema=GRADCAM_AGREEMENT, pool="gpu")
+@table(schema=GRADCAM_AGREEMENT, pool="gpu", outside=start_weights)
 def gradcam_agreement(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -97,7 +98,7 @@ def gradcam_agreement(
     return pl.concat([pl.DataFrame(schema=GRADCAM_AGREEMENT), *tables])
 
 
-@table(schema=GRADCAM_SANITY, pool="gpu")
+@table(schema=GRADCAM_SANITY, pool="gpu", outside=start_weights)
 def gradcam_sanity(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -118,7 +119,7 @@ def gradcam_sanity(
     return pl.concat([pl.DataFrame(schema=GRADCAM_SANITY), *tables])
 
 
-@table(schema=GRADCAM_MAPS, pool="gpu")
+@table(schema=GRADCAM_MAPS, pool="gpu", outside=start_weights)
 def gradcam_maps(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,

@@ -21,6 +21,13 @@ from olvf_assets.classification.tables import (
 from olvf_assets.foundation.tables import TableRun, learnt_from, table
 
 
+def start_weights(run: TableRun) -> dict[str, str | None]:
+    """Return the hash of the file that each architecture starts from."""
+    from olvf_assets.classification.provenance import start_sha256
+
+    return {name: start_sha256(network) for name, network in run.profile.classification.networks.items()}
+
+
 @table(schema=SPLITS, learns=True)
 def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataFrame) -> pl.DataFrame:
     """Which development crop is held out, and in which fold each other one validates, in each protocol."""
@@ -64,19 +71,19 @@ def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: p
     )
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
 def resnet50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """ResNet-50, trained once per fold."""
     return _trained(run, "resnet50", balanced_training_set)
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
 def densenet161_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """DenseNet-161, trained once per fold."""
     return _trained(run, "densenet161", balanced_training_set)
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu")
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
 def resnext50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """ResNeXt-50 (32x4d), trained once per fold."""
     return _trained(run, "resnext50", balanced_training_set)
@@ -95,7 +102,7 @@ def training_curves(
     return curves.training_curves([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
 
 
-@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu")
+@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu", outside=start_weights)
 def fold_predictions(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -128,7 +135,7 @@ def fold_predictions(
     return pl.concat(parts)
 
 
-@table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu")
+@table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu", outside=start_weights)
 def validation_predictions(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,

@@ -20,6 +20,17 @@ from olvf_assets.detection.tables import (
 from olvf_assets.foundation.tables import TableRun, table
 
 
+def start_weights(run: TableRun) -> str:
+    """Return the hash of the file that the detector starts from."""
+    from olvf_assets.detection.provenance import source_sha256
+    from olvf_assets.detection.ultralytics_home import MissingWeightsError, source_weights_path
+
+    try:
+        return source_sha256(source_weights_path(run.profile.detection.weights, run.data / "weights"))
+    except MissingWeightsError:
+        return "missing"
+
+
 @table(schema=DETECTOR_COPIES, learns=True)
 def detector_copies(
     run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
@@ -42,7 +53,7 @@ def detector_copies(
     )
 
 
-@table(schema=DETECTOR_EVOLUTION, pool="gpu")
+@table(schema=DETECTOR_EVOLUTION, pool="gpu", outside=start_weights)
 def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
     """Generations of hyper-parameters with the validation mAP that each reached; none unless the profile asks."""
     from olvf_assets.detection.evolution import evolve_detector
@@ -61,7 +72,7 @@ def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataF
     )
 
 
-@table(schema=DETECTOR_MODEL, pool="gpu")
+@table(schema=DETECTOR_MODEL, pool="gpu", outside=start_weights)
 def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame) -> pl.DataFrame:
     """YOLOv5 trained to find L1 to L5, one detector per protocol."""
     from olvf_assets.detection.evolution import chosen_settings
@@ -86,7 +97,7 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolut
     return pl.concat(models)
 
 
-@table(schema=DETECTOR_ANSWERS, pool="gpu")
+@table(schema=DETECTOR_ANSWERS, pool="gpu", outside=start_weights)
 def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,
@@ -138,7 +149,7 @@ def detector_errors(
     return errors.detector_errors(errors.box_errors(detections, films, reader_boxes, detector_answers))
 
 
-@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu")
+@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu", outside=start_weights)
 def detection_candidates(
     run: TableRun,
     films: pl.DataFrame,

@@ -5,6 +5,8 @@ What lives here: functions that return the rows that break a rule. What does not
 
 import polars as pl
 
+from olvf_assets.classification.assets import start_weights as start_weights_of_networks
+from olvf_assets.detection.assets import start_weights as start_weights_of_detector
 from olvf_assets.foundation.tables import Check, TableRun, check
 
 
@@ -40,6 +42,10 @@ FIREWALLS = tuple(
 )
 
 
+def _start_weights(run: TableRun) -> object:
+    return [start_weights_of_detector(run), start_weights_of_networks(run)]
+
+
 def _freshness(table: str, predictions: str, datasets: tuple[str, ...]) -> Check:
     """Return the rule that stops a table of figures made from predictions of other tables than those at hand."""
 
@@ -56,6 +62,7 @@ def _freshness(table: str, predictions: str, datasets: tuple[str, ...]) -> Check
         (predictions,),
         True,
         of_the_tables_at_hand.__doc__ or "",
+        outside=_start_weights,
     )
 
 

@@ -26,12 +26,23 @@ class PartitionKeyError(OlvfError):
     """A partition's key is more than a name, so that it must not become part of a predicate."""
 
 
+class UnchangedFrame(pl.DataFrame):
+    """A table that lies in the lake already, row for row."""
+
+
 class Lake(PolarsDeltaIOManager):
     """Delta tables, one per asset, partitioned by the asset's partition column.
 
     Shows the number of rows and the schema. The parent also shows statistics and sample rows of every table, which
     takes longer than storing them and fails on a table that has a column `statistic`.
     """
+
+    def handle_output(self, context: OutputContext, obj: pl.DataFrame) -> None:
+        """Store a table, unless it lies there already."""
+        if isinstance(obj, UnchangedFrame):
+            context.add_output_metadata(self.get_metadata(context, obj))
+        else:
+            super().handle_output(context, obj)
 
     def write_df_to_path(self, context: OutputContext, df: pl.DataFrame, path: "UPath") -> None:
         """Write a table or one partition of it; it is on the disk, not only in memory, when this returns.

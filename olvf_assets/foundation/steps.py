@@ -4,8 +4,7 @@ What lives here: making a table whole or institution by institution, holding it 
 What does not: how a table becomes an asset of a view (`views`).
 """
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,12 +14,19 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetObservation,
+    DataVersion,
     MetadataValue,
+    Output,
 )
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE, record_stored
+from olvf_assets.foundation.code_identity import code_of
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
-from olvf_assets.foundation.tables import Check, Table, TableRun
+from olvf_assets.foundation.lake import UnchangedFrame
+from olvf_assets.foundation.made import WHOLE, text_digest
+from olvf_assets.foundation.parts import Lake as LakeAtHand
+from olvf_assets.foundation.parts import Part, Parts
+from olvf_assets.foundation.tables import Check, Dimension, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 
 INSTITUTIONS_CHECK = "every_institution_taken_in"
 OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
-SHOWN_ROWS = 20
+UNCHANGED = "olvf/unchanged"
 GATE = "intake"  # the room beyond which nothing names a patient
 
 
@@ -44,15 +50,24 @@ class Step:
     """One execution of one table's body, with its checks."""
 
     def __init__(
-        self, context: AssetExecutionContext, study: "StudyResource", spec: Table, checks: Sequence[Check]
+        self,
+        context: AssetExecutionContext,
+        study: "StudyResource",
+        spec: Table,
+        checks: Sequence[Check],
+        *,
+        force: bool = False,
     ) -> None:
         self.context, self.study, self.spec, self.checks = context, study, spec, checks
-        self.findings: dict[str, list[pl.DataFrame]] = {each.name: [] for each in checks}
         self.stopped: dict[str, str] = {}
         self.broken: list[str] = []
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
+        lake = LakeAtHand(study.store.root, study.stored, study.stored_digest)
+        self.parts = Parts(
+            spec, checks, code_of(spec, checks), study.profile, lake, force=force, report=context.log.info
+        )
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
         """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
@@ -73,13 +88,23 @@ class Step:
                 )
             self.context.log.warning(f"Learning goes on without {key}, as train_without says: {stop.text}")
 
-    def make(self, frames: dict[str, pl.DataFrame], *, folds: tuple[int, ...] = ()) -> pl.DataFrame:
-        """Return the whole table (or the asked folds of it)."""
-        frame, self.broken = self._checked(self._run(folds=folds), frames)
-        return frame
+    def make(self, frames: dict[str, pl.DataFrame]) -> pl.DataFrame:
+        """Return the whole table."""
+        return self._rows(self.parts.part(WHOLE, self._run(), frames))
+
+    def make_folds(
+        self, folds: tuple[int, ...], frames: dict[str, pl.DataFrame], dimensions: Mapping[str, Dimension | None]
+    ) -> pl.DataFrame:
+        """Return the rows of the asked folds; those that must be made are made together."""
+
+        def frames_of(some: Sequence[int]) -> dict[str, pl.DataFrame]:
+            own = pl.col("fold").is_in(some)
+            return {name: frame.filter(own) if dimensions[name] == "fold" else frame for name, frame in frames.items()}
+
+        return pl.concat(map(self._rows, self.parts.folds(folds, self._run(), frames_of)), how="vertical_relaxed")
 
     def make_institutions(
-        self, keys: Sequence[str], frames: dict[str, pl.DataFrame], dimensions: dict[str, Any]
+        self, keys: Sequence[str], frames: dict[str, pl.DataFrame], dimensions: Mapping[str, Dimension | None]
     ) -> pl.DataFrame:
         """Return the rows of every institution that can be made; bad input stops its institution and no other.
 
@@ -94,9 +119,10 @@ class Step:
                 for name, frame in frames.items()
             }
             try:
-                frame, broken = self._checked(self._run(institution=key), own)
-                if broken:
-                    raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(broken))
+                part = self.parts.part(key, self._run(institution=key), own)
+                frame = self._rows(part, key)
+                if part.broken:
+                    raise BrokenRuleError(f"{self.spec.name} of {key} was not written. " + " ".join(part.broken))
             except Exception as raised:
                 error = self._told(raised, key)
                 if isinstance(error, MachineError | StaleError) or not isinstance(error, OlvfError):
@@ -107,6 +133,7 @@ class Step:
                         self.broken = [str(error)]
                         return frame
                     raise error from None
+                self.parts.done.pop(key, None)
                 self.context.log.error(f"{key} is left out of this run: {error}")
                 self.stopped[key] = str(error)
             else:
@@ -116,7 +143,8 @@ class Step:
         if not made:
             reasons = "; ".join(self.study.stopped(self.context.run_id).values())
             raise OlvfError(f"no institution is left for {self.spec.name}: {reasons or 'none is registered'}")
-        return pl.concat(made)
+        self.broken = []
+        return pl.concat(made, how="vertical_relaxed")
 
     def _told(self, error: Exception, institution: str) -> Exception:
         """Return an error fit for the event log: tables of the gate read files that name patients."""
@@ -136,18 +164,46 @@ class Step:
             state = self.folder_states.get(key) if made else None
             record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
 
+    def output(self, frame: pl.DataFrame, *, all_parts: bool) -> "Output[pl.DataFrame]":
+        """Return what Dagster stores; rows that lie in the lake already are not written again.
+
+        Args:
+            frame: the rows.
+            all_parts: they are the whole table.
+        """
+        self.metadata[OWN_SECONDS] = self.parts.own_seconds
+        if self.parts.lies_there(all_parts=all_parts):
+            self.metadata[UNCHANGED] = True
+            self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
+            frame = UnchangedFrame(frame)
+        digests = [part.record.made for _, part in sorted(self.parts.done.items())]
+        return Output(frame, metadata=self.metadata, data_version=DataVersion(text_digest(digests)[:32]))
+
+    def keep_records(self) -> None:
+        """Keep what the parts were made of, now that they are stored."""
+        self.parts.keep_records(self._run())
+
     def check_results(self) -> Iterator[AssetCheckResult]:
         """Yield one result per check, each with the rows that break it."""
         for each in self.checks:
-            rows = pl.concat(self.findings[each.name], how="diagonal_relaxed") if self.findings[each.name] else None
-            count = 0 if rows is None else rows.height
+            found = [part.findings[each.name] for _, part in sorted(self.parts.done.items())]
+            count = sum(breaking for breaking, _ in found)
             metadata: dict[str, Any] = {"breaking_rows": count}
-            if rows is not None and count:
-                metadata["rows"] = MetadataValue.md(_markdown(rows.head(SHOWN_ROWS)))
+            if count:
+                metadata["rows"] = MetadataValue.md("\n\n".join(text for _, text in found if text))
             severity = AssetCheckSeverity.ERROR if each.blocking else AssetCheckSeverity.WARN
             yield AssetCheckResult(check_name=each.name, passed=count == 0, severity=severity, metadata=metadata)
         if self.spec.by == "institution":
             yield AssetCheckResult(check_name=INSTITUTIONS_CHECK, passed=not self.stopped, metadata=dict(self.stopped))
+
+    def _rows(self, part: Part, institution: str = "") -> pl.DataFrame:
+        """Return the rows of a part, once what is told of it is noted."""
+        prefix = f"{institution}: " if institution else ""
+        if FOLDER_STATE in part.notes:
+            self.folder_states[institution] = str(part.notes[FOLDER_STATE])
+        self.metadata.update({prefix + name: value for name, value in part.notes.items()})
+        self.broken += part.broken
+        return part.rows
 
     def _run(self, *, institution: str = "", folds: tuple[int, ...] = ()) -> TableRun:
         prefix = f"{institution}: " if institution else ""
@@ -159,33 +215,8 @@ class Step:
             folds=folds,
             report=lambda line: self.context.log.info(prefix + line),
             observe=self._observe,
-            left_out=self.study.left_out(),
             stored=self.study.stored,
         )
 
     def _observe(self, figures: dict[str, Any]) -> None:
         self.context.log_event(AssetObservation(AssetKey(self.spec.name), metadata=figures))
-
-    def _checked(self, run: TableRun, frames: dict[str, pl.DataFrame]) -> tuple[pl.DataFrame, list[str]]:
-        """Make the table, then hold it against its checks. Returns it with the blocking rules that it breaks."""
-        start = time.perf_counter()
-        frame = self.spec.conform(self.spec.make(run, **{name: frames[name] for name in self.spec.reads}))
-        self.metadata[OWN_SECONDS] = self.metadata.get(OWN_SECONDS, 0.0) + time.perf_counter() - start
-        broken = []
-        for each in self.checks:
-            known = {**frames, self.spec.name: frame}
-            rows = each.find(run, **{name: known[name] for name in each.reads})
-            self.findings[each.name].append(rows)
-            if rows.height and each.blocking:
-                broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
-        prefix = f"{run.institution}: " if run.institution else ""
-        if FOLDER_STATE in run.notes:
-            self.folder_states[run.institution] = run.notes[FOLDER_STATE]
-        self.metadata.update({prefix + name: value for name, value in run.notes.items()})
-        return frame, broken
-
-
-def _markdown(rows: pl.DataFrame) -> str:
-    with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   tbl_rows=SHOWN_ROWS, tbl_cols=-1, fmt_str_lengths=200):  # fmt: skip
-        return str(rows)

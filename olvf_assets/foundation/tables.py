@@ -15,12 +15,13 @@ import polars as pl
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.left_out import Stop
 
 if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
 
 Dimension = Literal["institution", "fold"]
+Outside = Callable[["TableRun"], object]
+Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
 
 
 class TableContractError(OlvfError):
@@ -40,8 +41,8 @@ class TableRun:
         report: shows a line of progress.
         observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
-        left_out: the hospitals that are left out now.
         stored: a table as it lies in the lake, or None. For checks alone: what a table is made of, it names as reads.
+        again: why what is made now may be another next time with nothing changed: it is made again then.
         began_ns: when this table (or this institution of it) was begun, in ns since 1970.
     """
 
@@ -53,8 +54,8 @@ class TableRun:
     report: Callable[[str], None] = lambda line: None
     observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
-    left_out: tuple[Stop, ...] = ()
     stored: Callable[[str], pl.DataFrame | None] = lambda name: None
+    again: list[str] = field(default_factory=list)
     began_ns: int = field(default_factory=time.time_ns)
 
     @property
@@ -78,6 +79,7 @@ class Check:
     reads: tuple[str, ...]
     blocking: bool
     description: str
+    outside: "Outside | None" = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class Table:
         pool: the concurrency pool it takes, e.g. `gpu`.
         learns: what is learnt from is chosen here: it is not made while a development hospital is left out.
         column_sources: for SQL models, each column's source columns as (table, column).
+        outside: returns, as content and JSON-able, what `make` looks at beside tables, settings and what a table names
+            by its hash: weights to start from, for example.
+        beside: returns the files that `make` writes and no column that ends in `_path` names.
+        always: made in every run, to see whether the world has changed; equal rows are not written again.
     """
 
     name: str
@@ -106,6 +112,9 @@ class Table:
     pool: str | None = None
     learns: bool = False
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    outside: "Outside | None" = None
+    beside: "Beside | None" = None
+    always: bool = False
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with the promised columns in the promised order and types.
@@ -125,14 +134,24 @@ class Table:
 
 
 def table(
-    *, schema: pl.Schema, by: Dimension | None = None, pool: str | None = None, learns: bool = False
+    *,
+    schema: pl.Schema,
+    by: Dimension | None = None,
+    pool: str | None = None,
+    learns: bool = False,
+    outside: Outside | None = None,
+    beside: Beside | None = None,
+    always: bool = False,
 ) -> Callable[[Callable[..., pl.DataFrame]], Table]:
     """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
 
     def describe(make: Callable[..., pl.DataFrame]) -> Table:
         room = make.__module__.split(".")[1]
         about = inspect.getdoc(make) or ""
-        return Table(make.__name__, make, _tables_read(make), by, schema, room, about, pool, learns)
+        return Table(
+            make.__name__, make, _tables_read(make), by, schema, room, about, pool, learns,
+            outside=outside, beside=beside, always=always,
+        )  # fmt: skip
 
     return describe
 

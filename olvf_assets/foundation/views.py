@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 from dagster import (
     AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
-    AssetIn,
     AssetKey,
     AssetMaterialization,
     AssetsDefinition,
     AssetSelection,
     AutomationCondition,
     Failure,
-    Output,
     PythonObjectDagsterType,
     TableColumnDep,
     TableColumnLineage,
@@ -29,6 +28,7 @@ from dagster import (
 )
 
 from olvf_assets.foundation.arrivals import checked_key
+from olvf_assets.foundation.made import forced
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.steps import INSTITUTIONS_CHECK, Step
 from olvf_assets.foundation.tables import Check, Table, all_reads, ancestors
@@ -102,8 +102,10 @@ def _build(
 
     @asset(
         name=spec.name,
-        ins={name: AssetIn(dagster_type=FRAME, partition_mapping=mapping(name)) for name in reads},
-        deps=[AssetKey(name) for name in whole_ancestry if name not in reads],
+        deps=[
+            *(AssetDep(name, partition_mapping=mapping(name)) for name in reads),
+            *(AssetKey(name) for name in whole_ancestry if name not in reads),
+        ],
         partitions_def=partitions_of(spec.by) if operations else None,
         metadata=_storage_metadata(view, spec),
         group_name=spec.room,
@@ -115,10 +117,13 @@ def _build(
         required_resource_keys={"study"},
         io_manager_key="lake",
     )
-    def body(context: AssetExecutionContext, **frames: pl.DataFrame) -> Iterator[Any]:
+    def body(context: AssetExecutionContext) -> Iterator[Any]:
         study: StudyResource = context.resources.study
-        frames = {name: _in_order(frame) for name, frame in frames.items()}
-        step = Step(context, study, spec, checks)
+        frames = {name: _in_order(study.table(name)) for name in reads}
+        if operations:  # a partition that was deleted there is no institution any more, though its rows may lie on
+            known = pl.col("institution").is_in(context.instance.get_dynamic_partitions(INSTITUTION_PARTITIONS.name))
+            frames = {n: each.filter(known) if dimensions[n] == "institution" else each for n, each in frames.items()}
+        step = Step(context, study, spec, checks, force=spec.name in forced(dimensions))
         if spec.learns:
             step.refuse_to_learn_without_a_hospital(rests_on)
         if spec.by == "institution":
@@ -126,13 +131,14 @@ def _build(
             frame = step.make_institutions(keys, frames, dimensions)
         elif spec.by == "fold":
             folds = (int(context.partition_key),) if context.has_partition_key else FOLDS
-            frame = step.make(frames, folds=folds)
+            frame = step.make_folds(folds, frames, dimensions)
         else:
             frame = step.make(frames)
         yield from step.check_results()
         if step.broken:
             raise Failure(f"{spec.name} was not written. " + " ".join(step.broken))
-        yield Output(frame, metadata=step.metadata)
+        yield step.output(frame, all_parts=not context.has_partition_key)
+        step.keep_records()
         if spec.by == "institution":  # Dagster stores an output before it asks for what comes after it
             step.note_stored(keys, [name for name in spec.reads if dimensions[name] == "institution"])
         if closing:

@@ -32,7 +32,22 @@ if TYPE_CHECKING:
     from olvf_assets.intake.safe_paths import PathNames
 
 
-@table(schema=LANDING_MANIFEST, by="institution")
+def _key(run: TableRun) -> str:
+    """Return what tells keys for pseudonyms apart. What lies in the landing folder, `landing_manifest` tells."""
+    return names_of(run).key_check()
+
+
+def _key_and_decoders(run: TableRun) -> list[str]:
+    from olvf_assets.intake.decoders import installed_decoders
+
+    return [_key(run), installed_decoders()]
+
+
+def _data_docs(run: TableRun, found: pl.DataFrame | None = None) -> list[Path]:
+    return [run.data / "reports" / "data_docs" / "index.html"]
+
+
+@table(schema=LANDING_MANIFEST, by="institution", always=True)
 def landing_manifest(run: TableRun) -> pl.DataFrame:
     """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
     from olvf_assets.foundation.arrivals import FOLDER_STATE, folder_state
@@ -52,7 +67,7 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
     )
 
 
-@table(schema=INSTITUTIONS, by="institution")
+@table(schema=INSTITUTIONS, by="institution", outside=_key)
 def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Name and role of each hospital, from its `institution.toml`."""
     from olvf_assets.foundation.institution_file import read_institution
@@ -61,7 +76,7 @@ def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     return sheets.institutions(read_institution(_folder(run)))
 
 
-@table(schema=SUBJECTS, by="institution")
+@table(schema=SUBJECTS, by="institution", outside=_key)
 def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
     from olvf_assets.intake import sheets
@@ -69,7 +84,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     return _read_sheet(run, landing_manifest, sheets.subjects)
 
 
-@table(schema=READER_LABELS, by="institution")
+@table(schema=READER_LABELS, by="institution", outside=_key)
 def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What each reader said of each vertebra, and what they agreed on where they differed."""
     from olvf_assets.intake import sheets
@@ -77,7 +92,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
     return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
 
-@table(schema=FILM_CONDITIONS, by="institution")
+@table(schema=FILM_CONDITIONS, by="institution", outside=_key)
 def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake import sheets
@@ -85,7 +100,7 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
     return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
 
-@table(schema=DICOM_HEADERS, by="institution")
+@table(schema=DICOM_HEADERS, by="institution", outside=_key_and_decoders)
 def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
     """One row per file that could be a film: what its header says, and why it is refused if it is."""
     from olvf_assets.foundation.foreign import call_apart
@@ -100,11 +115,12 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     )  # fmt: skip
     headers.require_a_known_patient(found)
     run.notes["files refused by their header"] = found["refusal"].count()
+    run.again.extend(found["refusal"].filter(found["refusal"] == "unreadable"))
     _say_who_is(run, found)
     return found
 
 
-@table(schema=FILM_PIXELS, by="institution")
+@table(schema=FILM_PIXELS, by="institution", outside=_key_and_decoders)
 def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
     from olvf_assets.intake import pixels
@@ -119,11 +135,12 @@ def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
         report=run.report,
     )
     run.notes["films refused by their pixels"] = found["refusal"].count()
+    run.again.extend(found["refusal"].filter(found["refusal"].is_in(pixels.PASSING_REFUSALS)))
     _say_who_is(run, found)
     return found
 
 
-@table(schema=READER_BOXES, by="institution")
+@table(schema=READER_BOXES, by="institution", outside=_key)
 def reader_boxes(
     run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame, film_pixels: pl.DataFrame
 ) -> pl.DataFrame:
@@ -131,7 +148,7 @@ def reader_boxes(
     return _drawn(run, landing_manifest, dicom_headers, film_pixels).reader_boxes
 
 
-@table(schema=UNMATCHED_BOXES, by="institution")
+@table(schema=UNMATCHED_BOXES, by="institution", outside=_key)
 def unmatched_boxes(
     run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame, film_pixels: pl.DataFrame
 ) -> pl.DataFrame:
@@ -139,7 +156,7 @@ def unmatched_boxes(
     return _drawn(run, landing_manifest, dicom_headers, film_pixels).unmatched_boxes
 
 
-@table(schema=EXPECTATION_RESULTS)
+@table(schema=EXPECTATION_RESULTS, beside=_data_docs)
 def expectation_results(
     run: TableRun,
     dicom_headers: pl.DataFrame,
@@ -156,9 +173,9 @@ def expectation_results(
         "reader_labels": reader_labels,
         "reader_boxes": reader_boxes,
     }
-    folder = run.data / "reports" / "data_docs"
-    found = build_data_docs(tables, folder, run.profile.intake)
-    run.notes["pages"] = str(folder / "index.html")
+    (page,) = _data_docs(run)
+    found = build_data_docs(tables, page.parent, run.profile.intake)
+    run.notes["pages"] = str(page)
     return found
 
 

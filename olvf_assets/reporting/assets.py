@@ -4,11 +4,17 @@ What lives here: names and dependencies. What does not: drawing, writing.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import polars as pl
 
 from olvf_assets.foundation.tables import Table, TableRun, table
 from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE
+
+
+def _report_files(run: TableRun, found: pl.DataFrame) -> list[Path]:
+    folder = run.data / "reports"
+    return [folder / "index.html", *(folder / path for path in found["path"])]
 
 
 @table(schema=THESIS_COMPARISON)
@@ -61,7 +67,7 @@ def thesis_comparison(
     return compared
 
 
-@table(schema=REPORT_FIGURES)
+@table(schema=REPORT_FIGURES, beside=_report_files)
 def report_figures(
     run: TableRun,
     roc_curves: pl.DataFrame,
@@ -145,15 +151,20 @@ def report_figures(
     return figure_table(pictures, folder)
 
 
+def _warehouse_file(run: TableRun, found: pl.DataFrame | None = None) -> list[Path]:
+    return [run.data / "olvf.duckdb"]
+
+
 def warehouse_of(tables: Sequence[Table]) -> Table:
     """Return the asset that puts `tables` into `olvf.duckdb`, all at once, at the very end."""
+    descriptions = {each.name: each.description for each in tables}
 
     def write(run: TableRun, **frames: pl.DataFrame) -> pl.DataFrame:
         from olvf_assets.reporting.comments import COLUMN_COMMENTS
         from olvf_assets.reporting.warehouse import build_warehouse
 
-        path = run.data / "olvf.duckdb"
-        counts = build_warehouse(frames, path, {each.name: each.description for each in tables}, COLUMN_COMMENTS)
+        (path,) = _warehouse_file(run)
+        counts = build_warehouse(frames, path, descriptions, COLUMN_COMMENTS)
         run.notes["file"] = str(path)
         return pl.DataFrame({"table": list(counts), "n_rows": list(counts.values())}, schema=WAREHOUSE)
 
@@ -165,4 +176,5 @@ def warehouse_of(tables: Sequence[Table]) -> Table:
         schema=WAREHOUSE,
         room="reporting",
         description="All tables in one DuckDB file, built beside the old one and put in its place.",
+        beside=_warehouse_file,
     )

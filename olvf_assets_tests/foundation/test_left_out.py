@@ -13,7 +13,7 @@ from olvf_assets.foundation.tables import Table, TableRun, check, learnt_from, t
 from olvf_assets.profiles import load_profile
 from olvf_assets.resources import StudyResource
 from olvf_assets_tests.foundation import test_views
-from olvf_assets_tests.foundation.test_views import BY_INSTITUTION, described, lake, materialise, raw, tenfold
+from olvf_assets_tests.foundation.test_views import BY_INSTITUTION, lake, materialise, raw, tenfold
 
 data, instance = test_views.data, test_views.instance  # fixtures
 SUM = pl.Schema({"n": pl.Int64})
@@ -34,11 +34,11 @@ def crops(run: TableRun, tenfold: pl.DataFrame, sums: pl.DataFrame) -> pl.DataFr
 
 
 TABLES: list[Table] = [
-    table(schema=BY_INSTITUTION, by="institution")(described(raw)),
-    table(schema=BY_INSTITUTION, by="institution")(described(tenfold)),
-    table(schema=SUM, learns=True)(described(sums)),
-    table(schema=SUM)(described(summary)),
-    table(schema=BY_INSTITUTION, by="institution")(described(crops)),
+    table(schema=BY_INSTITUTION, by="institution", always=True)(raw),
+    table(schema=BY_INSTITUTION, by="institution")(tenfold),
+    table(schema=SUM, learns=True)(sums),
+    table(schema=SUM)(summary),
+    table(schema=BY_INSTITUTION, by="institution")(crops),
 ]
 
 

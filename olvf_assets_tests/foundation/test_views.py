@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -22,6 +21,7 @@ from olvf_assets.foundation.arrivals import FOLDER_STATE
 from olvf_assets.foundation.artifacts import read_json
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.lake import Lake
+from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors, check, descendants, table
 from olvf_assets.foundation.views import INSTITUTIONS_CHECK, View, build_assets
 from olvf_assets.resources import StudyResource
@@ -30,14 +30,18 @@ BY_INSTITUTION = pl.Schema({"institution": pl.String, "n": pl.Int64})
 BY_FOLD = pl.Schema({"fold": pl.Int64, "n": pl.Int64})
 
 
+class SmallProfile(Settings):
+    train_without: tuple[str, ...] = ()
+
+
 class SmallStudy(StudyResource):
-    """A study without a profile: institutions are the files of the data folder's landing/; `a` and `b` train."""
+    """A study with next to no profile: institutions are the files of the data folder's landing/; `a` and `b` train."""
 
     without: list[str] = []  # noqa: RUF012 - Dagster reads the fields of a resource as pydantic does
 
     @property
     def profile(self) -> Any:
-        return SimpleNamespace(train_without=self.without)
+        return SmallProfile(train_without=tuple(self.without))
 
     def role(self, institution: str) -> str:
         return "development" if institution in ("a", "b") else "external"
@@ -73,16 +77,11 @@ def below_thousand(run: TableRun, tenfold: pl.DataFrame, raw: pl.DataFrame) -> p
     return tenfold.filter(pl.col("n") >= 1000)
 
 
-def described(make: Any, room: str = "room") -> Any:
-    make.__module__ = f"olvf_assets.{room}.assets"
-    return make
-
-
 TABLES: list[Table] = [
-    table(schema=BY_INSTITUTION, by="institution")(described(raw)),
-    table(schema=BY_INSTITUTION, by="institution")(described(tenfold)),
-    table(schema=BY_FOLD, by="fold", pool="gpu")(described(model)),
-    table(schema=pl.Schema({"n": pl.Int64}))(described(summary)),
+    table(schema=BY_INSTITUTION, by="institution", always=True)(raw),
+    table(schema=BY_INSTITUTION, by="institution")(tenfold),
+    table(schema=BY_FOLD, by="fold", pool="gpu")(model),
+    table(schema=pl.Schema({"n": pl.Int64}))(summary),
 ]
 CHECKS: list[Check] = [check(table="tenfold")(below_thousand)]
 
@@ -119,7 +118,7 @@ def definitions_of(
         jobs=[define_asset_job("job", selection)],
         resources={
             "study": SmallStudy(profile_name="none", data_folder=str(data), without=list(without)),
-            "lake": Lake(base_dir=str(data / "lake")),
+            "lake": Lake(base_dir=str(data / "lake" / "tables")),
         },
         executor=in_process_executor,
     )
@@ -145,7 +144,7 @@ def materialise(
 
 
 def lake(data: Path, name: str) -> list[tuple[Any, ...]]:
-    return sorted(pl.read_delta(str(data / "lake" / f"{name}.delta")).rows())
+    return sorted(pl.read_delta(str(data / "lake" / "tables" / f"{name}.delta")).rows())
 
 
 def test_the_study_view_makes_all_partitions_in_one_run(data: Path, instance: DagsterInstance) -> None:
@@ -248,6 +247,7 @@ def test_a_disk_that_refuses_a_table_is_named_and_the_table_stays(
     def refuse(*given: Any, **named: Any) -> None:
         raise DeltaError(f"Generic LocalFileSystem error: Unable to copy data to file: refused (os error {number})")
 
+    (data / "landing" / "b").write_text("7")
     monkeypatch.setattr(pl.DataFrame, "write_delta", refuse)
     result = materialise("operations", data, instance, "raw", key="b", fails=True)
     assert said in str([each.event_specific_data for each in result.get_step_failure_events()])
@@ -288,12 +288,14 @@ def test_one_partition_is_made_alone_and_the_others_stay(data: Path, instance: D
 def test_tables_of_an_older_release_gain_the_columns_of_a_newer_one(data: Path, instance: DagsterInstance) -> None:
     materialise("study", data, instance)
     for name in ("tenfold", "summary"):
-        table_of_older_release = pl.read_delta(str(data / "lake" / f"{name}.delta")).rename({"n": "count"})
+        table_of_older_release = pl.read_delta(str(data / "lake" / "tables" / f"{name}.delta")).rename({"n": "count"})
         table_of_older_release.write_delta(
-            str(data / "lake" / f"{name}.delta"), mode="overwrite", delta_write_options={"schema_mode": "overwrite"}
+            str(data / "lake" / "tables" / f"{name}.delta"),
+            mode="overwrite",
+            delta_write_options={"schema_mode": "overwrite"},
         )
     materialise("operations", data, instance, "tenfold", key="b")
-    assert pl.read_delta(str(data / "lake" / "tenfold.delta")).sort("institution").rows(named=True) == [
+    assert pl.read_delta(str(data / "lake" / "tables" / "tenfold.delta")).sort("institution").rows(named=True) == [
         {"institution": "a", "count": 10, "n": None},
         {"institution": "b", "count": None, "n": 20},
     ]

@@ -1,0 +1,218 @@
+"""What a function is made of: its own text, that of everything of ours that it may call, and the libraries behind them.
+
+What lives here: following names from function to function through the package's sources, and the digests of what was
+met. What does not: taking a module apart (`code_units.py`), what the digests are used for (`made.py`).
+
+Nothing is run or imported. A name stands for the function, class or constant that it names where it is used, whole: a
+class counts with all its methods, an annotation like a call, a file that a text names and that lies beside the module
+with its content. So what counts is never less than what is used, and sometimes more. Comments and docstrings do not
+count.
+"""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from olvf_assets.foundation.code_units import Module, Name, Unit, sha256
+from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.tables import Check, Table
+
+PACKAGE = Path(__file__).resolve().parents[1]
+DATA_SUFFIXES = (".yaml", ".csv", ".json", ".html", ".toml", ".sql", ".txt")
+PLAIN = (str, bytes, int, float, bool, type(None))
+
+
+class UnknownCodeError(OlvfError):
+    """A function cannot be followed to its text: it is built at run time from something that has no name."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a function is made of.
+
+    Attributes:
+        digests: by name, of everything of ours.
+        libraries: the distributions behind it, with their versions.
+    """
+
+    digests: dict[str, str] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+
+
+class Sources:
+    """The texts of a package as they are now; what is changed on disk later is not seen.
+
+    Args:
+        folder: of the package.
+    """
+
+    def __init__(self, folder: Path = PACKAGE) -> None:
+        self.folder, self.package = folder, folder.name
+        self._texts: dict[str, str] = {}
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder.parent).with_suffix("").parts
+            self._texts[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
+        self._modules: dict[str, Module] = {}
+        self._met: dict[Name, frozenset[Name]] = {}
+
+    def of(self, function: Callable[..., Any]) -> Made:
+        """Return what a function of the package is made of, values that it closes over included.
+
+        Raises:
+            UnknownCodeError: it closes over something that is neither plain nor a function of the package.
+        """
+        if not isinstance(function, FunctionType):
+            raise UnknownCodeError(f"{function!r} is no plain function")
+        names, values = set[Name](), list[str]()
+        for each in _functions(function):
+            self._know(each.__module__)
+            names.add(Name(each.__module__, each.__qualname__.split(".")[0]))
+            values += [
+                f"{name}={_plain(value, each)}"
+                for name, value in _closed_over(each)
+                if not isinstance(value, FunctionType)
+            ]
+        met = frozenset[Name]().union(*(self._reached(name) for name in names))
+        ours = sorted(name for name in met if self._is_ours(name.module))
+        digests = {f"{each.module}:{each.name}": self._unit(each).digest for each in ours}
+        if values:
+            digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
+        tops = {name.module.split(".")[0] for name in met if not self._is_ours(name.module)}
+        return Made(digests, _versions(frozenset(tops)))
+
+    def _reached(self, start: Name) -> frozenset[Name]:
+        if start not in self._met:
+            found, todo = {start}, [start]
+            while todo:
+                name = todo.pop()
+                if self._is_ours(name.module):
+                    new = {each for use in self._unit(name).uses for each in self._resolved(use)} - found
+                    found |= new
+                    todo += new
+            self._met[start] = frozenset(found)
+        return self._met[start]
+
+    def _resolved(self, use: Name) -> Iterator[Name]:
+        """Yield what a name stands for, followed through the modules that only pass it on."""
+        if not self._is_ours(use.module):
+            yield use
+        elif f"{use.module}.{use.name}" in self._texts:
+            yield Name(f"{use.module}.{use.name}", "")
+        elif use.name and (passed_on := self._module(use.module).bindings.get(use.name)) is not None:
+            if use.name not in self._module(use.module).units:
+                yield from self._resolved(passed_on)
+            else:
+                yield use
+        else:
+            yield use
+
+    def _unit(self, name: Name) -> Unit:
+        module = self._module(name.module)
+        if name.name in module.units:
+            return module.units[name.name]
+        return module.whole
+
+    def _module(self, name: str) -> Module:
+        if name not in self._modules:
+            if name not in self._texts:
+                raise UnknownCodeError(f"{name} is no module of {self.package}")
+            self._modules[name] = Module(name, self._texts[name], self._content, self._texts.__contains__)
+        return self._modules[name]
+
+    def _is_ours(self, module: str) -> bool:
+        return module in self._texts or module.startswith(self.package + ".")
+
+    def _know(self, module: str) -> None:
+        """Take the module of somebody's own table for one of the package."""
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if module not in self._texts and file is not None:
+            self._texts[module] = Path(file).read_text(encoding="utf-8")
+
+    def _content(self, module: str, name: str) -> str | None:
+        """Return the digest of a data file of this name beside a module or above it; None if there is none."""
+        if not name.endswith(DATA_SUFFIXES) or "/" in name or len(name) > 100:
+            return None
+        folder = self.folder.parent.joinpath(*module.split("."))
+        for place in (folder, *folder.parents):
+            if (place / name).is_file():
+                return hashlib.sha256((place / name).read_bytes()).hexdigest()
+            if place == self.folder:
+                break
+        return None
+
+
+@lru_cache
+def sources() -> Sources:
+    """Return the texts of this program as they were when this process first asked for them."""
+    return Sources()
+
+
+def code_of(table: Table, checks: Sequence[Check]) -> Made:
+    """Return what a table, its columns and its checks are made of."""
+    found = [sources().of(each) for each in (table.make, *(each.find for each in checks))]
+    columns = {"the table's columns": sha256(str(table.schema))}
+    return Made(
+        columns | {name: digest for each in found for name, digest in each.digests.items()},
+        {name: number for each in found for name, number in each.libraries.items()},
+    )
+
+
+def _functions(function: FunctionType) -> Iterator[FunctionType]:
+    """Yield a function and those that it closes over."""
+    yield function
+    for _, value in _closed_over(function):
+        if isinstance(value, FunctionType):
+            yield from _functions(value)
+
+
+def _closed_over(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        yield name, cell.cell_contents
+
+
+def _plain(value: object, function: FunctionType) -> str:
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"({', '.join(_plain(each, function) for each in value)})"
+    if isinstance(value, dict):
+        return _plain(sorted(value.items()), function)
+    raise UnknownCodeError(f"{function.__module__}.{function.__qualname__} closes over a {type(value).__name__}")
+
+
+@lru_cache
+def _versions(tops: frozenset[str]) -> dict[str, str]:
+    """Return the versions of the distributions that give these modules, and of all that they need themselves."""
+    found: dict[str, str] = {}
+    todo = [name for top in tops for name in _distributions().get(top, ())]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+        needed = (each for each in requires(name) or () if "extra ==" not in each)
+        todo += [_canonical(each) for each in needed]
+    return found
+
+
+@lru_cache
+def _distributions() -> dict[str, list[str]]:
+    return {top: [_canonical(each) for each in names] for top, names in packages_distributions().items()}
+
+
+def _canonical(requirement: str) -> str:
+    name = ""
+    for letter in requirement:
+        if not (letter.isalnum() or letter in "-_."):
+            break
+        name += letter
+    return name.lower().replace("_", "-").replace(".", "-")
