@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, test set, training set
 
 
-@table(schema=GRADCAM_GRIDS, pool="gpu")
+@table(schema=GRADCAM_GRIDS, pool="gpu", kinds=("torch", "timm", "opencv"))
 def gradcam_grids(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -55,7 +55,7 @@ def gradcam_section_means(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.Data
     return section_means_by_class(gradcam_grids)
 
 
-@table(schema=GRADCAM_STATISTICS)
+@table(schema=GRADCAM_STATISTICS, kinds=("polars", "scipy"))
 def gradcam_statistics(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.DataFrame:
     """Kruskal-Wallis per section over the predicted classes, and Steel-Dwass for each pair.
 
@@ -69,7 +69,7 @@ def gradcam_statistics(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.DataFra
     return found
 
 
-@table(schema=GRADCAM_BOUNDARIES)
+@table(schema=GRADCAM_BOUNDARIES, kinds=("polars", "sklearn"))
 def gradcam_boundaries(run: TableRun, gradcam_statistics: pl.DataFrame) -> pl.DataFrame:
     """The straight line between the sections in which one class of a pair is higher and those in which the other is."""
     from olvf_assets.attention import boundaries
@@ -77,7 +77,7 @@ def gradcam_boundaries(run: TableRun, gradcam_statistics: pl.DataFrame) -> pl.Da
     return boundaries.gradcam_boundaries(gradcam_statistics)
 
 
-@table(schema=GRADCAM_AGREEMENT, pool="gpu")
+@table(schema=GRADCAM_AGREEMENT, pool="gpu", kinds=("torch", "timm", "scipy"))
 def gradcam_agreement(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -97,7 +97,7 @@ def gradcam_agreement(
     return pl.concat([pl.DataFrame(schema=GRADCAM_AGREEMENT), *tables])
 
 
-@table(schema=GRADCAM_SANITY, pool="gpu")
+@table(schema=GRADCAM_SANITY, pool="gpu", kinds=("torch", "timm", "scipy"))
 def gradcam_sanity(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -118,7 +118,7 @@ def gradcam_sanity(
     return pl.concat([pl.DataFrame(schema=GRADCAM_SANITY), *tables])
 
 
-@table(schema=GRADCAM_MAPS, pool="gpu")
+@table(schema=GRADCAM_MAPS, pool="gpu", kinds=("torch", "timm", "opencv"))
 def gradcam_maps(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,

@@ -20,7 +20,7 @@ from olvf_assets.detection.tables import (
 from olvf_assets.foundation.tables import TableRun, table
 
 
-@table(schema=DETECTOR_COPIES, learns=True)
+@table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"))
 def detector_copies(
     run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
 ) -> pl.DataFrame:
@@ -42,7 +42,7 @@ def detector_copies(
     )
 
 
-@table(schema=DETECTOR_EVOLUTION, pool="gpu")
+@table(schema=DETECTOR_EVOLUTION, pool="gpu", kinds=("torch", "ultralytics"))
 def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
     """Generations of hyper-parameters with the validation mAP that each reached; none unless the profile asks."""
     from olvf_assets.detection.evolution import evolve_detector
@@ -61,7 +61,7 @@ def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataF
     )
 
 
-@table(schema=DETECTOR_MODEL, pool="gpu")
+@table(schema=DETECTOR_MODEL, pool="gpu", kinds=("torch", "ultralytics"))
 def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame) -> pl.DataFrame:
     """YOLOv5 trained to find L1 to L5, one detector per protocol."""
     from olvf_assets.detection.evolution import chosen_settings
@@ -86,7 +86,7 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolut
     return pl.concat(models)
 
 
-@table(schema=DETECTOR_ANSWERS, pool="gpu")
+@table(schema=DETECTOR_ANSWERS, pool="gpu", kinds=("torch", "ultralytics"))
 def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,
@@ -105,7 +105,7 @@ def detector_answers(
     )
 
 
-@table(schema=DETECTOR_METRICS)
+@table(schema=DETECTOR_METRICS, kinds=("polars", "pycocotools", "ultralytics"))
 def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
     """mAP@0.5 and mAP@0.5:0.95 per level, on validation pictures and on films of external hospitals."""
     from olvf_assets.detection import metrics
@@ -116,7 +116,7 @@ def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFr
     return measured
 
 
-@table(schema=DETECTOR_PR_CURVES)
+@table(schema=DETECTOR_PR_CURVES, kinds=("polars", "pycocotools"))
 def detector_pr_curves(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
     """Precision over recall at IoU 0.5 of each level, on validation pictures and on films of external hospitals."""
     from olvf_assets.detection import metrics
@@ -138,7 +138,7 @@ def detector_errors(
     return errors.detector_errors(errors.box_errors(detections, films, reader_boxes, detector_answers))
 
 
-@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu")
+@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu", kinds=("torch", "ultralytics"))
 def detection_candidates(
     run: TableRun,
     films: pl.DataFrame,
@@ -156,7 +156,7 @@ def detection_candidates(
     )
 
 
-@table(schema=DETECTED_FILMS, by="institution")
+@table(schema=DETECTED_FILMS, by="institution", kinds=("polars", "numpy"))
 def detected_films(
     run: TableRun, detection_candidates: pl.DataFrame, films: pl.DataFrame, detector_model: pl.DataFrame
 ) -> pl.DataFrame:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
 PLAIN_KEY = re.compile(r"[a-z0-9_]+")
+# What Dagster's UI knows of a table
+ROWS, PARTITION_ROWS, COLUMN_SCHEMA = "dagster/row_count", "dagster/partition_row_count", "dagster/column_schema"
 
 
 class PartitionKeyError(OlvfError):
@@ -71,6 +73,7 @@ class Lake(PolarsDeltaIOManager):
         """Return what Dagster's UI shows beside a materialisation."""
         if not isinstance(obj, pl.DataFrame):
             return {}
-        columns = [TableColumn(name, str(dtype)) for name, dtype in obj.schema.items()]
-        key = "dagster/partition_row_count" if context.has_partition_key else "dagster/row_count"
-        return {key: obj.height, "dagster/column_schema": TableSchema(columns)}
+        promised: TableSchema | None = (context.definition_metadata or {}).get(COLUMN_SCHEMA)
+        texts = {each.name: each.description for each in promised.columns} if promised else {}
+        columns = [TableColumn(name, str(dtype), texts.get(name)) for name, dtype in obj.schema.items()]
+        return {PARTITION_ROWS if context.has_partition_key else ROWS: obj.height, COLUMN_SCHEMA: TableSchema(columns)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.left_out import Stop
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
 
 Dimension = Literal["institution", "fold"]
+POLARS = ("polars",)
 
 
 class TableContractError(OlvfError):
@@ -89,10 +91,12 @@ class Table:
         make: `make(run, **tables)` returns the rows for `run.institution`, `run.folds` or everything.
         reads: the tables it needs, as named in its signature.
         by: the partition column, or None.
-        schema: promised columns and types; None for an SQL model, whose SELECT is its promise.
+        schema: promised columns and types.
         room: the room it belongs to, shown as the group.
         pool: the concurrency pool it takes, e.g. `gpu`.
         learns: what is learnt from is chosen here: it is not made while a development hospital is left out.
+        kinds: what it is made with, at most three, shown as badges: `polars`, `duckdb`, `torch`, ...
+        columns: what each column means, by name.
         column_sources: for SQL models, each column's source columns as (table, column).
     """
 
@@ -100,11 +104,13 @@ class Table:
     make: Callable[..., pl.DataFrame]
     reads: tuple[str, ...]
     by: Dimension | None
-    schema: pl.Schema | None
+    schema: pl.Schema
     room: str
     description: str
     pool: str | None = None
     learns: bool = False
+    kinds: tuple[str, ...] = POLARS
+    columns: Mapping[str, str] = field(default_factory=dict)
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
@@ -113,8 +119,6 @@ class Table:
         Raises:
             TableContractError: a column is missing, unexpected or cannot hold the promised type.
         """
-        if self.schema is None:
-            return frame
         if set(frame.columns) != set(self.schema):
             missing, unexpected = set(self.schema) - set(frame.columns), set(frame.columns) - set(self.schema)
             raise TableContractError(f"table {self.name}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
@@ -125,14 +129,19 @@ class Table:
 
 
 def table(
-    *, schema: pl.Schema, by: Dimension | None = None, pool: str | None = None, learns: bool = False
+    *,
+    schema: pl.Schema,
+    by: Dimension | None = None,
+    pool: str | None = None,
+    learns: bool = False,
+    kinds: tuple[str, ...] = POLARS,
 ) -> Callable[[Callable[..., pl.DataFrame]], Table]:
     """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
 
     def describe(make: Callable[..., pl.DataFrame]) -> Table:
-        room = make.__module__.split(".")[1]
-        about = inspect.getdoc(make) or ""
-        return Table(make.__name__, make, _tables_read(make), by, schema, room, about, pool, learns)
+        name, room = make.__name__, make.__module__.split(".")[1]
+        about, columns = inspect.getdoc(make) or "", column_texts(room, make.__name__, schema.names())
+        return Table(name, make, _tables_read(make), by, schema, room, about, pool, learns, kinds, columns)
 
     return describe
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.tables import Table, TableRun, table
 from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE
 
 
-@table(schema=THESIS_COMPARISON)
+@table(schema=THESIS_COMPARISON, kinds=("polars", "scipy"))
 def thesis_comparison(
     run: TableRun,
     participant_flow: pl.DataFrame,
@@ -61,7 +62,7 @@ def thesis_comparison(
     return compared
 
 
-@table(schema=REPORT_FIGURES)
+@table(schema=REPORT_FIGURES, kinds=("matplotlib", "jinja2"))
 def report_figures(
     run: TableRun,
     roc_curves: pl.DataFrame,
@@ -149,11 +150,11 @@ def warehouse_of(tables: Sequence[Table]) -> Table:
     """Return the asset that puts `tables` into `olvf.duckdb`, all at once, at the very end."""
 
     def write(run: TableRun, **frames: pl.DataFrame) -> pl.DataFrame:
-        from olvf_assets.reporting.comments import COLUMN_COMMENTS
         from olvf_assets.reporting.warehouse import build_warehouse
 
         path = run.data / "olvf.duckdb"
-        counts = build_warehouse(frames, path, {each.name: each.description for each in tables}, COLUMN_COMMENTS)
+        comments = {each.name: each.description for each in tables}
+        counts = build_warehouse(frames, path, comments, {each.name: each.columns for each in tables})
         run.notes["file"] = str(path)
         return pl.DataFrame({"table": list(counts), "n_rows": list(counts.values())}, schema=WAREHOUSE)
 
@@ -165,4 +166,6 @@ def warehouse_of(tables: Sequence[Table]) -> Table:
         schema=WAREHOUSE,
         room="reporting",
         description="All tables in one DuckDB file, built beside the old one and put in its place.",
+        kinds=("duckdb",),
+        columns=column_texts("reporting", "warehouse", WAREHOUSE.names()),
     )
