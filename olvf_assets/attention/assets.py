@@ -118,7 +118,7 @@ def gradcam_sanity(
     return pl.concat([pl.DataFrame(schema=GRADCAM_SANITY), *tables])
 
 
-@table(schema=GRADCAM_MAPS, pool="gpu", kinds=("torch", "timm", "opencv"))
+@table(schema=GRADCAM_MAPS, pool="gpu", kinds=("torch", "timm", "opencv"), pictures=("image_path", "map_path"))
 def gradcam_maps(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -138,7 +138,7 @@ def gradcam_maps(
     return pl.concat([pl.DataFrame(schema=GRADCAM_MAPS), *tables])
 
 
-@table(schema=GRADCAM_EXAMPLES)
+@table(schema=GRADCAM_EXAMPLES, pictures=("image_path", "map_path"))
 def gradcam_examples(run: TableRun, gradcam_maps: pl.DataFrame) -> pl.DataFrame:
     """Some test pictures of each predicted class with their maps, drawn at random."""
     from olvf_assets.attention import gradcam

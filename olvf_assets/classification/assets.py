@@ -29,7 +29,7 @@ def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataF
     return make_splits(learnt_from(run, vertebra_crops), patient_splits, run.profile.classification, run.seed)
 
 
-@table(schema=BALANCED_TEST_SET, kinds=("polars", "imgaug", "opencv"))
+@table(schema=BALANCED_TEST_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """The held-out crops, old and fresh ones replicated until the classes balance."""
     from olvf_assets.classification import replication
@@ -46,7 +46,7 @@ def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.Da
     )
 
 
-@table(schema=BALANCED_TRAINING_SET, kinds=("polars", "imgaug", "opencv"))
+@table(schema=BALANCED_TRAINING_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """The training crops, replicated likewise, with the fold in which each sample validates."""
     from olvf_assets.classification import replication

@@ -20,7 +20,7 @@ from olvf_assets.detection.tables import (
 from olvf_assets.foundation.tables import TableRun, table
 
 
-@table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"))
+@table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def detector_copies(
     run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
 ) -> pl.DataFrame:

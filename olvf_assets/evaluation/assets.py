@@ -217,7 +217,7 @@ def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_l
     return human.human_ceiling(ensemble_predictions, consensus_labels, run.profile.evaluation, run.seed)
 
 
-@table(schema=REVIEW_LIST)
+@table(schema=REVIEW_LIST, pictures=("image_path",))
 def review_list(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,

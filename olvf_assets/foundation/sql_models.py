@@ -21,7 +21,7 @@ from olvf_assets.foundation.tables import Check, Dimension, Table, TableRun
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "dbt_like_sql"
 LAYERS = ("staging", "intermediate", "marts")
 SQL = ("duckdb", "sql")
-HEADER = re.compile(r"^--\s*(description|partitioned by|group|checks|severity):\s*(.+)$", re.MULTILINE)
+HEADER = re.compile(r"^--\s*(description|partitioned by|group|checks|severity|pictures):\s*(.+)$", re.MULTILINE)
 
 
 class SqlModelError(OlvfError):
@@ -104,6 +104,7 @@ def _model(path: Path) -> Table:
         room=room,
         description=header["description"].strip(),
         kinds=SQL,
+        pictures=tuple(header.get("pictures", "").split()),
         columns=column_texts(room, path.stem, schema.names(), own_texts),
         column_sources=column_sources(query),
     )

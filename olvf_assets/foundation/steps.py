@@ -6,6 +6,7 @@ What does not: how a table becomes an asset of a view (`views`).
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -20,6 +21,8 @@ from dagster import (
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE, record_stored
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
+from olvf_assets.foundation.lake import PARTITION_ROWS
+from olvf_assets.foundation.preview import pictures_in_markdown, row_in_words, rows_in_markdown
 from olvf_assets.foundation.tables import Check, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 INSTITUTIONS_CHECK = "every_institution_taken_in"
 OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
-SHOWN_ROWS = 20
+SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
 GATE = "intake"  # the room beyond which nothing names a patient
 
 
@@ -48,11 +51,13 @@ class Step:
     ) -> None:
         self.context, self.study, self.spec, self.checks = context, study, spec, checks
         self.findings: dict[str, list[pl.DataFrame]] = {each.name: [] for each in checks}
+        self.rows_held: int = 0  # rows of the table that the checks looked at
         self.stopped: dict[str, str] = {}
         self.broken: list[str] = []
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
+        self.metadata_of: dict[str, dict[str, Any]] = {}  # of each institution, in a table per institution
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
         """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
@@ -136,18 +141,68 @@ class Step:
             state = self.folder_states.get(key) if made else None
             record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
 
+    def shown(self, frame: pl.DataFrame) -> dict[str, Any]:
+        """Return what the materialisation of the table, or of the one partition that was asked for, tells of it.
+
+        In a table of several partitions each of them shows its own rows, see `shown_of`.
+        """
+        several = self.spec.by is not None and not self.context.has_partition_key
+        return self.metadata if several else {**self.metadata, **self._preview(frame)}
+
+    def shown_of(self, frame: pl.DataFrame, key: str) -> dict[str, Any]:
+        """Return what the materialisation of one of several partitions tells of it."""
+        own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
+        return {PARTITION_ROWS: own.height, **self.metadata_of.get(key, {}), **self._preview(own)}
+
+    def _preview(self, frame: pl.DataFrame) -> dict[str, Any]:
+        if not frame.height:
+            return {}
+        found = {"preview": MetadataValue.md(rows_in_markdown(frame))}
+        if self.spec.pictures and (sheet := pictures_in_markdown(frame, self.spec.pictures, self._picture)):
+            found["pictures"] = MetadataValue.md(sheet)
+        return found
+
+    def _picture(self, path: str) -> Path:
+        stored = self.study.store.path(path)
+        return stored if stored.exists() else self.study.data / "reports" / path
+
     def check_results(self) -> Iterator[AssetCheckResult]:
-        """Yield one result per check, each with the rows that break it."""
+        """Yield one result per check: in words what it found, and the rows that break it."""
         for each in self.checks:
             rows = pl.concat(self.findings[each.name], how="diagonal_relaxed") if self.findings[each.name] else None
             count = 0 if rows is None else rows.height
             metadata: dict[str, Any] = {"breaking_rows": count}
             if rows is not None and count:
-                metadata["rows"] = MetadataValue.md(_markdown(rows.head(SHOWN_ROWS)))
+                metadata["rows"] = MetadataValue.md(rows_in_markdown(rows, SHOWN_ROWS, SHOWN_LETTERS))
             severity = AssetCheckSeverity.ERROR if each.blocking else AssetCheckSeverity.WARN
-            yield AssetCheckResult(check_name=each.name, passed=count == 0, severity=severity, metadata=metadata)
+            yield AssetCheckResult(
+                check_name=each.name,
+                passed=count == 0,
+                severity=severity,
+                metadata=metadata,
+                description=self._verdict(rows),
+            )
         if self.spec.by == "institution":
-            yield AssetCheckResult(check_name=INSTITUTIONS_CHECK, passed=not self.stopped, metadata=dict(self.stopped))
+            yield AssetCheckResult(
+                check_name=INSTITUTIONS_CHECK,
+                passed=not self.stopped,
+                metadata=dict(self.stopped),
+                description=self._who_is_left_out(),
+            )
+
+    def _verdict(self, breaking: pl.DataFrame | None) -> str:
+        """Return what a check found, in a line."""
+        if breaking is None or not breaking.height:
+            return f"all {self.rows_held} rows hold" if self.rows_held else "there is no row that could break it"
+        count = "1 row breaks it" if breaking.height == 1 else f"{breaking.height} rows break it"
+        first = row_in_words(breaking.row(0, named=True))
+        return f"{count}; {self.spec.name} has {self.rows_held}; the first: {first}"
+
+    def _who_is_left_out(self) -> str:
+        if not self.stopped:
+            return f"taken in: {', '.join(self.made_keys)}" if self.made_keys else "no institution was left out"
+        asked = len(self.stopped) + len(self.made_keys)
+        return f"{len(self.stopped)} of {asked} institutions left out: {', '.join(self.stopped)}"
 
     def _run(self, *, institution: str = "", folds: tuple[int, ...] = ()) -> TableRun:
         prefix = f"{institution}: " if institution else ""
@@ -170,7 +225,10 @@ class Step:
         """Make the table, then hold it against its checks. Returns it with the blocking rules that it breaks."""
         start = time.perf_counter()
         frame = self.spec.conform(self.spec.make(run, **{name: frames[name] for name in self.spec.reads}))
-        self.metadata[OWN_SECONDS] = self.metadata.get(OWN_SECONDS, 0.0) + time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.metadata[OWN_SECONDS] = self.metadata.get(OWN_SECONDS, 0.0) + seconds
+        self.metadata_of[run.institution] = {OWN_SECONDS: seconds}
+        self.rows_held += frame.height
         broken = []
         for each in self.checks:
             known = {**frames, self.spec.name: frame}
@@ -182,10 +240,5 @@ class Step:
         if FOLDER_STATE in run.notes:
             self.folder_states[run.institution] = run.notes[FOLDER_STATE]
         self.metadata.update({prefix + name: value for name, value in run.notes.items()})
+        self.metadata_of[run.institution].update(run.notes)
         return frame, broken
-
-
-def _markdown(rows: pl.DataFrame) -> str:
-    with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   tbl_rows=SHOWN_ROWS, tbl_cols=-1, fmt_str_lengths=200):  # fmt: skip
-        return str(rows)

@@ -95,6 +95,7 @@ class Table:
         room: the room it belongs to, shown as the group.
         pool: the concurrency pool it takes, e.g. `gpu`.
         learns: what is learnt from is chosen here: it is not made while a development hospital is left out.
+        pictures: columns that hold paths of pictures to show: one, and one of a map to lay over it.
         kinds: what it is made with, at most three, shown as badges: `polars`, `duckdb`, `torch`, ...
         columns: what each column means, by name.
         column_sources: for SQL models, each column's source columns as (table, column).
@@ -110,6 +111,7 @@ class Table:
     pool: str | None = None
     learns: bool = False
     kinds: tuple[str, ...] = POLARS
+    pictures: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
@@ -135,13 +137,14 @@ def table(
     pool: str | None = None,
     learns: bool = False,
     kinds: tuple[str, ...] = POLARS,
+    pictures: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., pl.DataFrame]], Table]:
     """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
 
     def describe(make: Callable[..., pl.DataFrame]) -> Table:
         name, room = make.__name__, make.__module__.split(".")[1]
         about, columns = inspect.getdoc(make) or "", column_texts(room, make.__name__, schema.names())
-        return Table(name, make, _tables_read(make), by, schema, room, about, pool, learns, kinds, columns)
+        return Table(name, make, _tables_read(make), by, schema, room, about, pool, learns, kinds, pictures, columns)
 
     return describe
 

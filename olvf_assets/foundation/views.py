@@ -148,7 +148,7 @@ def _build(
         yield from step.check_results()
         if step.broken:
             raise Failure(f"{spec.name} was not written. " + " ".join(step.broken))
-        yield Output(frame, metadata=step.metadata)
+        yield Output(frame, metadata=step.shown(frame))
         if spec.by == "institution":  # Dagster stores an output before it asks for what comes after it
             step.note_stored(keys, [name for name in spec.reads if dimensions[name] == "institution"])
         if closing:
@@ -156,7 +156,7 @@ def _build(
                 context.log.warning(stop.text)
         if view == "study" and spec.by is not None:
             for key in step.made_keys if spec.by == "institution" else map(str, FOLDS):
-                yield AssetMaterialization(AssetKey(spec.name), partition=key)
+                yield AssetMaterialization(AssetKey(spec.name), partition=key, metadata=step.shown_of(frame, key))
 
     return body
 

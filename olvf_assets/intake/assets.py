@@ -104,7 +104,7 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     return found
 
 
-@table(schema=FILM_PIXELS, by="institution", kinds=("pydicom", "numpy", "opencv"))
+@table(schema=FILM_PIXELS, by="institution", kinds=("pydicom", "numpy", "opencv"), pictures=("image_path",))
 def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
     from olvf_assets.intake import pixels

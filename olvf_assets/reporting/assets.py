@@ -62,7 +62,7 @@ def thesis_comparison(
     return compared
 
 
-@table(schema=REPORT_FIGURES, kinds=("matplotlib", "jinja2"))
+@table(schema=REPORT_FIGURES, kinds=("matplotlib", "jinja2"), pictures=("path",))
 def report_figures(
     run: TableRun,
     roc_curves: pl.DataFrame,
