@@ -60,11 +60,11 @@ def test_cells_of_every_kind_are_short_and_break_no_table() -> None:
 
 
 def test_a_table_of_long_rows_shows_fewer_of_them() -> None:
-    wide = pl.DataFrame({f"column_{place}": ["x" * 39] * 10 for place in range(100)})
+    wide = pl.DataFrame({f"column_{place}": ["x" * 39] * 10 for place in range(40)})
     shown = rows_in_markdown(wide)
     assert len(shown.encode()) <= LARGEST_TEXT
-    assert shown.endswith("4 of 10 rows, evenly spread")
-    assert rows_in_markdown(pl.DataFrame({"x" * 30_000: [1]})) == "1 rows, too long to be shown"
+    assert shown.endswith("3 of 10 rows, evenly spread")
+    assert rows_in_markdown(pl.DataFrame({"x" * 7_000: [1]})) == "1 rows, too long to be shown"
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,21 @@ def noise(store: ArtifactStore, lots: int, height: int = 140, width: int = 166) 
     return store.save_image(np.random.default_rng(lots).integers(0, 256, (height, width)).astype(np.uint8))[0]
 
 
+def smooth(store: ArtifactStore, lots: int) -> str:
+    return store.save_image(np.full((140, 166), lots, np.uint8))[0]
+
+
 def test_a_sheet_shows_twelve_pictures_and_names_each(store: ArtifactStore) -> None:
     names = [f"F{place:016x}-L1" for place in range(40)]
-    frame = pl.DataFrame({"crop_id": names, "level": "L1", "image_path": [noise(store, each) for each in range(40)]})
+    frame = pl.DataFrame({"crop_id": names, "level": "L1", "image_path": [smooth(store, each) for each in range(40)]})
     shown = pictures_in_markdown(frame, ("image_path",), store.path)
     assert picture(shown).shape == (2 * 108, 6 * 96, 3)
     assert shown.splitlines()[-1].split(", ") == [names[place * 40 // 12] for place in range(12)]
+
+
+def test_pictures_that_do_not_shrink_well_are_shown_smaller(store: ArtifactStore) -> None:
+    frame = pl.DataFrame({"film_id": [FILM] * 12, "image_path": [noise(store, each) for each in range(12)]})
+    assert picture(pictures_in_markdown(frame, ("image_path",), store.path)).shape == (108, 3 * 96, 3)
 
 
 def test_boxes_and_maps_are_drawn_into_the_picture(store: ArtifactStore) -> None:
