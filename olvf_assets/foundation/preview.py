@@ -144,8 +144,8 @@ def _tile(row: dict[str, Any], columns: tuple[str, ...], find: Find) -> "np.ndar
             above = _coloured(cv2.resize(above, size, interpolation=cv2.INTER_AREA))
             colours[..., 2] = np.maximum(colours[..., 2], above[..., 2])
     for box in row.get("boxes") or []:
-        corners = [(round(box[f"x{end}"] * size[0]), round(box[f"y{end}"] * size[1])) for end in (0, 1)]
-        cv2.rectangle(colours, *corners, (0, 220, 255), 1)
+        first, last = ((round(box[f"x{end}"] * size[0]), round(box[f"y{end}"] * size[1])) for end in (0, 1))
+        cv2.rectangle(colours, first, last, (0, 220, 255), 1)
     tile = np.zeros((TILE_PX + LABEL_PX, TILE_PX, 3), np.uint8)
     left = (TILE_PX - size[0]) // 2
     tile[: size[1], left : left + size[0]] = colours
