@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 Find = Callable[[str], Path]
 ROWS = 10
 CELL_LETTERS = 40
-LARGEST_TEXT, LARGEST_PICTURE = 6_000, 13_000  # bytes of UTF-8, the picture as base64: with both, 20 kB an event
+LARGEST_TEXT, LARGEST_PICTURE = 5_000, 15_000  # bytes of UTF-8, the picture as base64: with both, 20 kB an event
 PSEUDONYM = re.compile(r"(?<![0-9A-Za-z])[PF][0-9a-f]{16}(?![0-9a-f])")
 HASH = re.compile(r"(?<![0-9a-f])([0-9a-f]{8})[0-9a-f]{56}(?![0-9a-f])")
 ID_TEXT = re.compile(ID.pattern.decode())
 BREAKS_A_TABLE = str.maketrans({"|": r"\|", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
-PICTURES, PICTURES_A_ROW, TILE_PX, LABEL_PX = 12, 6, 96, 12
+PICTURES, PICTURES_A_ROW, TILE_PX, LABEL_PX = 8, 4, 96, 12
+FEW, TILE_OF_FEW_PX = 2, 192
 LARGEST_FILES = 4_000_000  # bytes of all files that a sheet decodes: a film takes 50 ms, a crop none
-QUALITIES = (75, 60, 45, 30)  # of the JPEG, until it is small enough
+QUALITIES = (75, 60, 45, 30, 20)  # of the WebP, until it is small enough
 LABELS = ("level", "view", "label", "predicted", "subset", "figure")
 NAMES = ("sample_id", "crop_id", "film_id")
 
@@ -73,11 +74,12 @@ def pictures_in_markdown(frame: pl.DataFrame, columns: tuple[str, ...], find: Fi
         find: returns where the picture of a path lies.
     """
     rows = list(_decodable(spread(frame.drop_nulls(columns[0]), PICTURES), columns[0], find))
-    tiles = [tile for row in rows if (tile := _tile(row, columns, find)) is not None]
+    side = TILE_OF_FEW_PX if len(rows) <= FEW else TILE_PX
+    tiles = [tile for row in rows if (tile := _tile(row, columns, find, side)) is not None]
     if not tiles:
         return ""
     names = [str(next((row[each] for each in NAMES if row.get(each)), row[columns[0]])) for row in rows]
-    return f"![pictures](data:image/jpeg;base64,{_encoded(_sheet(tiles))})\n\n{', '.join(names)}"
+    return f"![pictures](data:image/webp;base64,{_encoded(_sheet(tiles))})\n\n{', '.join(names)}"
 
 
 def _line(cells: Any) -> str:
@@ -126,8 +128,8 @@ def _decodable(few: pl.DataFrame, column: str, find: Find) -> Iterator[dict[str,
         yield row
 
 
-def _tile(row: dict[str, Any], columns: tuple[str, ...], find: Find) -> "np.ndarray | None":
-    """Return one picture with its label: uint8 (TILE_PX + LABEL_PX, TILE_PX, 3), BGR; None if it cannot be decoded."""
+def _tile(row: dict[str, Any], columns: tuple[str, ...], find: Find, side: int) -> "np.ndarray | None":
+    """Return one picture with its label: uint8 (side + LABEL_PX, side, 3), BGR; None if it cannot be decoded."""
     import cv2
     import numpy as np
 
@@ -135,7 +137,7 @@ def _tile(row: dict[str, Any], columns: tuple[str, ...], find: Find) -> "np.ndar
     if colours is None:
         return None
     height, width = colours.shape[:2]
-    scale = TILE_PX / max(height, width)
+    scale = side / max(height, width)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     colours = _coloured(cv2.resize(colours, size, interpolation=cv2.INTER_AREA))
     for column in columns[1:]:
@@ -146,11 +148,11 @@ def _tile(row: dict[str, Any], columns: tuple[str, ...], find: Find) -> "np.ndar
     for box in row.get("boxes") or []:
         first, last = ((round(box[f"x{end}"] * size[0]), round(box[f"y{end}"] * size[1])) for end in (0, 1))
         cv2.rectangle(colours, first, last, (0, 220, 255), 1)
-    tile = np.zeros((TILE_PX + LABEL_PX, TILE_PX, 3), np.uint8)
-    left = (TILE_PX - size[0]) // 2
+    tile = np.zeros((side + LABEL_PX, side, 3), np.uint8)
+    left = (side - size[0]) // 2
     tile[: size[1], left : left + size[0]] = colours
     label = " ".join(str(row[each]) for each in LABELS if row.get(each))
-    cv2.putText(tile, label[:18], (2, TILE_PX + LABEL_PX - 3), cv2.FONT_HERSHEY_SIMPLEX, 0.3, (255, 255, 255), 1)
+    cv2.putText(tile, label[:18], (2, side + LABEL_PX - 3), cv2.FONT_HERSHEY_SIMPLEX, 0.3, (255, 255, 255), 1)
     return tile
 
 
@@ -181,11 +183,11 @@ def _sheet(tiles: "list[np.ndarray]") -> "np.ndarray":
 
 
 def _encoded(sheet: "np.ndarray") -> str:
-    """Return a picture as JPEG in base64, as good as fits, halved until it does."""
+    """Return a picture as WebP in base64, as good as fits, halved until it does."""
     import cv2
 
     for quality in QUALITIES:
-        _, content = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        _, content = cv2.imencode(".webp", sheet, [cv2.IMWRITE_WEBP_QUALITY, quality])
         text = base64.b64encode(content.tobytes()).decode()
         if len(text) <= LARGEST_PICTURE:
             return text

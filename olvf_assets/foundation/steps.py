@@ -225,8 +225,8 @@ class Step:
         """Make the table, then hold it against its checks. Returns it with the blocking rules that it breaks."""
         start = time.perf_counter()
         frame = self.spec.conform(self.spec.make(run, **{name: frames[name] for name in self.spec.reads}))
-        seconds = time.perf_counter() - start
-        self.metadata[OWN_SECONDS] = self.metadata.get(OWN_SECONDS, 0.0) + seconds
+        seconds = round(time.perf_counter() - start, 3)
+        self.metadata[OWN_SECONDS] = round(self.metadata.get(OWN_SECONDS, 0.0) + seconds, 3)
         self.metadata_of[run.institution] = {OWN_SECONDS: seconds}
         self.rows_held += frame.height
         broken = []
@@ -236,7 +236,7 @@ class Step:
             self.findings[each.name].append(rows)
             if rows.height and each.blocking:
                 broken.append(f"{rows.height} rows break {each.name}, the first: {rows.row(0, named=True)}.")
-        prefix = f"{run.institution}: " if run.institution else ""
+        prefix = f"{run.institution}: " if run.institution and not self.context.has_partition_key else ""
         if FOLDER_STATE in run.notes:
             self.folder_states[run.institution] = run.notes[FOLDER_STATE]
         self.metadata.update({prefix + name: value for name, value in run.notes.items()})
