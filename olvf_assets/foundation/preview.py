@@ -27,7 +27,8 @@ LARGEST_TEXT, LARGEST_PICTURE = 5_000, 15_000  # bytes of UTF-8, the picture as 
 PSEUDONYM = re.compile(r"(?<![0-9A-Za-z])[PF][0-9a-f]{16}(?![0-9a-f])")
 HASH = re.compile(r"(?<![0-9a-f])([0-9a-f]{8})[0-9a-f]{56}(?![0-9a-f])")
 ID_TEXT = re.compile(ID.pattern.decode())
-BREAKS_A_TABLE = str.maketrans({"|": r"\|", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
+# What Markdown takes for more than text: a hospital's words must neither break the table nor fetch a picture.
+PLAIN = str.maketrans({**{each: f"\\{each}" for each in "\\|[]*~"}, "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
 PICTURES, PICTURES_A_ROW, TILE_PX, LABEL_PX = 8, 4, 96, 12
 FEW, TILE_OF_FEW_PX = 2, 192
@@ -90,7 +91,7 @@ def _cells(row: tuple[Any, ...], letters: int = CELL_LETTERS) -> list[str]:
     texts = [_text(value) for value in row]
     if any(PSEUDONYM.search(text) for text in texts):
         texts = [HASH.sub(r"\1…", text) for text in texts]
-    return [_cut(text, letters).translate(BREAKS_A_TABLE) for text in texts]
+    return [_cut(text, letters).translate(PLAIN) for text in texts]
 
 
 def _text(value: Any) -> str:

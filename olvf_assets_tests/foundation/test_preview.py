@@ -41,7 +41,7 @@ def test_rows_are_evenly_spread_and_the_count_is_told() -> None:
 
 def test_cells_of_every_kind_are_short_and_break_no_table() -> None:
     row = {
-        "text": "a | b\nc <img> `d`",
+        "text": "a | b\nc <img> `d` ![e](f)",
         "long": "x" * 100,
         "number": 0.123456789,
         "nan": float("nan"),
@@ -54,8 +54,8 @@ def test_cells_of_every_kind_are_short_and_break_no_table() -> None:
     }
     shown = cells(rows_in_markdown(pl.DataFrame([row], schema_overrides={"none": pl.String})))
     assert shown == [
-        r"a \| b c &lt;img> 'd'", "x" * 40 + "…", "0.12346", "nan", "true", "null", "2020-02-29", "3 elements",
-        "2 elements", "5 bytes",
+        r"a \| b c &lt;img> 'd' !\[e\](f)", "x" * 40 + "…", "0.12346", "nan", "true", "null", "2020-02-29",
+        "3 elements", "2 elements", "5 bytes",
     ]  # fmt: skip
 
 
