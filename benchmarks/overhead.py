@@ -68,7 +68,8 @@ def own_seconds(home: Path) -> dict[str, float]:
             records = instance.fetch_materializations(AssetRecordsFilter(asset_key=key), limit=100).records
             for record in records:
                 event = record.asset_materialization
-                if event is not None and OWN_SECONDS in event.metadata:
+                # a run over all partitions tells of the table as a whole and of each partition again
+                if event is not None and event.partition is None and OWN_SECONDS in event.metadata:
                     value = float(str(event.metadata[OWN_SECONDS].value))
                     seconds[key.to_user_string()] = seconds.get(key.to_user_string(), 0.0) + value
     return seconds

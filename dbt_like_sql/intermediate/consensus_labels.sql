@@ -1,6 +1,10 @@
 -- description: The reference standard of each lumbar vertebra: the readers' common label, else their consensus, else null.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, patient_id String, level String, label String, pathological Boolean, reader_1 String
+-- columns: reader_2 String, consensus_needed Boolean
+-- column label: what both readers said, else their consensus; null: open, the vertebra stays out of the study
+-- column consensus_needed: whether the readers differ or reader 1 is silent
 with vertebrae as (
     select subject.institution, subject.patient_id, level.level
     from subjects as subject

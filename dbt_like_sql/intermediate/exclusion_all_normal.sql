@@ -1,6 +1,8 @@
 -- description: Patients whose five lumbar vertebrae are all normal: their bone may differ from that of patients with a fracture.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     institution,
     'patient' as unit,

@@ -1,6 +1,8 @@
 -- description: Images of vertebrae without a reference standard: a reading is missing, or the readers differ without consensus.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     consensus.institution,
     'vertebra' as unit,

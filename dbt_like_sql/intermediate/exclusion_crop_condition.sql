@@ -1,6 +1,8 @@
 -- description: Exclusion reason 2: vertebra images that cannot be judged, on all films of the patient or on those of one view.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     condition.institution,
     'vertebra' as unit,

@@ -1,6 +1,8 @@
 -- description: Exclusion reason 1: patients whose fractured vertebra cannot be judged on the film, severe crush aside.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     institution,
     'patient' as unit,

@@ -1,6 +1,8 @@
 -- description: Patients without a usable film: none was handed over, or all are in quarantine.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     subject.institution,
     'patient' as unit,

@@ -1,6 +1,8 @@
 -- description: Patients whose fractures are all pathological (caused by tumour); with an osteoporotic fracture beside it they stay.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     institution,
     'patient' as unit,

@@ -1,6 +1,8 @@
 -- description: Images of pathologically fractured vertebrae of patients who stay for another, osteoporotic fracture.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 select
     consensus.institution,
     'vertebra' as unit,

@@ -1,6 +1,8 @@
 -- description: Exclusion reason 1: patients whose fractured vertebra has lost much of its height (Genant: more than 40 %).
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 -- Where the height ratio (after over before) was measured it decides by the profile's severe_crush_height_ratio, whatever
 -- the condition beside it; else the sheet.
 with crushed as (

@@ -1,6 +1,8 @@
 -- description: Every reason to leave a patient or a vertebra image out. Patients under several rules stand here several times.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
+-- columns: evidence String, reader String
 with rules as (
     select * from exclusion_all_normal
     union all

@@ -1,6 +1,7 @@
 -- description: Vertebra images (film and level) that stay in the study, with their reference standard.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, role String, film_id String, patient_id String, view String, level String, label String
 select
     film.institution,
     institution.role,

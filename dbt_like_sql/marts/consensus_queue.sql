@@ -1,6 +1,14 @@
 -- description: Every question the readers answered differently, or one did not answer: what each said, open or settled by whom.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, patient_id String, level String, question String, reader_1 String, reader_2 String
+-- columns: state String, settled_as String, settled_by String
+-- column question: what the readers answered differently: class of the vertebra, or pathological (by tumour)
+-- column reader_1: reader 1's answer: a class, or yes, no, not said; null: silent
+-- column reader_2: reader 2's answer: a class, or yes, no, not said; null: silent
+-- column state: open or settled
+-- column settled_as: the answer that was agreed on; null: open
+-- column settled_by: who settled it: consensus; null: open
 -- Two questions a vertebra: its class, and whether tumour caused the fracture.
 with answers as (
     select institution, patient_id, level, 'class' as question, reader, label as answer

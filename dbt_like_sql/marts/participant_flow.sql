@@ -1,7 +1,12 @@
 -- description: How many enrolled patients, films and vertebra images were used, excluded or quarantined, by which rule and why.
 -- partitioned by: institution
 -- group: cohort
--- n_normal, n_old and n_fresh are of `n`: vertebrae by their class, patients and films by the patient's group.
+-- columns: institution String, unit String, state String, reason String, rule String, n Int64, n_normal Int64
+-- columns: n_old Int64, n_fresh Int64
+-- column n: units in this state for this reason
+-- column n_normal: of n; vertebrae by their class, patients and films by the patient's group
+-- column n_old: of n, counted likewise
+-- column n_fresh: of n, counted likewise
 select
     institution,
     unit,

@@ -1,6 +1,10 @@
 -- description: Each enrolled patient, film and vertebra image with the one state it is in: used, excluded or quarantined, and why.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, unit String, patient_id String, film_id String, level String, path String, state String
+-- columns: reason String, rule String, label String
+-- column path: the film's file in the landing folder (hidden name for real hospitals); null for patients and vertebrae
+-- column label: of a vertebra its reference standard, of patients and films the patient's group: fresh if any vertebra is, else old, else normal
 -- One reason per unit: the patient's exclusion goes before that of one image, and rules go before missing detections
 -- (of those, not_detected goes before levels_ambiguous).
 -- A quarantined file counts as a film; its vertebrae cannot be counted. `label` is the vertebra's reference standard; of

@@ -1,6 +1,7 @@
 -- description: Every path of a landing folder with the one state it ended in: film, sheet, boxes, archive, ignored, quarantined.
 -- partitioned by: institution
 -- group: intake
+-- columns: institution String, path String, state String, reason String
 -- An archive's files stand beside it. A box file counts as quarantined when a picture of it has no film.
 with refusals as (
     select institution, path, min(reason) as reason

@@ -1,6 +1,11 @@
 -- description: Films that can be used: accepted by their header and decoded. One row per film.
 -- partitioned by: institution
 -- group: intake
+-- pictures: image_path
+-- columns: institution String, film_id String, patient_id String, film_date Date, view String, view_source String
+-- columns: view_evidence String, body_part String, body_part_source String, body_part_evidence String
+-- columns: image_path String, pixel_sha256 String, width_px Int64, height_px Int64, pixel_mm Float64
+-- columns: pixel_mm_source String, calibrated_pixel_mm Float64, kvp Float64, sid_mm Float64, detector String
 select
     header.institution,
     header.film_id,

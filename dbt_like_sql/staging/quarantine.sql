@@ -1,6 +1,7 @@
 -- description: Files that were handed over and cannot be used, each with its reason. A film once, at its first refusal.
 -- partitioned by: institution
 -- group: intake
+-- columns: institution String, path String, sha256 String, reason String, detail String, found_in String
 with refused as (
     select institution, path, sha256, refusal as reason, refusal_detail as detail, 'header' as found_in
     from dicom_headers

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, test set, training set
 
 
-@table(schema=GRADCAM_GRIDS, pool="gpu", outside=start_weights)
+@table(schema=GRADCAM_GRIDS, pool="gpu", kinds=("torch", "timm", "opencv"), outside=start_weights)
 def gradcam_grids(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -56,7 +56,7 @@ def gradcam_section_means(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.Data
     return section_means_by_class(gradcam_grids)
 
 
-@table(schema=GRADCAM_STATISTICS)
+@table(schema=GRADCAM_STATISTICS, kinds=("polars", "scipy"))
 def gradcam_statistics(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.DataFrame:
     """Kruskal-Wallis per section over the predicted classes, and Steel-Dwass for each pair.
 
@@ -70,7 +70,7 @@ def gradcam_statistics(run: TableRun, gradcam_grids: pl.DataFrame) -> pl.DataFra
     return found
 
 
-@table(schema=GRADCAM_BOUNDARIES)
+@table(schema=GRADCAM_BOUNDARIES, kinds=("polars", "sklearn"))
 def gradcam_boundaries(run: TableRun, gradcam_statistics: pl.DataFrame) -> pl.DataFrame:
     """The straight line between the sections in which one class of a pair is higher and those in which the other is."""
     from olvf_assets.attention import boundaries
@@ -78,7 +78,7 @@ def gradcam_boundaries(run: TableRun, gradcam_statistics: pl.DataFrame) -> pl.Da
     return boundaries.gradcam_boundaries(gradcam_statistics)
 
 
-@table(schema=GRADCAM_AGREEMENT, pool="gpu", outside=start_weights)
+@table(schema=GRADCAM_AGREEMENT, pool="gpu", kinds=("torch", "timm", "scipy"), outside=start_weights)
 def gradcam_agreement(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -98,7 +98,7 @@ def gradcam_agreement(
     return pl.concat([pl.DataFrame(schema=GRADCAM_AGREEMENT), *tables])
 
 
-@table(schema=GRADCAM_SANITY, pool="gpu", outside=start_weights)
+@table(schema=GRADCAM_SANITY, pool="gpu", kinds=("torch", "timm", "scipy"), outside=start_weights)
 def gradcam_sanity(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -119,7 +119,13 @@ def gradcam_sanity(
     return pl.concat([pl.DataFrame(schema=GRADCAM_SANITY), *tables])
 
 
-@table(schema=GRADCAM_MAPS, pool="gpu", outside=start_weights)
+@table(
+    schema=GRADCAM_MAPS,
+    pool="gpu",
+    kinds=("torch", "timm", "opencv"),
+    pictures=("image_path", "map_path"),
+    outside=start_weights,
+)
 def gradcam_maps(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -139,7 +145,7 @@ def gradcam_maps(
     return pl.concat([pl.DataFrame(schema=GRADCAM_MAPS), *tables])
 
 
-@table(schema=GRADCAM_EXAMPLES)
+@table(schema=GRADCAM_EXAMPLES, pictures=("image_path", "map_path"))
 def gradcam_examples(run: TableRun, gradcam_maps: pl.DataFrame) -> pl.DataFrame:
     """Some test pictures of each predicted class with their maps, drawn at random."""
     from olvf_assets.attention import gradcam

@@ -36,7 +36,7 @@ def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataF
     return make_splits(learnt_from(run, vertebra_crops), patient_splits, run.profile.classification, run.seed)
 
 
-@table(schema=BALANCED_TEST_SET)
+@table(schema=BALANCED_TEST_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """The held-out crops, old and fresh ones replicated until the classes balance."""
     from olvf_assets.classification import replication
@@ -53,7 +53,7 @@ def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.Da
     )
 
 
-@table(schema=BALANCED_TRAINING_SET)
+@table(schema=BALANCED_TRAINING_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """The training crops, replicated likewise, with the fold in which each sample validates."""
     from olvf_assets.classification import replication
@@ -71,19 +71,19 @@ def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: p
     )
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def resnet50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """ResNet-50, trained once per fold."""
     return _trained(run, "resnet50", balanced_training_set)
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def densenet161_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """DenseNet-161, trained once per fold."""
     return _trained(run, "densenet161", balanced_training_set)
 
 
-@table(schema=CHECKPOINTS, by="fold", pool="gpu", outside=start_weights)
+@table(schema=CHECKPOINTS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def resnext50_checkpoints(run: TableRun, balanced_training_set: pl.DataFrame) -> pl.DataFrame:
     """ResNeXt-50 (32x4d), trained once per fold."""
     return _trained(run, "resnext50", balanced_training_set)
@@ -102,7 +102,7 @@ def training_curves(
     return curves.training_curves([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
 
 
-@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu", outside=start_weights)
+@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def fold_predictions(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -135,7 +135,7 @@ def fold_predictions(
     return pl.concat(parts)
 
 
-@table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu", outside=start_weights)
+@table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def validation_predictions(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,

@@ -10,7 +10,7 @@ from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS, PATIENT_SPLITS, 
 from olvf_assets.foundation.tables import TableRun, learnt_from, table
 
 
-@table(schema=READER_AGREEMENT, by="institution")
+@table(schema=READER_AGREEMENT, by="institution", kinds=("polars", "numpy"))
 def reader_agreement(run: TableRun, reader_labels: pl.DataFrame) -> pl.DataFrame:
     """Weighted kappa between the readers and of each reader with himself, with intervals over patients."""
     from olvf_assets.cohort import agreement
@@ -26,7 +26,7 @@ def reader_confusion(run: TableRun, reader_labels: pl.DataFrame) -> pl.DataFrame
     return agreement.reader_confusion(reader_labels)
 
 
-@table(schema=BASELINE_CHARACTERISTICS, by="institution")
+@table(schema=BASELINE_CHARACTERISTICS, by="institution", kinds=("polars", "scipy"))
 def baseline_characteristics(
     run: TableRun,
     subjects: pl.DataFrame,

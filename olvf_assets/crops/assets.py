@@ -9,7 +9,7 @@ from olvf_assets.crops.tables import VERTEBRA_CROPS
 from olvf_assets.foundation.tables import TableRun, table
 
 
-@table(schema=VERTEBRA_CROPS, by="institution")
+@table(schema=VERTEBRA_CROPS, by="institution", kinds=("polars", "opencv"), pictures=("image_path",))
 def vertebra_crops(
     run: TableRun, cohort_vertebrae: pl.DataFrame, detections: pl.DataFrame, films: pl.DataFrame
 ) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def start_weights(run: TableRun) -> str:
         return "missing"
 
 
-@table(schema=DETECTOR_COPIES, learns=True)
+@table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def detector_copies(
     run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
 ) -> pl.DataFrame:
@@ -53,7 +53,7 @@ def detector_copies(
     )
 
 
-@table(schema=DETECTOR_EVOLUTION, pool="gpu", outside=start_weights)
+@table(schema=DETECTOR_EVOLUTION, pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataFrame:
     """Generations of hyper-parameters with the validation mAP that each reached; none unless the profile asks."""
     from olvf_assets.detection.evolution import evolve_detector
@@ -72,7 +72,7 @@ def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataF
     )
 
 
-@table(schema=DETECTOR_MODEL, pool="gpu", outside=start_weights)
+@table(schema=DETECTOR_MODEL, pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame) -> pl.DataFrame:
     """YOLOv5 trained to find L1 to L5, one detector per protocol."""
     from olvf_assets.detection.evolution import chosen_settings
@@ -97,7 +97,7 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolut
     return pl.concat(models)
 
 
-@table(schema=DETECTOR_ANSWERS, pool="gpu", outside=start_weights)
+@table(schema=DETECTOR_ANSWERS, pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,
@@ -116,7 +116,7 @@ def detector_answers(
     )
 
 
-@table(schema=DETECTOR_METRICS)
+@table(schema=DETECTOR_METRICS, kinds=("polars", "pycocotools", "ultralytics"))
 def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
     """mAP@0.5 and mAP@0.5:0.95 per level, on validation pictures and on films of external hospitals."""
     from olvf_assets.detection import metrics
@@ -127,7 +127,7 @@ def detector_metrics(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFr
     return measured
 
 
-@table(schema=DETECTOR_PR_CURVES)
+@table(schema=DETECTOR_PR_CURVES, kinds=("polars", "pycocotools"))
 def detector_pr_curves(run: TableRun, detector_answers: pl.DataFrame) -> pl.DataFrame:
     """Precision over recall at IoU 0.5 of each level, on validation pictures and on films of external hospitals."""
     from olvf_assets.detection import metrics
@@ -149,7 +149,7 @@ def detector_errors(
     return errors.detector_errors(errors.box_errors(detections, films, reader_boxes, detector_answers))
 
 
-@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu", outside=start_weights)
+@table(schema=DETECTION_CANDIDATES, by="institution", pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detection_candidates(
     run: TableRun,
     films: pl.DataFrame,
@@ -167,7 +167,7 @@ def detection_candidates(
     )
 
 
-@table(schema=DETECTED_FILMS, by="institution")
+@table(schema=DETECTED_FILMS, by="institution", kinds=("polars", "numpy"))
 def detected_films(
     run: TableRun, detection_candidates: pl.DataFrame, films: pl.DataFrame, detector_model: pl.DataFrame
 ) -> pl.DataFrame:

@@ -55,7 +55,7 @@ def sample_lineage(
     )
 
 
-@table(schema=PICTURE_FINGERPRINTS, by="institution")
+@table(schema=PICTURE_FINGERPRINTS, by="institution", kinds=("polars", "opencv"))
 def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
     from olvf_assets.evaluation import fingerprints
@@ -82,7 +82,7 @@ def leakage_summary(run: TableRun, leakage_audit: pl.DataFrame, sample_lineage: 
     return leakage.leakage_summary(leakage_audit, sample_lineage)
 
 
-@table(schema=TEST_METRICS)
+@table(schema=TEST_METRICS, kinds=("polars", "numpy", "scipy"))
 def test_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -97,7 +97,7 @@ def test_metrics(
     return leakage.stamped(found, leakage_summary, "test")
 
 
-@table(schema=EXTERNAL_METRICS)
+@table(schema=EXTERNAL_METRICS, kinds=("polars", "numpy", "scipy"))
 def external_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -112,7 +112,7 @@ def external_metrics(
     return leakage.stamped(found, leakage_summary, "external")
 
 
-@table(schema=SUBGROUP_METRICS)
+@table(schema=SUBGROUP_METRICS, kinds=("polars", "numpy", "scipy"))
 def subgroup_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -127,7 +127,7 @@ def subgroup_metrics(
     return subgroups.subgroup_metrics(ensemble_predictions, vertebra_crops, films, subjects, settings, run.seed)
 
 
-@table(schema=CONFUSION_MATRICES)
+@table(schema=CONFUSION_MATRICES, kinds=("polars", "numpy"))
 def confusion_matrices(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
     """How many samples of each class were called what, per fold, dataset and institution."""
     from olvf_assets.evaluation import confusion
@@ -135,7 +135,7 @@ def confusion_matrices(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.
     return confusion.confusion_matrices(ensemble_predictions)
 
 
-@table(schema=ROC_CURVES)
+@table(schema=ROC_CURVES, kinds=("polars", "numpy"))
 def roc_curves(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
     """One-vs-rest ROC curves of the ensembles."""
     from olvf_assets.evaluation import roc
@@ -143,7 +143,7 @@ def roc_curves(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFram
     return roc.roc_curves(ensemble_predictions, run.profile.evaluation)
 
 
-@table(schema=CALIBRATION_TEMPERATURES)
+@table(schema=CALIBRATION_TEMPERATURES, kinds=("polars", "scipy"))
 def calibration_temperatures(run: TableRun, validation_predictions: pl.DataFrame) -> pl.DataFrame:
     """The temperature of each fold's ensemble, fitted on its validation crops."""
     from olvf_assets.evaluation import temperature
@@ -151,7 +151,7 @@ def calibration_temperatures(run: TableRun, validation_predictions: pl.DataFrame
     return temperature.calibration_temperatures(validation_predictions)
 
 
-@table(schema=CALIBRATION)
+@table(schema=CALIBRATION, kinds=("polars", "numpy"))
 def calibration(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -161,7 +161,7 @@ def calibration(
     return calibration.calibration(ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed)
 
 
-@table(schema=RELIABILITY_CURVES)
+@table(schema=RELIABILITY_CURVES, kinds=("polars", "numpy"))
 def reliability_curves(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -173,7 +173,7 @@ def reliability_curves(
     )
 
 
-@table(schema=DECISION_CURVES)
+@table(schema=DECISION_CURVES, kinds=("polars", "numpy"))
 def decision_curves(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -183,7 +183,7 @@ def decision_curves(
     return decision.decision_curves(ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed)
 
 
-@table(schema=OPERATING_POINTS)
+@table(schema=OPERATING_POINTS, kinds=("polars", "numpy"))
 def operating_points(run: TableRun, validation_predictions: pl.DataFrame) -> pl.DataFrame:
     """From which probability on a vertebra or patient is called fresh, chosen on validation crops alone."""
     from olvf_assets.evaluation import operating
@@ -191,7 +191,7 @@ def operating_points(run: TableRun, validation_predictions: pl.DataFrame) -> pl.
     return operating.operating_points(validation_predictions, run.profile.evaluation)
 
 
-@table(schema=OPERATING_POINT_METRICS)
+@table(schema=OPERATING_POINT_METRICS, kinds=("polars", "numpy"))
 def operating_point_metrics(
     run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame
 ) -> pl.DataFrame:
@@ -201,7 +201,7 @@ def operating_point_metrics(
     return operating.operating_point_metrics(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
 
 
-@table(schema=MRI_AVOIDED)
+@table(schema=MRI_AVOIDED, kinds=("polars", "numpy"))
 def mri_avoided(run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame) -> pl.DataFrame:
     """MRI examinations avoided per 100 patients of each hospital, and the fresh fractures missed for it."""
     from olvf_assets.evaluation import mri
@@ -209,7 +209,7 @@ def mri_avoided(run: TableRun, ensemble_predictions: pl.DataFrame, operating_poi
     return mri.mri_avoided(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
 
 
-@table(schema=HUMAN_CEILING)
+@table(schema=HUMAN_CEILING, kinds=("polars", "numpy"))
 def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_labels: pl.DataFrame) -> pl.DataFrame:
     """Kappa of the ensembles with the consensus beside kappa between the readers, on the same vertebrae."""
     from olvf_assets.evaluation import human
@@ -217,7 +217,7 @@ def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_l
     return human.human_ceiling(ensemble_predictions, consensus_labels, run.profile.evaluation, run.seed)
 
 
-@table(schema=REVIEW_LIST)
+@table(schema=REVIEW_LIST, pictures=("image_path",))
 def review_list(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,

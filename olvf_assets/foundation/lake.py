@@ -15,6 +15,7 @@ from dagster_polars import PolarsDeltaIOManager
 from olvf_assets.foundation.artifacts import write_fault
 from olvf_assets.foundation.crash import sync_table
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, UnchangedFrame
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,10 +25,6 @@ PLAIN_KEY = re.compile(r"[a-z0-9_]+")
 
 class PartitionKeyError(OlvfError):
     """A partition's key is more than a name, so that it must not become part of a predicate."""
-
-
-class UnchangedFrame(pl.DataFrame):
-    """A table that lies in the lake already, row for row."""
 
 
 class Lake(PolarsDeltaIOManager):
@@ -82,6 +79,7 @@ class Lake(PolarsDeltaIOManager):
         """Return what Dagster's UI shows beside a materialisation."""
         if not isinstance(obj, pl.DataFrame):
             return {}
-        columns = [TableColumn(name, str(dtype)) for name, dtype in obj.schema.items()]
-        key = "dagster/partition_row_count" if context.has_partition_key else "dagster/row_count"
-        return {key: obj.height, "dagster/column_schema": TableSchema(columns)}
+        promised: TableSchema | None = (context.definition_metadata or {}).get(COLUMN_SCHEMA)
+        texts = {each.name: each.description for each in promised.columns} if promised else {}
+        columns = [TableColumn(name, str(dtype), texts.get(name)) for name, dtype in obj.schema.items()]
+        return {PARTITION_ROWS if context.has_partition_key else ROWS: obj.height, COLUMN_SCHEMA: TableSchema(columns)}

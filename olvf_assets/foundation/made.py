@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -52,6 +52,14 @@ class Ingredients:
     outside: dict[str, str]
 
 
+class Finding(NamedTuple):
+    """What a check found in a part: how many rows break it, the first in words, and some of them as a table."""
+
+    breaking: int
+    first: str = ""
+    shown: str = ""
+
+
 @dataclass(frozen=True)
 class Record:
     """What a part was made of, and what came of it.
@@ -64,7 +72,7 @@ class Record:
         rows: digest of the rows as they lie in the lake, which keeps fewer types.
         files: digest of the files that the rows name, and of those written beside them.
         notes: what was shown beside the materialisation.
-        findings: by check, (number of breaking rows, some of them as text).
+        findings: by check.
     """
 
     ingredients: Ingredients
@@ -74,7 +82,7 @@ class Record:
     rows: str
     files: str
     notes: dict[str, Any] = field(default_factory=dict)
-    findings: dict[str, tuple[int, str]] = field(default_factory=dict)
+    findings: dict[str, Finding] = field(default_factory=dict)
 
 
 class Records:
@@ -192,5 +200,5 @@ def _differences(what: str, then: dict[str, str], now: dict[str, str], *, shown:
 
 
 def _record(found: dict[str, Any]) -> Record:
-    findings = {name: (int(count), str(text)) for name, (count, text) in found.pop("findings").items()}
+    findings = {name: Finding(*each) for name, each in found.pop("findings").items()}
     return Record(**{**found, "ingredients": Ingredients(**found["ingredients"]), "findings": findings})

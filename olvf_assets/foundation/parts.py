@@ -15,6 +15,7 @@ import polars as pl
 from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.made import (
     WHOLE,
+    Finding,
     Ingredients,
     Record,
     Records,
@@ -23,13 +24,13 @@ from olvf_assets.foundation.made import (
     frame_digest,
     text_digest,
 )
+from olvf_assets.foundation.preview import row_in_words, rows_in_markdown
 from olvf_assets.foundation.settings import Settings, SettingsRead, settings_read
 from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
 
-SHOWN_ROWS = 20  # of those that break a rule
+SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
 SHOWN_REASONS = 3
 Frames = Mapping[str, pl.DataFrame]
-Finding = tuple[int, str]  # number of breaking rows, some of them as text
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Part:
         broken: a sentence for each blocking rule that it breaks.
         record: what is to be kept once the rows are stored; `rows` and `files` in it are filled in then.
         standing: whether it was found as it must be.
+        own_seconds: in the table's own function; of a fold 0, for several are made together.
         again: why it is to be made again next time all the same.
     """
 
@@ -67,6 +69,7 @@ class Part:
     broken: list[str]
     record: Record
     standing: bool
+    own_seconds: float = 0.0
     again: list[str] = field(default_factory=list)
 
 
@@ -134,8 +137,9 @@ class Parts:
         found = self.standing(part, run, frames)
         if found is None:
             with self._noting() as noted:
-                looking = self._looking(run, noted)
+                looking, before = self._looking(run, noted), self.own_seconds
                 found = self._held(self._made(looking, frames), looking, frames, noted)
+                found.own_seconds = round(self.own_seconds - before, 3)
         self.done[part] = found
         return found
 
@@ -205,9 +209,12 @@ class Parts:
         for each in self.checks:
             known = {**frames, self.table.name: rows}
             breaking = each.find(run, **{name: known[name] for name in each.reads})
-            findings[each.name] = (breaking.height, _markdown(breaking.head(SHOWN_ROWS)) if breaking.height else "")
-            if breaking.height and each.blocking:
+            findings[each.name] = Finding(0)
+            if breaking.height:
                 first = breaking.row(0, named=True)
+                shown = rows_in_markdown(breaking, SHOWN_ROWS, SHOWN_LETTERS)
+                findings[each.name] = Finding(breaking.height, row_in_words(first), shown)
+            if breaking.height and each.blocking:
                 broken.append(f"{breaking.height} rows break {each.name}, the first: {first}.")
         record = Record(
             self._ingredients(run, frames), noted.settings.digests(),
@@ -270,9 +277,3 @@ class Parts:
 class _Noted:
     settings: SettingsRead
     looked_up: set[str] = field(default_factory=set)
-
-
-def _markdown(rows: pl.DataFrame) -> str:
-    with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-                   tbl_rows=SHOWN_ROWS, tbl_cols=-1, fmt_str_lengths=200):  # fmt: skip
-        return str(rows)

@@ -3,7 +3,8 @@
 What lives here: reading `dbt_like_sql/`, finding what a query reads and where its columns come from (sqlglot), and
 running it with DuckDB over polars frames. What does not: any query.
 
-A model's header says what it is: `-- description: …`, `-- partitioned by: institution | none`, `-- group: <room>`.
+A model's header says what it is: `-- description: …`, `-- partitioned by: institution | none`, `-- group: <room>`, and
+what columns it has (see `columns`).
 A file in `tests/` says `-- checks: <table>` and returns the rows that break its rule.
 """
 
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.foundation.columns import column_texts, declared_columns
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import Check, Dimension, Table, TableRun
 
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "dbt_like_sql"
 LAYERS = ("staging", "intermediate", "marts")
-HEADER = re.compile(r"^--\s*(description|partitioned by|group|checks|severity):\s*(.+)$", re.MULTILINE)
+SQL = ("duckdb", "sql")
+HEADER = re.compile(r"^--\s*(description|partitioned by|group|checks|severity|pictures):\s*(.+)$", re.MULTILINE)
 
 
 class SqlModelError(OlvfError):
@@ -90,14 +93,19 @@ def _model(path: Path) -> Table:
             raise SqlModelError(f"{path}: '-- partitioned by:' is {other!r}; write 'institution' or 'none'")
     if "description" not in header or "group" not in header:
         raise SqlModelError(f"{path}: the header needs '-- description:' and '-- group:' lines")
+    room = header["group"].strip()
+    schema, own_texts = declared_columns(query, path)
     return Table(
         name=path.stem,
         make=_runner(query),
         reads=tables_read(query),
         by=by,
-        schema=None,
-        room=header["group"].strip(),
+        schema=schema,
+        room=room,
         description=header["description"].strip(),
+        kinds=SQL,
+        pictures=tuple(header.get("pictures", "").split()),
+        columns=column_texts(room, path.stem, schema.names(), own_texts),
         column_sources=column_sources(query),
     )
 

@@ -5,6 +5,7 @@ What does not: how a table becomes an asset of a view (`views`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -22,11 +23,11 @@ from dagster import (
 from olvf_assets.foundation.arrivals import FOLDER_STATE, record_stored
 from olvf_assets.foundation.code_identity import code_of
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
-from olvf_assets.foundation.lake import UnchangedFrame
 from olvf_assets.foundation.made import WHOLE, text_digest
+from olvf_assets.foundation.parts import Finding, Part, Parts
 from olvf_assets.foundation.parts import Lake as LakeAtHand
-from olvf_assets.foundation.parts import Part, Parts
-from olvf_assets.foundation.tables import Check, Dimension, Table, TableRun
+from olvf_assets.foundation.preview import pictures_in_markdown, rows_in_markdown
+from olvf_assets.foundation.tables import PARTITION_ROWS, Check, Dimension, Table, TableRun, UnchangedFrame
 from olvf_assets.foundation.unexpected import told_without_content
 
 if TYPE_CHECKING:
@@ -171,34 +172,90 @@ class Step:
             frame: the rows.
             all_parts: they are the whole table.
         """
-        self.metadata[OWN_SECONDS] = self.parts.own_seconds
+        self.metadata[OWN_SECONDS] = round(self.parts.own_seconds, 3)
         if self.parts.lies_there(all_parts=all_parts):
             self.metadata[UNCHANGED] = True
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
-            frame = UnchangedFrame(frame)
         digests = [part.record.made for _, part in sorted(self.parts.done.items())]
-        return Output(frame, metadata=self.metadata, data_version=DataVersion(text_digest(digests)[:32]))
+        rows = UnchangedFrame(frame) if UNCHANGED in self.metadata else frame
+        return Output(rows, metadata=self._shown(frame), data_version=DataVersion(text_digest(digests)[:32]))
 
     def keep_records(self) -> None:
         """Keep what the parts were made of, now that they are stored."""
         self.parts.keep_records(self._run())
 
+    def _shown(self, frame: pl.DataFrame) -> dict[str, Any]:
+        """Return what the materialisation of the table, or of the one partition that was asked for, tells of it.
+
+        In a table of several partitions each of them shows its own rows, see `shown_of`.
+        """
+        several = self.spec.by is not None and not self.context.has_partition_key
+        return self.metadata if several else {**self.metadata, **self._preview(frame)}
+
+    def shown_of(self, frame: pl.DataFrame, key: str) -> dict[str, Any]:
+        """Return what the materialisation of one of several partitions tells of it."""
+        own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
+        part = self.parts.done[key]
+        told = {UNCHANGED: True} if part.standing else {OWN_SECONDS: part.own_seconds}
+        return {PARTITION_ROWS: own.height, **told, **part.notes, **self._preview(own)}
+
+    def _preview(self, frame: pl.DataFrame) -> dict[str, Any]:
+        if not frame.height:
+            return {}
+        found = {"preview": MetadataValue.md(rows_in_markdown(frame))}
+        if self.spec.pictures and (sheet := pictures_in_markdown(frame, self.spec.pictures, self._picture)):
+            found["pictures"] = MetadataValue.md(sheet)
+        return found
+
+    def _picture(self, path: str) -> Path:
+        stored = self.study.store.path(path)
+        return stored if stored.exists() else self.study.data / "reports" / path
+
     def check_results(self) -> Iterator[AssetCheckResult]:
-        """Yield one result per check, each with the rows that break it."""
+        """Yield one result per check: in words what it found, and the rows that break it."""
         for each in self.checks:
             found = [part.findings[each.name] for _, part in sorted(self.parts.done.items())]
-            count = sum(breaking for breaking, _ in found)
+            count = sum(each.breaking for each in found)
             metadata: dict[str, Any] = {"breaking_rows": count}
             if count:
-                metadata["rows"] = MetadataValue.md("\n\n".join(text for _, text in found if text))
+                metadata["rows"] = MetadataValue.md("\n\n".join(each.shown for each in found if each.shown))
             severity = AssetCheckSeverity.ERROR if each.blocking else AssetCheckSeverity.WARN
-            yield AssetCheckResult(check_name=each.name, passed=count == 0, severity=severity, metadata=metadata)
+            yield AssetCheckResult(
+                check_name=each.name,
+                passed=count == 0,
+                severity=severity,
+                metadata=metadata,
+                description=self._verdict(found),
+            )
         if self.spec.by == "institution":
-            yield AssetCheckResult(check_name=INSTITUTIONS_CHECK, passed=not self.stopped, metadata=dict(self.stopped))
+            yield AssetCheckResult(
+                check_name=INSTITUTIONS_CHECK,
+                passed=not self.stopped,
+                metadata=dict(self.stopped),
+                description=self._who_is_left_out(),
+            )
+
+    def _verdict(self, found: Sequence[Finding]) -> str:
+        """Return what a check found, in a line."""
+        held, breaking = (
+            sum(part.rows.height for part in self.parts.done.values()),
+            [each for each in found if each.breaking],
+        )
+        if not breaking:
+            return f"all {held} rows hold" if held else "there is no row that could break it"
+        n = sum(each.breaking for each in breaking)
+        count = "1 row breaks it" if n == 1 else f"{n} rows break it"
+        return f"{count}; {self.spec.name} has {held}; the first: {breaking[0].first}"
+
+    def _who_is_left_out(self) -> str:
+        if not self.stopped:
+            return f"taken in: {', '.join(self.made_keys)}" if self.made_keys else "no institution was left out"
+        asked = len(self.stopped) + len(self.made_keys)
+        return f"{len(self.stopped)} of {asked} institutions left out: {', '.join(self.stopped)}"
 
     def _rows(self, part: Part, institution: str = "") -> pl.DataFrame:
         """Return the rows of a part, once what is told of it is noted."""
-        prefix = f"{institution}: " if institution else ""
+        prefix = f"{institution}: " if institution and not self.context.has_partition_key else ""
         if FOLDER_STATE in part.notes:
             self.folder_states[institution] = str(part.notes[FOLDER_STATE])
         self.metadata.update({prefix + name: value for name, value in part.notes.items()})

@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.errors import OlvfError
 
 if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
 
 Dimension = Literal["institution", "fold"]
+POLARS = ("polars",)
+# What Dagster's UI knows of a table
+ROWS, PARTITION_ROWS, COLUMN_SCHEMA = "dagster/row_count", "dagster/partition_row_count", "dagster/column_schema"
 Outside = Callable[["TableRun"], object]
 Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
+
+
+class UnchangedFrame(pl.DataFrame):
+    """A table that lies in the lake already, row for row."""
 
 
 class TableContractError(OlvfError):
@@ -91,10 +99,13 @@ class Table:
         make: `make(run, **tables)` returns the rows for `run.institution`, `run.folds` or everything.
         reads: the tables it needs, as named in its signature.
         by: the partition column, or None.
-        schema: promised columns and types; None for an SQL model, whose SELECT is its promise.
+        schema: promised columns and types.
         room: the room it belongs to, shown as the group.
         pool: the concurrency pool it takes, e.g. `gpu`.
         learns: what is learnt from is chosen here: it is not made while a development hospital is left out.
+        pictures: columns that hold paths of pictures to show: one, and one of a map to lay over it.
+        kinds: what it is made with, at most three, shown as badges: `polars`, `duckdb`, `torch`, ...
+        columns: what each column means, by name.
         column_sources: for SQL models, each column's source columns as (table, column).
         outside: returns, as content and JSON-able, what `make` looks at beside tables, settings and what a table names
             by its hash: weights to start from, for example.
@@ -106,11 +117,14 @@ class Table:
     make: Callable[..., pl.DataFrame]
     reads: tuple[str, ...]
     by: Dimension | None
-    schema: pl.Schema | None
+    schema: pl.Schema
     room: str
     description: str
     pool: str | None = None
     learns: bool = False
+    kinds: tuple[str, ...] = POLARS
+    pictures: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     outside: "Outside | None" = None
     beside: "Beside | None" = None
@@ -122,8 +136,6 @@ class Table:
         Raises:
             TableContractError: a column is missing, unexpected or cannot hold the promised type.
         """
-        if self.schema is None:
-            return frame
         if set(frame.columns) != set(self.schema):
             missing, unexpected = set(self.schema) - set(frame.columns), set(frame.columns) - set(self.schema)
             raise TableContractError(f"table {self.name}: missing {sorted(missing)}, unexpected {sorted(unexpected)}")
@@ -139,6 +151,8 @@ def table(
     by: Dimension | None = None,
     pool: str | None = None,
     learns: bool = False,
+    kinds: tuple[str, ...] = POLARS,
+    pictures: tuple[str, ...] = (),
     outside: Outside | None = None,
     beside: Beside | None = None,
     always: bool = False,
@@ -146,10 +160,10 @@ def table(
     """Describe a table by the function that makes it: `def name(run, upstream_a, upstream_b) -> pl.DataFrame`."""
 
     def describe(make: Callable[..., pl.DataFrame]) -> Table:
-        room = make.__module__.split(".")[1]
-        about = inspect.getdoc(make) or ""
+        name, room = make.__name__, make.__module__.split(".")[1]
+        about, columns = inspect.getdoc(make) or "", column_texts(room, make.__name__, schema.names())
         return Table(
-            make.__name__, make, _tables_read(make), by, schema, room, about, pool, learns,
+            name, make, _tables_read(make), by, schema, room, about, pool, learns, kinds, pictures, columns,
             outside=outside, beside=beside, always=always,
         )  # fmt: skip
 

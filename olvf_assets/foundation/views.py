@@ -22,8 +22,10 @@ from dagster import (
     AutomationCondition,
     Failure,
     PythonObjectDagsterType,
+    TableColumn,
     TableColumnDep,
     TableColumnLineage,
+    TableSchema,
     asset,
 )
 
@@ -31,12 +33,23 @@ from olvf_assets.foundation.arrivals import checked_key
 from olvf_assets.foundation.made import forced
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.steps import INSTITUTIONS_CHECK, Step
-from olvf_assets.foundation.tables import Check, Table, all_reads, ancestors
+from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors
 
 if TYPE_CHECKING:
     from olvf_assets.resources import StudyResource
 
 View = Literal["operations", "study"]
+# Who answers for the tables of a room.
+OWNERS = {
+    "intake": "team:data_intake",
+    "cohort": "team:radiology",
+    "detection": "team:imaging",
+    "crops": "team:imaging",
+    "classification": "team:imaging",
+    "evaluation": "team:statistics",
+    "attention": "team:imaging",
+    "reporting": "team:reporting",
+}
 FRAME = PythonObjectDagsterType(pl.DataFrame, name="polars_frame")
 
 
@@ -109,6 +122,8 @@ def _build(
         partitions_def=partitions_of(spec.by) if operations else None,
         metadata=_storage_metadata(view, spec),
         group_name=spec.room,
+        owners=[OWNERS[spec.room]] if spec.room in OWNERS else [],
+        kinds=set(spec.kinds),
         description=spec.description,
         dagster_type=FRAME,
         pool=spec.pool,
@@ -146,7 +161,7 @@ def _build(
                 context.log.warning(stop.text)
         if view == "study" and spec.by is not None:
             for key in step.made_keys if spec.by == "institution" else map(str, FOLDS):
-                yield AssetMaterialization(AssetKey(spec.name), partition=key)
+                yield AssetMaterialization(AssetKey(spec.name), partition=key, metadata=step.shown_of(frame, key))
 
     return body
 
@@ -176,7 +191,8 @@ def _institutions(context: AssetExecutionContext, study: "StudyResource") -> lis
 
 
 def _storage_metadata(view: View, spec: Table) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+    columns = [TableColumn(name, str(dtype), spec.columns.get(name)) for name, dtype in spec.schema.items()]
+    metadata: dict[str, Any] = {COLUMN_SCHEMA: TableSchema(columns)}
     # A release may add columns: a table written whole takes the new ones, one partition leaves the others' empty.
     if spec.by is not None and view == "operations":
         metadata["partition_by"] = spec.by

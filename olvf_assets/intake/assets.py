@@ -76,7 +76,7 @@ def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     return sheets.institutions(read_institution(_folder(run)))
 
 
-@table(schema=SUBJECTS, by="institution", outside=_key)
+@table(schema=SUBJECTS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
     from olvf_assets.intake import sheets
@@ -84,7 +84,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     return _read_sheet(run, landing_manifest, sheets.subjects)
 
 
-@table(schema=READER_LABELS, by="institution", outside=_key)
+@table(schema=READER_LABELS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What each reader said of each vertebra, and what they agreed on where they differed."""
     from olvf_assets.intake import sheets
@@ -92,7 +92,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
     return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
 
-@table(schema=FILM_CONDITIONS, by="institution", outside=_key)
+@table(schema=FILM_CONDITIONS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake import sheets
@@ -100,7 +100,7 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
     return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
 
-@table(schema=DICOM_HEADERS, by="institution", outside=_key_and_decoders)
+@table(schema=DICOM_HEADERS, by="institution", kinds=("polars", "pydicom"), outside=_key_and_decoders)
 def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
     """One row per file that could be a film: what its header says, and why it is refused if it is."""
     from olvf_assets.foundation.foreign import call_apart
@@ -120,7 +120,13 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     return found
 
 
-@table(schema=FILM_PIXELS, by="institution", outside=_key_and_decoders)
+@table(
+    schema=FILM_PIXELS,
+    by="institution",
+    kinds=("pydicom", "numpy", "opencv"),
+    pictures=("image_path",),
+    outside=_key_and_decoders,
+)
 def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
     from olvf_assets.intake import pixels
@@ -156,7 +162,7 @@ def unmatched_boxes(
     return _drawn(run, landing_manifest, dicom_headers, film_pixels).unmatched_boxes
 
 
-@table(schema=EXPECTATION_RESULTS, beside=_data_docs)
+@table(schema=EXPECTATION_RESULTS, kinds=("polars", "great_expectations"), beside=_data_docs)
 def expectation_results(
     run: TableRun,
     dicom_headers: pl.DataFrame,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.tables import Table, TableRun, table
 from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE
 
@@ -17,7 +18,7 @@ def _report_files(run: TableRun, found: pl.DataFrame) -> list[Path]:
     return [folder / "index.html", *(folder / path for path in found["path"])]
 
 
-@table(schema=THESIS_COMPARISON)
+@table(schema=THESIS_COMPARISON, kinds=("polars", "scipy"))
 def thesis_comparison(
     run: TableRun,
     participant_flow: pl.DataFrame,
@@ -67,7 +68,7 @@ def thesis_comparison(
     return compared
 
 
-@table(schema=REPORT_FIGURES, beside=_report_files)
+@table(schema=REPORT_FIGURES, kinds=("matplotlib", "jinja2"), pictures=("path",), beside=_report_files)
 def report_figures(
     run: TableRun,
     roc_curves: pl.DataFrame,
@@ -158,13 +159,13 @@ def _warehouse_file(run: TableRun, found: pl.DataFrame | None = None) -> list[Pa
 def warehouse_of(tables: Sequence[Table]) -> Table:
     """Return the asset that puts `tables` into `olvf.duckdb`, all at once, at the very end."""
     descriptions = {each.name: each.description for each in tables}
+    columns = {each.name: dict(each.columns) for each in tables}
 
     def write(run: TableRun, **frames: pl.DataFrame) -> pl.DataFrame:
-        from olvf_assets.reporting.comments import COLUMN_COMMENTS
         from olvf_assets.reporting.warehouse import build_warehouse
 
         (path,) = _warehouse_file(run)
-        counts = build_warehouse(frames, path, descriptions, COLUMN_COMMENTS)
+        counts = build_warehouse(frames, path, descriptions, columns)
         run.notes["file"] = str(path)
         return pl.DataFrame({"table": list(counts), "n_rows": list(counts.values())}, schema=WAREHOUSE)
 
@@ -177,4 +178,6 @@ def warehouse_of(tables: Sequence[Table]) -> Table:
         room="reporting",
         description="All tables in one DuckDB file, built beside the old one and put in its place.",
         beside=_warehouse_file,
+        kinds=("duckdb",),
+        columns=column_texts("reporting", "warehouse", WAREHOUSE.names()),
     )

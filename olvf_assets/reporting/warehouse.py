@@ -34,7 +34,7 @@ def build_warehouse(
     tables: Mapping[str, TableSource],
     path: Path,
     table_comments: Mapping[str, str] | None = None,
-    column_comments: Mapping[str, str] | None = None,
+    column_comments: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, int]:
     """Write `tables` to `<path>.tmp` in the same folder and rename it to `path`.
 
@@ -45,7 +45,7 @@ def build_warehouse(
         tables: by name, a frame, a function that returns one, or the folder of a Delta table; read one at a time.
         path: e.g. `data/olvf.duckdb`.
         table_comments: text for some of the tables, kept as DuckDB comments.
-        column_comments: text by column name, for every table with such a column.
+        column_comments: by table, a text for some of its columns, kept likewise.
 
     Returns:
         The number of rows of each table.
@@ -64,10 +64,13 @@ def build_warehouse(
         with _only_builder(path):
             _remove(temporary)
             with duckdb.connect(str(temporary)) as connection:
+                connection.begin()  # each statement by itself would be written to the disk by itself
                 for name, source in sorted(tables.items()):
                     frame = _frame(name, source)
-                    _write(connection, name, frame, (table_comments or {}).get(name), column_comments or {})
+                    about = (table_comments or {}).get(name)
+                    _write(connection, name, frame, about, (column_comments or {}).get(name, {}))
                     rows[name] = len(frame)
+                connection.commit()
             # A log that someone's writing session left beside the old file must not be replayed onto the new one.
             path.with_name(path.name + ".wal").unlink(missing_ok=True)
             put_in_place(temporary, path)

@@ -6,12 +6,16 @@ import polars as pl
 import pytest
 
 from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.foundation.columns import ColumnTextError, texts_of
 from olvf_assets.foundation.sql_models import SqlModelError, column_sources, load_models, load_tests, tables_read
 from olvf_assets.foundation.tables import TableRun
 
 MODEL = """-- description: One row per patient.
 -- partitioned by: institution
 -- group: cohort
+-- columns: institution String, patient_id String
+-- columns: fractures Int64
+-- column fractures: levels that a reader named
 with adults as (select * from subjects where age_years >= 18)
 select adults.institution, adults.patient_id, count(labels.level) as fractures
 from adults left join labels using (patient_id)
@@ -36,6 +40,30 @@ def test_a_file_is_a_table_that_reads_what_its_query_names(folder: Path, tmp_pat
     labels = pl.DataFrame({"patient_id": ["P1", "P1"], "level": ["L1", "L2"]})
     run = TableRun(profile=None, store=ArtifactStore(tmp_path), data=tmp_path)  # type: ignore[arg-type]
     assert model.make(run, subjects=subjects, labels=labels).rows() == [("a", "P1", 2)]
+
+
+def test_a_header_names_the_columns_and_says_what_they_mean(folder: Path) -> None:
+    (model,) = load_models(folder)
+    assert model.schema == pl.Schema({"institution": pl.String, "patient_id": pl.String, "fractures": pl.Int64})
+    assert model.columns["fractures"] == "levels that a reader named"
+    assert model.columns["patient_id"] == texts_of("foundation")["patient_id"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", r"needs '-- columns: name Type"),
+        ("-- columns: institution String, fractures", "cannot be read: fractures"),
+        ("-- columns: institution Text", "cannot be read: institution Text"),
+        ("-- columns: fractures Int64, fractures Int64", "each once"),
+        ("-- columns: institution String\n-- column fracture: a slip", "describes fracture, which it does not have"),
+    ],
+)
+def test_a_header_that_does_not_name_its_columns_says_what_to_write(folder: Path, line: str, said: str) -> None:
+    text = "\n".join(each for each in MODEL.splitlines() if not each.startswith("-- column"))
+    (folder / "marts" / "patients.sql").write_text(text.replace("-- group: cohort", f"-- group: cohort\n{line}"))
+    with pytest.raises(ColumnTextError, match=said):
+        load_models(folder)
 
 
 def test_a_test_file_is_a_check_on_the_table_it_names(folder: Path) -> None:

@@ -161,6 +161,48 @@ def test_what_the_study_view_made_shows_as_partitions(data: Path, instance: Dags
     assert sorted(instance.get_dynamic_partitions("institution")) == ["a", "b"]
 
 
+def told(instance: DagsterInstance, name: str) -> dict[str | None, dict[str, Any]]:
+    """Return what the latest materialisation of a table and of each of its partitions tells, by partition."""
+    records = instance.fetch_materializations(AssetKey(name), limit=100).records
+    return {
+        each.asset_materialization.partition: {
+            key: value.value for key, value in each.asset_materialization.metadata.items()
+        }
+        for each in reversed(records)
+    }
+
+
+@pytest.mark.parametrize("view", ["operations", "study"])
+def test_a_partition_tells_its_rows_seconds_and_notes_in_both_views(
+    data: Path, instance: DagsterInstance, view: View
+) -> None:
+    if view == "study":
+        materialise("study", data, instance)
+    else:
+        instance.add_dynamic_partitions("institution", ["a", "b"])
+        for key in ("a", "b"):
+            materialise("operations", data, instance, "raw", "tenfold", key=key)
+        for key in "12345":
+            materialise("operations", data, instance, "model", key=key)
+    for key, number in (("a", 10), ("b", 20)):
+        shown = told(instance, "tenfold")[key]
+        assert shown["dagster/partition_row_count"] == 1
+        assert shown["own_work_seconds"] < 1
+        assert shown["preview"] == f"| institution | n |\n| --- | --- |\n| {key} | {number} |\n\nall rows"
+    assert "state 2" in told(instance, "raw")["b"].values()
+    assert told(instance, "model")["5"]["preview"] == "| fold | n |\n| --- | --- |\n| 5 | 150 |\n\nall rows"
+
+
+def test_a_table_of_several_partitions_is_told_of_once_and_each_partition_shows_its_rows(
+    data: Path, instance: DagsterInstance
+) -> None:
+    materialise("study", data, instance)
+    whole = told(instance, "tenfold")[None]
+    assert whole["dagster/row_count"] == 2
+    assert "preview" not in whole
+    assert told(instance, "summary")[None]["preview"].startswith("| n |")
+
+
 def test_an_institution_without_rows_shows_as_made_all_the_same(data: Path, instance: DagsterInstance) -> None:
     (data / "landing" / "b").write_text("nothing")
     (data / "landing" / "c").write_text("bad")
@@ -335,6 +377,23 @@ def test_a_broken_blocking_rule_keeps_the_table_as_it_was(data: Path, instance: 
     (broken,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "below_thousand"]
     assert not broken.passed
     assert "7000" in str(broken.metadata["rows"].value)
+    assert broken.description == "1 row breaks it; tenfold has 1; the first: institution b, n 7000"
+
+
+def test_checks_say_in_words_what_they_found(data: Path, instance: DagsterInstance) -> None:
+    (data / "landing" / "c").write_text("bad")
+    result = materialise("study", data, instance)
+    found = {
+        (each.asset_key.to_user_string(), each.check_name): each.description
+        for each in result.get_asset_check_evaluations()
+    }
+    assert found["tenfold", "below_thousand"] == "all 2 rows hold"
+    assert found["raw", INSTITUTIONS_CHECK] == "1 of 3 institutions left out: c"
+    assert found["tenfold", INSTITUTIONS_CHECK] == "taken in: a, b"
+    (data / "landing" / "a").write_text("nothing")
+    result = materialise("operations", data, instance, "raw", "tenfold", key="a")
+    (rule,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "below_thousand"]
+    assert rule.description == "there is no row that could break it"
 
 
 def test_when_no_institution_is_left_the_run_fails(data: Path, instance: DagsterInstance) -> None:

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from olvf_assets.reporting.__main__ import main
-from olvf_assets.reporting.comments import COLUMN_COMMENTS
 from olvf_assets.reporting.warehouse import NoWarehouseError, WarehouseNotWrittenError, build_warehouse, read_table
 from olvf_assets_tests.reporting.made_up import made_up_tables
 
@@ -71,11 +70,12 @@ def test_tables_come_back_as_they_went_in_from_frames_functions_and_delta_folder
 def test_comments_are_kept_with_tables_and_columns(tmp_path):
     path = tmp_path / "olvf.duckdb"
     frame = pl.DataFrame({"patient_id": ["P1"], "own": [1]})
-    build_warehouse({"subjects": frame}, path, {"subjects": "one row a patient's"}, COLUMN_COMMENTS)
+    texts = {"subjects": {"patient_id": "it's his"}, "films": {"own": "of another table"}}
+    build_warehouse({"subjects": frame}, path, {"subjects": "one row a patient's"}, texts)
     with duckdb.connect(str(path), read_only=True) as connection:
         assert connection.execute("SELECT comment FROM duckdb_tables()").fetchall() == [("one row a patient's",)]
         comments = dict(connection.execute("SELECT column_name, comment FROM duckdb_columns()").fetchall())
-    assert comments["patient_id"] == COLUMN_COMMENTS["patient_id"]
+    assert comments["patient_id"] == "it's his"
     assert comments["own"] is None
 
 
