@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,17 @@ from olvf_assets.terminal import OtherOutput, Terminal, Work, can_move, duration
 NAME = "console"  # under which a run config names Dagster's own, too
 UNCHANGED = "olvf/unchanged"  # metadata of a table that was not made again
 VERBOSE = "OLVF_VERBOSE"
+INTERRUPTED = "DagsterExecutionInterruptedError"
+STOPPED = "The run was stopped. What was finished is kept: the same command goes on where it stopped."
 OURS = "olvf_assets."
-COLOURS = {"made": "green", "unchanged": "dim", "failed": "bold red", "warning": "yellow", "error": "red"}
+COLOURS = {
+    "made": "",
+    "unchanged": "dim",
+    "stopped": "yellow",
+    "failed": "bold red",
+    "warning": "yellow",
+    "error": "red",
+}
 _consoles: dict[str, "RunConsole"] = {}
 
 
@@ -117,10 +125,7 @@ class RunConsole(logging.Handler):
             case DagsterEventType.STEP_SUCCESS:
                 self._end_table("unchanged" if self.unchanged else "made")
             case DagsterEventType.STEP_FAILURE:
-                self._end_table("failed")
-                said = event.step_failure_data.user_failure_data
-                text = (said.description if said else None) or _reason(event.step_failure_data.error)
-                self.failures.append(f"{event.step_key}: {text}")
+                self._fail_table(event)
             case DagsterEventType.STEP_SKIPPED:
                 self.not_made.append(str(event.step_key))
             case DagsterEventType.RUN_FAILURE:
@@ -128,9 +133,7 @@ class RunConsole(logging.Handler):
                     self.failures.append(_reason(event.job_failure_data.error) or str(event.message))
                 self._end_run()
             case DagsterEventType.RUN_CANCELED:
-                self.failures.append(
-                    "the run was stopped; what is finished is kept, the same command goes on from there"
-                )
+                self.failures = self.failures or [STOPPED]
                 self._end_run()
             case DagsterEventType.RUN_SUCCESS:
                 self._end_run()
@@ -140,7 +143,7 @@ class RunConsole(logging.Handler):
         if keys is not None and not self.tables:
             self.tables = ast.literal_eval(str(keys.value))
             where = "" if self.log is None else f"; all else goes to {_short(self.log.path)}"
-            self.terminal.line(f"{len(self.tables)} tables{where}")
+            self.terminal.line(f"{len(self.tables)} table{'s' * (len(self.tables) != 1)}{where}")
 
     def _note(self, metadata: Any, *, whole: bool) -> None:
         for key in ("dagster/row_count", "dagster/partition_row_count"):
@@ -168,6 +171,17 @@ class RunConsole(logging.Handler):
         line = f"{work.place}  {work.name:<{width}}  {state:<9}{duration(work.took_s()):>12}"
         self.terminal.line(line + "".join(f"{each:>10,} rows" for each in rows), COLOURS[state])
 
+    def _fail_table(self, event: DagsterEvent) -> None:
+        failure = event.step_failure_data
+        if failure.error is not None and failure.error.cls_name == INTERRUPTED:
+            self._end_table("stopped")
+            self.failures.append(STOPPED)
+            return
+        self._end_table("failed")
+        said = failure.user_failure_data.description if failure.user_failure_data else None
+        text = said or _reason(failure.error)
+        self.failures.append(text if text.startswith(f"{event.step_key} ") else f"{event.step_key}: {text}")
+
     def _warn(self, kind: str, text: str) -> None:
         if text not in self.warned:
             self.warned.add(text)
@@ -175,9 +189,9 @@ class RunConsole(logging.Handler):
 
     def _end_run(self) -> None:
         self.let_go()
-        counts = [f"{count} {state}" for state, count in self.states.items()]
+        counts = [f"{self.states[state]} {state}" for state in COLOURS if self.states[state]]
         if self.not_made:
-            counts.append(f"{len(self.not_made)} not made since they rest on what failed")
+            counts.append(f"{len(self.not_made)} not made because of that")
         took = duration(time.monotonic() - self.began_s)
         where = "" if self.log is None else f"; log file {_short(self.log.path)}"
         self.terminal.line(f"{', '.join(counts) or 'nothing made'} in {took}{where}")
@@ -198,32 +212,29 @@ def console_logger(data: Path) -> LoggerDefinition:
 
     @logger(config_schema=colored_console_logger.config_schema, description="One line a table; all else in a log file.")
     def console(context: InitLoggerContext) -> logging.Logger:
-        run_id = context.run_id or "no run"
+        run_id = str(context.run_id)
         if run_id not in _consoles:  # Dagster asks several times in a run
             _consoles[run_id] = _open_console(data, run_id)
         return _logger_of(_consoles[run_id])
 
-    _be_dagsters_default()
+    dagster._loggers.colored_console_logger = console_of_the_job
     return console
 
 
-def _be_dagsters_default() -> None:
-    """Have Dagster take a job's own console where a run config names no logger.
+@logger(config_schema=colored_console_logger.config_schema)
+def console_of_the_job(context: InitLoggerContext) -> logging.Logger:
+    """Return the console of the job that runs; jobs that have none of their own keep Dagster's.
 
-    A code location's `loggers` are used only in runs whose config names them, which neither `dagster asset materialize`
-    nor a button of the UI does; Dagster then takes what this module attribute holds. Jobs without a console of ours,
-    and whatever runs outside of a job, keep Dagster's.
+    Dagster takes a code location's `loggers` only in runs whose config names them, which neither `dagster asset
+    materialize` nor a button of the UI does. In all others it takes what its module attribute holds: this.
     """
-
-    @logger(config_schema=colored_console_logger.config_schema)
-    def default(context: InitLoggerContext) -> logging.Logger:
-        own = context.job_def.loggers.get(NAME) if context.job_def is not None else None
-        if context.run_id in _consoles:
-            return _logger_of(_consoles[context.run_id])
-        made: logging.Logger = (own or colored_console_logger).logger_fn(context)
-        return made
-
-    dagster._loggers.colored_console_logger = default
+    if context.run_id in _consoles:  # also where a run fails before its job is known
+        return _logger_of(_consoles[context.run_id])
+    own = None if context.job_def is None else context.job_def.loggers.get(NAME)
+    if own is None or own is console_of_the_job:
+        own = colored_console_logger
+    made: logging.Logger = own.logger_fn(context)
+    return made
 
 
 def _logger_of(console: RunConsole) -> logging.Logger:
@@ -240,21 +251,21 @@ def _open_console(data: Path, run_id: str) -> RunConsole:
     except RunLogError as error:
         problem = str(error)
     stream = own_stream()
-    terminal = Terminal(stream, live=not verbose and can_move(stream))
-    keep_away = log is not None and not verbose and stream is not sys.stderr
-    console = RunConsole(log, terminal, OtherOutput(log.descriptor) if log and keep_away else None, verbose=verbose)
-    sys.excepthook = _after_letting_go(console, sys.excepthook)  # else the last words went to the log file
+    terminal = Terminal(stream or sys.stderr, live=not verbose and stream is not None and can_move(stream))
+    other = None if log is None or verbose or stream is None else OtherOutput(log.descriptor)
+    console = RunConsole(log, terminal, other, verbose=verbose)
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _last_words
     if problem:
         console.terminal.line(f"warning: {problem}", COLOURS["warning"])
     return console
 
 
-def _after_letting_go(console: RunConsole, hook: Callable[..., Any]) -> Callable[..., None]:
-    def told(*raised: Any) -> None:
-        console.let_go()
-        hook(*raised)
-
-    return told
+def _last_words(*raised: Any) -> None:
+    """Show what ends the process on the terminal: else it would go to the log file."""
+    for each in _consoles.values():
+        each.let_go()
+    sys.__excepthook__(*raised)
 
 
 def _reason(error: Any) -> str:

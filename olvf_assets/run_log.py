@@ -5,6 +5,7 @@ What lives here: where log files lie, how many are kept, writing to one. What do
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError
@@ -62,11 +63,7 @@ class RunLog:
 
 def _remove_old(folder: Path) -> None:
     """Remove all log files but the newest; by their last line, so that a long run's own stays while it is written."""
-    found = []
-    for path in folder.glob("*.log"):
-        try:
-            found.append((path.stat().st_mtime_ns, path))
-        except FileNotFoundError:
-            continue  # another run tidies as well
-    for _, path in sorted(found)[:-KEPT_LOGS]:
-        path.unlink(missing_ok=True)
+    with suppress(OSError):  # another run tidies as well, or the files are another user's
+        found = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+        for path in found[:-KEPT_LOGS]:
+            path.unlink(missing_ok=True)

@@ -50,7 +50,7 @@ class Work:
 
         A body that counts in two units at once (five folds, 150 epochs) is shown in the finer one.
         """
-        self.text = text
+        self.text = text.partition("\n")[0]
         if (found := COUNT.search(text)) is None:
             return
         done, total = int(found[1]), int(found[2])
@@ -117,17 +117,16 @@ def _flush() -> None:
     sys.stderr.flush()
 
 
-def own_stream() -> IO[str]:
+def own_stream() -> IO[str] | None:
     """Return standard error under a descriptor of our own: Dagster captures the common one while steps run.
 
-    Where standard error is Python's alone, as in a test, it is that.
+    None where there is no standard error, or only Python has one, as in a test.
     """
     try:
-        of_the_process = sys.stderr.fileno() == STANDARD_ERROR
-    except (OSError, AttributeError):
-        of_the_process = False
-    if not of_the_process:
-        return sys.stderr
+        if sys.stderr.fileno() != STANDARD_ERROR:
+            return None
+    except (OSError, AttributeError):  # no file, or closed from the start
+        return None
     return os.fdopen(os.dup(STANDARD_ERROR), "w", encoding=sys.stderr.encoding, errors="backslashreplace")
 
 
@@ -141,17 +140,17 @@ class Terminal:
     """Where a run's lines go.
 
     Args:
-        stream: the terminal or pipe.
+        stream: the terminal or pipe; None if there is none.
         live: whether to keep a line below the others that moves.
     """
 
-    def __init__(self, stream: IO[str], *, live: bool) -> None:
+    def __init__(self, stream: IO[str] | None, *, live: bool) -> None:
         self.work: Work | None = None
-        self._stream: IO[str] | None = stream
+        self._stream = stream
         self._last_line_s = time.monotonic()
         self._console: Console | None = None
         self._live: Live | None = None
-        if live:
+        if stream is not None and live:
             self._begin_to_move(stream)
 
     def _begin_to_move(self, stream: IO[str]) -> None:
@@ -159,8 +158,8 @@ class Terminal:
         from rich.live import Live
         from rich.spinner import Spinner
 
-        self._spinner = Spinner("dots")
         self._console = Console(file=stream, highlight=False)
+        self._spinner = Spinner("dots" if self._console.encoding.startswith("utf") else "line")
         self._live = Live(
             console=self._console, get_renderable=self._live_line, refresh_per_second=REFRESHES_PER_SECOND,
             transient=True, redirect_stdout=False, redirect_stderr=False,
@@ -200,7 +199,7 @@ class Terminal:
     def close(self) -> None:
         """End it; what is said after that is not shown."""
         self.stop_moving()
-        if self._stream not in (None, sys.stderr):
+        if self._stream is not None and self._stream is not sys.stderr:
             self._stream.close()
         self._stream = None
 

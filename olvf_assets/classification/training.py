@@ -33,6 +33,7 @@ from olvf_assets.foundation.vocabulary import CLASSES
 VALIDATION_BATCH = 64
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
+RECORD = "checkpoint.json"  # the row of a finished training
 PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
@@ -85,7 +86,8 @@ def train_folds(
     for fold in unfinished:
         if report is not None and not (records[fold].parent / STATE).exists():
             report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
-    tick = None if observe is None else Progress([records[fold].parent for fold in unfinished], observe).show
+    folders = [records[fold].parent for fold in unfinished]
+    tick = None if observe is None else Progress(folders, observe, report).show
     workers = settings.workers
     if torch.cuda.is_available():
         free_bytes, _ = torch.cuda.mem_get_info()
@@ -106,11 +108,14 @@ class Progress:
     Args:
         folders: of the trainings, see `_train`.
         observe: gets one value a figure, named by fold, whenever there is something new.
+        report: gets a line such as "37/150 epochs" then.
     """
 
-    def __init__(self, folders: Sequence[Path], observe: Callable[[dict[str, Any]], None]) -> None:
-        self.files = [folder / PROGRESS for folder in folders]
-        self.observe = observe
+    def __init__(
+        self, folders: Sequence[Path], observe: Callable[[dict[str, Any]], None], report: Report | None = None
+    ) -> None:
+        self.folders, self.files = folders, [folder / PROGRESS for folder in folders]
+        self.observe, self.report = observe, report
         self.shown: dict[str, Any] = {}
 
     def show(self) -> None:
@@ -120,6 +125,11 @@ class Progress:
         if figures != self.shown:
             self.observe(figures)
             self.shown = figures
+            if self.report is not None and epochs:
+                of_each: int = epochs[0]["of epochs"]
+                finished = sum((folder / RECORD).exists() for folder in self.folders)
+                done = finished * of_each + sum(epoch["epoch"] for epoch in epochs)
+                self.report(f"{done}/{len(self.folders) * of_each} epochs")
 
 
 def _train_fold_of(
@@ -170,7 +180,7 @@ def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
-    return store.work_folder(KIND, description) / "checkpoint.json"
+    return store.work_folder(KIND, description) / RECORD
 
 
 def _write(path: Path, text: str) -> None:
