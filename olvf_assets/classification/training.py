@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from olvf_assets.classification.augmentation import augment_batch
 from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
+from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS
@@ -33,8 +34,6 @@ from olvf_assets.foundation.vocabulary import CLASSES
 VALIDATION_BATCH = 64
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
-RECORD = "checkpoint.json"  # the row of a finished training
-PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
 
@@ -100,36 +99,6 @@ def train_folds(
 def gpu_workers(free_bytes: int, needed_gib: float) -> int:
     """Return how many trainings share a GPU with so much free memory: at least one."""
     return max(1, int(free_bytes / (needed_gib * 2**30)))
-
-
-class Progress:
-    """The last epochs of trainings that other processes do, read from their folders.
-
-    Args:
-        folders: of the trainings, see `_train`.
-        observe: gets one value a figure, named by fold, whenever there is something new.
-        report: gets a line such as "37/150 epochs" then.
-    """
-
-    def __init__(
-        self, folders: Sequence[Path], observe: Callable[[dict[str, Any]], None], report: Report | None = None
-    ) -> None:
-        self.folders, self.files = folders, [folder / PROGRESS for folder in folders]
-        self.observe, self.report = observe, report
-        self.shown: dict[str, Any] = {}
-
-    def show(self) -> None:
-        """Show the figures if there are others than the last time."""
-        epochs = [epoch for file in self.files if (epoch := read_if_whole(file, read_json)) is not None]
-        figures = {f"fold {epoch['fold']} {name}": value for epoch in epochs for name, value in epoch.items()}
-        if figures != self.shown:
-            self.observe(figures)
-            self.shown = figures
-            if self.report is not None and epochs:
-                of_each: int = epochs[0]["of epochs"]
-                finished = sum((folder / RECORD).exists() for folder in self.folders)
-                done = finished * of_each + sum(epoch["epoch"] for epoch in epochs)
-                self.report(f"{done}/{len(self.folders) * of_each} epochs")
 
 
 def _train_fold_of(

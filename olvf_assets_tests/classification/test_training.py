@@ -9,13 +9,12 @@ import torch
 from olvf_assets.classification import provenance, training
 from olvf_assets.classification.curves import training_curves
 from olvf_assets.classification.predictions import class_probabilities, load_checkpoint
+from olvf_assets.classification.progress import PROGRESS, Progress
 from olvf_assets.classification.provenance import SampleError, expected_fingerprint, start_sha256, training_description
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
 from olvf_assets.classification.training import (
-    PROGRESS,
     DivergedTrainingError,
-    Progress,
     gpu_workers,
     learning_rate,
     train_fold,
