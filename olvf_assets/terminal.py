@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -211,10 +211,9 @@ class Terminal:
         work = self.work
         if work is None:
             return Text("")
-        told = Text(work.text, no_wrap=True, overflow="ellipsis")
-        row: list[Any] = [self._spinner, Text(f"{work.place}  {work.name}", no_wrap=True), told]
-        if work.total:
-            row.insert(2, ProgressBar(total=work.total, completed=work.done, width=BAR_WIDTH))
-        line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_row(*row, Text(work.times(), no_wrap=True))
+        bar = ProgressBar(total=work.total, completed=work.done, width=BAR_WIDTH) if work.total else Text("")
+        line = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        for ratio in (None, None, None, 1, None):  # what the body says takes the room that the others leave
+            line.add_column(ratio=ratio, no_wrap=True)
+        line.add_row(self._spinner, Text(f"{work.place}  {work.name}"), bar, Text(work.text), Text(work.times()))
         return line
