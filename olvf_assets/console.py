@@ -169,7 +169,7 @@ class RunConsole(logging.Handler):
         rows = whole[:1] or ([sum(count for _, count in self.rows)] if self.rows else [])
         width = max(map(len, self.tables), default=0)
         line = f"{work.place}  {work.name:<{width}}  {state:<9}{duration(work.took_s()):>12}"
-        self.terminal.line(line + "".join(f"{each:>10,} rows" for each in rows), COLOURS[state])
+        self.terminal.line(line + "".join(f"{each:>10,} row{'s' * (each != 1)}" for each in rows), COLOURS[state])
 
     def _fail_table(self, event: DagsterEvent) -> None:
         failure = event.step_failure_data
