@@ -5,4 +5,7 @@ OLVF_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]:-${(%):-%x}}")" && pwd)
 export DAGSTER_HOME="${DAGSTER_HOME:-$OLVF_ROOT/data/dagster}"
 mkdir -p "$DAGSTER_HOME" && ln -sf "$OLVF_ROOT/dagster.yaml" "$DAGSTER_HOME/dagster.yaml"
 export DAGSTER_MODULE_NAME=olvf_assets.study
+# Dagster's advice on its own commands and parameters; both commands of the README are meant.
+PYTHONWARNINGS="${PYTHONWARNINGS:+$PYTHONWARNINGS,}ignore:Function \`asset_materialize_command\` is superseded"
+export PYTHONWARNINGS="$PYTHONWARNINGS,ignore:Parameter \`include_sources\` of function \`AssetSelection.all\` is"
 export YOLO_OFFLINE=true GX_ANALYTICS_ENABLED=false

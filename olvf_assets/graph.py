@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from dagster import Definitions, in_process_executor
 
+from olvf_assets import console
 from olvf_assets.attention import assets as attention
 from olvf_assets.classification import assets as classification
 from olvf_assets.classification import checks as classification_checks
@@ -82,6 +83,7 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
         assets=build_assets(view, all_tables(), all_checks(), NAMED_BY_USERS, tables_scored_again()),
         resources=resources,
         executor=in_process_executor,
+        loggers={console.NAME: console.console_logger(data)},
         **more,
     )
 

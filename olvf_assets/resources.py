@@ -69,7 +69,7 @@ class StudyResource(ConfigurableResource):
         announce(instance, self.data, run.run_id)
         report_lost_runs(instance, self.data, report=log.warning)
         wait = os.environ.get("OLVF_WAIT") != "0"
-        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.info) as died:
+        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died:
             if (odd := odd_folders(self.data / "landing")) is not None:
                 log.warning(odd)
             if died is not None:

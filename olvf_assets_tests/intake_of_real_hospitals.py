@@ -2,6 +2,7 @@
 
 from dagster import Definitions, in_process_executor
 
+from olvf_assets import console
 from olvf_assets.foundation.lake import Lake
 from olvf_assets.foundation.views import build_assets
 from olvf_assets.graph import all_checks, all_tables
@@ -31,4 +32,5 @@ defs = Definitions(
         "lake": Lake(base_dir=str(data_folder() / "lake" / "tables")),
     },
     executor=in_process_executor,
+    loggers={console.NAME: console.console_logger(data_folder())},
 )

@@ -48,7 +48,7 @@ class Intake:
     def left_behind(self) -> Iterator[tuple[str, bytes]]:
         """Yield everything that is outside of the landing folder, as bytes and, where it is a table, as text."""
         yield "stdout and stderr", self.said
-        for top in (self.data / "lake", self.data / "reports", self.home):
+        for top in (self.data / "lake", self.data / "reports", self.data / "logs", self.home):
             for path in sorted(each for each in top.rglob("*") if each.is_file()):
                 yield str(path), str(path).encode() + path.read_bytes()
                 if path.suffix == ".parquet":

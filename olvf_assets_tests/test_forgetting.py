@@ -83,12 +83,16 @@ def test_a_patient_is_in_no_file_any_more(left: Left, asked: str) -> None:
     (picture,) = his["image_path"]
     assert (left.data / "lake" / picture).is_file()
     headers = erasure.read(left.data / "lake" / "tables" / "dicom_headers.delta")[0].filter(patient_id=HIM)
+    logs = {name: left.data / "logs" / f"{name}.log" for name in ("his", "other")}
+    for name, path in logs.items():
+        path.write_text(f"run of {HIM if name == 'his' else ANOTHER}")
     ids = {HIM, *his["film_id"], Path(picture).stem}
     assert len(left.tells_of(*ids)) > 5
     left.forget(asked)
     assert left.tells_of(*ids, *headers["film_id"]) == []
     assert "found in none" in left.said[-1]
     assert not (left.data / "lake" / picture).exists()
+    assert (logs["his"].exists(), logs["other"].exists()) == (False, True)
     kept = films.filter(patient_id=ANOTHER)["image_path"].item()
     assert (left.data / "lake" / kept).is_file()
     assert not (left.data / "olvf.duckdb").exists()

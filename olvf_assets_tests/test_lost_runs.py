@@ -173,7 +173,7 @@ def test_a_second_run_waits_for_the_first(
         running.stdin.flush()
 
     monkeypatch.setattr(
-        "dagster.DagsterLogManager.info", lambda log, line: "in use" in line and let_the_first_end(line)
+        "dagster.DagsterLogManager.warning", lambda log, line: "in use" in line and let_the_first_end(line)
     )
     second = materialize([short_work], instance=instance, resources={"study": study})
     assert second.success

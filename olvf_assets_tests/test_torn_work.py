@@ -10,8 +10,9 @@ from safetensors.numpy import save_file
 
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
+from olvf_assets.classification.progress import Progress
 from olvf_assets.classification.replication import _replica_paths
-from olvf_assets.classification.training import Progress, train_fold, train_folds
+from olvf_assets.classification.training import train_fold, train_folds
 from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.training import _losses

@@ -56,6 +56,7 @@ class Study:
             "YOLO_OFFLINE": "true",
             "GX_ANALYTICS_ENABLED": "false",
             "PYTHONPATH": str(PROJECT),
+            "OLVF_VERBOSE": "1",  # steps that begin and names of errors are read from what a run prints
             "OLVF_WAIT": "0",  # a killed run that still holds the folder is a defect, not something to wait for
         }
 

@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from olvf_assets.classification.augmentation import augment_batch
 from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
+from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS
@@ -33,7 +34,6 @@ from olvf_assets.foundation.vocabulary import CLASSES
 VALIDATION_BATCH = 64
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
-PROGRESS = "progress.json"  # the last finished epoch, while training goes on
 
 Report = Callable[[str], None]
 
@@ -85,7 +85,8 @@ def train_folds(
     for fold in unfinished:
         if report is not None and not (records[fold].parent / STATE).exists():
             report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
-    tick = None if observe is None else Progress([records[fold].parent for fold in unfinished], observe).show
+    folders = [records[fold].parent for fold in unfinished]
+    tick = None if observe is None else Progress(folders, observe, report).show
     workers = settings.workers
     if torch.cuda.is_available():
         free_bytes, _ = torch.cuda.mem_get_info()
@@ -98,28 +99,6 @@ def train_folds(
 def gpu_workers(free_bytes: int, needed_gib: float) -> int:
     """Return how many trainings share a GPU with so much free memory: at least one."""
     return max(1, int(free_bytes / (needed_gib * 2**30)))
-
-
-class Progress:
-    """The last epochs of trainings that other processes do, read from their folders.
-
-    Args:
-        folders: of the trainings, see `_train`.
-        observe: gets one value a figure, named by fold, whenever there is something new.
-    """
-
-    def __init__(self, folders: Sequence[Path], observe: Callable[[dict[str, Any]], None]) -> None:
-        self.files = [folder / PROGRESS for folder in folders]
-        self.observe = observe
-        self.shown: dict[str, Any] = {}
-
-    def show(self) -> None:
-        """Show the figures if there are others than the last time."""
-        epochs = [epoch for file in self.files if (epoch := read_if_whole(file, read_json)) is not None]
-        figures = {f"fold {epoch['fold']} {name}": value for epoch in epochs for name, value in epoch.items()}
-        if figures != self.shown:
-            self.observe(figures)
-            self.shown = figures
 
 
 def _train_fold_of(
@@ -170,7 +149,7 @@ def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
-    return store.work_folder(KIND, description) / "checkpoint.json"
+    return store.work_folder(KIND, description) / RECORD
 
 
 def _write(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from olvf_assets.foundation.traces import files_with
 from olvf_assets.intake.key_check import check_file
 from olvf_assets.intake.whois import films_of, ids_in_sheets
 from olvf_assets.resources import StudyResource
+from olvf_assets.run_log import LOGS
 
 LEARNT = ("detector", "detector_generations", "classifiers", "packed_pixels", "replicas", "gradcam")
 Report = Callable[[str], None]
@@ -73,6 +74,10 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         report("the warehouse and the report are erased; they are made again without him")
         runs = erasure.erase_records(home, plan.traces)
         report(f"{runs} runs that mention him are erased from Dagster's records")
+        logs = list(files_with(plan.traces, [study.data / LOGS]))
+        for path in logs:
+            erasure.remove(path)
+        report(f"{len(logs)} log files that mention him are erased")
         if plan.shared:
             report(f"some of the films were handed over by {', '.join(sorted(plan.shared))} too, and stay there")
         _prove(plan, study, home, report)

@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     print()
     for page in sorted(reports.rglob("index.html")):
         print(f"report page      {page}")
-    for picture in sorted(reports.rglob("*.png")):
-        print(f"report picture   {picture}")
+    if pictures := list(reports.glob("*.png")):
+        print(f"report pictures  {len(pictures)} PNG files in {reports}")
     print(f"warehouse        {warehouse}  (make sql)")
     records = LeftOut(warehouse.parent / "lake" / LEFT_OUT_FOLDER)
     for stop in records.stops(landing_folders(warehouse.parent / "landing")):

@@ -9,13 +9,12 @@ import torch
 from olvf_assets.classification import provenance, training
 from olvf_assets.classification.curves import training_curves
 from olvf_assets.classification.predictions import class_probabilities, load_checkpoint
+from olvf_assets.classification.progress import PROGRESS, Progress
 from olvf_assets.classification.provenance import SampleError, expected_fingerprint, start_sha256, training_description
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
 from olvf_assets.classification.training import (
-    PROGRESS,
     DivergedTrainingError,
-    Progress,
     gpu_workers,
     learning_rate,
     train_fold,
@@ -217,12 +216,14 @@ def test_while_training_goes_on_its_last_epochs_can_be_seen_and_afterwards_all_o
         train_fold("resnet50", 1, samples, store, settings, SEED, killed_after(2))
     (folder,) = (file.parent for file in tmp_path.rglob(PROGRESS))
     seen: list[dict[str, object]] = []
-    progress = Progress([folder, tmp_path / "not begun"], seen.append)
+    said: list[str] = []
+    progress = Progress([folder, tmp_path / "not begun"], seen.append, said.append)
     progress.show()
     progress.show()  # nothing new
     (figures,) = seen
     assert figures["fold 1 epoch"] == 2
     assert figures["fold 1 of epochs"] == 3
+    assert said == ["2/6 epochs"]
     train_folds("resnet50", [1, 2], samples, store, settings, SEED)
     progress.show()
     assert seen[1:] == [{}]  # finished: the table tells
