@@ -1,7 +1,7 @@
-"""The study as a Dagster resource.
+"""The study and its lake as Dagster resources.
 
 What lives here: which profile is in force, where the data folder is, which institutions there are. What does not: any
-number of the study (profiles) and any reading of what a hospital sent (intake).
+number of the study (profiles), any reading of what a hospital sent (intake), how a table is stored (`foundation.lake`).
 """
 
 import os
@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
+from dagster import ConfigurableIOManagerFactory, ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
@@ -25,9 +26,32 @@ from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
 
+if TYPE_CHECKING:
+    from olvf_assets.foundation.lake import Lake
+
 
 class DataFolderError(MachineError):
     """The data folder cannot be written to."""
+
+
+class LakeResource(ConfigurableIOManagerFactory["Lake"]):
+    """The lake, whose libraries (pyarrow and pandas among them) are loaded by the first run that reads or writes it.
+
+    The code location, its sensors and every command that only looks at the graph start without them.
+
+    Attributes:
+        base_dir: where the tables lie, a path or the address of an object store.
+    """
+
+    base_dir: str
+
+    def create_io_manager(self, context: InitResourceContext) -> "Lake":
+        """Return what reads and writes tables."""
+        from olvf_assets.foundation.lake import Lake
+
+        lake = Lake(base_dir=self.base_dir)
+        lake.setup_for_execution(context)
+        return lake
 
 
 class StudyResource(ConfigurableResource):
