@@ -47,9 +47,11 @@ class LakeResource(ConfigurableIOManagerFactory["Lake"]):
 
     def create_io_manager(self, context: InitResourceContext) -> "Lake":
         """Return what reads and writes tables."""
+        from dagster_polars.io_managers.delta import DeltaWriteMode
+
         from olvf_assets.foundation.lake import Lake
 
-        lake = Lake(base_dir=self.base_dir)
+        lake = Lake(base_dir=self.base_dir, mode=DeltaWriteMode.overwrite)
         lake.setup_for_execution(context)
         return lake
 
