@@ -15,6 +15,7 @@ import polars as pl
 from dagster import ConfigurableIOManagerFactory, ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
+from olvf_assets.event_log import held_event_log
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
 from olvf_assets.foundation.artifacts import NO_ROOM, ArtifactStore, write_fault
 from olvf_assets.foundation.crash import tidy_after_crash
@@ -94,7 +95,8 @@ class StudyResource(ConfigurableResource):
                 log.warning(odd)
             if died is not None:
                 tidy_after_crash(self.data, report=log.warning)
-            yield self
+            with held_event_log(instance, run.run_id):
+                yield self
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Refuse a data folder that cannot be written to, before any work is done in it.
