@@ -1,8 +1,10 @@
 """All rooms as one graph.
 
-What lives here: which tables and checks there are, and the definitions of a view. What does not: any of them.
+What lives here: which tables and checks there are, found once a process, and the definitions of a view. What does not:
+any of them.
 """
 
+import functools
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, TypeVar
@@ -20,7 +22,6 @@ from olvf_assets.crops import checks as crops_checks
 from olvf_assets.detection import assets as detection
 from olvf_assets.evaluation import assets as evaluation
 from olvf_assets.evaluation import checks as evaluation_checks
-from olvf_assets.foundation.lake import Lake
 from olvf_assets.foundation.sql_models import load_models, load_tests
 from olvf_assets.foundation.tables import Check, Dimension, Table, all_reads, descendants
 from olvf_assets.foundation.views import View, build_assets
@@ -30,7 +31,7 @@ from olvf_assets.places import data_folder
 from olvf_assets.profiles import profile_name
 from olvf_assets.reporting import assets as reporting
 from olvf_assets.reporting.assets import warehouse_of
-from olvf_assets.resources import StudyResource
+from olvf_assets.resources import LakeResource, StudyResource
 
 ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
 ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
@@ -38,10 +39,11 @@ NAMED_BY_USERS = ("test_metrics", "external_metrics", "report_figures", "warehou
 Kind = TypeVar("Kind")
 
 
-def all_tables() -> list[Table]:
+@functools.cache
+def all_tables() -> tuple[Table, ...]:
     """Return every table of the project, those of SQL models included."""
-    tables = [*_members(ROOMS, Table), *load_models()]
-    return [*tables, warehouse_of(tables)]
+    tables = (*_members(ROOMS, Table), *load_models())
+    return *tables, warehouse_of(tables)
 
 
 def tables_by(dimension: Dimension | None) -> list[str]:
@@ -60,9 +62,10 @@ def tables_scored_again() -> list[str]:
     return sorted({"expectation_results", "fold_predictions", *of_crops, *of_training})
 
 
-def all_checks() -> list[Check]:
+@functools.cache
+def all_checks() -> tuple[Check, ...]:
     """Return every check of the project, those of `dbt_like_sql/tests` included."""
-    return [*_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *evaluation_checks.FRESHNESS, *load_tests()]
+    return *_members(ROOM_CHECKS, Check), *evaluation_checks.FIREWALLS, *evaluation_checks.FRESHNESS, *load_tests()
 
 
 def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **more: Any) -> Definitions:
@@ -76,7 +79,7 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
     data = data_folder()
     resources = {
         "study": StudyResource(profile_name=profile_name(), data_folder=str(data)),
-        "lake": Lake(base_dir=str(data / "lake" / "tables")),
+        "lake": LakeResource(base_dir=str(data / "lake" / "tables")),
         **(overrides or {}),
     }
     return Definitions(

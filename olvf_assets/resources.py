@@ -1,7 +1,7 @@
-"""The study as a Dagster resource.
+"""The study and its lake as Dagster resources.
 
 What lives here: which profile is in force, where the data folder is, which institutions there are. What does not: any
-number of the study (profiles) and any reading of what a hospital sent (intake).
+number of the study (profiles), any reading of what a hospital sent (intake), how a table is stored (`foundation.lake`).
 """
 
 import os
@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from dagster import ConfigurableResource, InitResourceContext, get_dagster_logger
+from dagster import ConfigurableIOManagerFactory, ConfigurableResource, InitResourceContext, get_dagster_logger
 from pydantic import PrivateAttr
 
+from olvf_assets.event_log import held_event_log
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
 from olvf_assets.foundation.artifacts import NO_ROOM, ArtifactStore, write_fault
 from olvf_assets.foundation.crash import tidy_after_crash
@@ -26,6 +28,9 @@ from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
 
+if TYPE_CHECKING:
+    from olvf_assets.foundation.lake import Lake
+
 
 class DataFolderError(MachineError):
     """The data folder cannot be written to."""
@@ -33,6 +38,28 @@ class DataFolderError(MachineError):
 
 class AbsentTableError(MachineError):
     """A table that another one is made of is not in the lake."""
+
+
+class LakeResource(ConfigurableIOManagerFactory["Lake"]):
+    """The lake, whose libraries (pyarrow and pandas among them) are loaded by the first run that reads or writes it.
+
+    The code location, its sensors and every command that only looks at the graph start without them.
+
+    Attributes:
+        base_dir: where the tables lie, a path or the address of an object store.
+    """
+
+    base_dir: str
+
+    def create_io_manager(self, context: InitResourceContext) -> "Lake":
+        """Return what reads and writes tables."""
+        from dagster_polars.io_managers.delta import DeltaWriteMode
+
+        from olvf_assets.foundation.lake import Lake
+
+        lake = Lake(base_dir=self.base_dir, mode=DeltaWriteMode.overwrite)
+        lake.setup_for_execution(context)
+        return lake
 
 
 class StudyResource(ConfigurableResource):
@@ -74,7 +101,8 @@ class StudyResource(ConfigurableResource):
                 log.warning(odd)
             if died is not None:
                 tidy_after_crash(self.data, report=log.warning)
-            yield self
+            with held_event_log(instance, run.run_id):
+                yield self
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
         """Refuse a data folder that cannot be written to, before any work is done in it.

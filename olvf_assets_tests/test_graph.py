@@ -1,13 +1,17 @@
 """The graph as a whole: what there is, what rests on what, what starts by itself."""
 
 import contextvars
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dagster import AssetKey, AssetSelection, Definitions
 
 from olvf_assets.definitions import defs as operations
+from olvf_assets.foundation.sql_models import SQL_FOLDER
 from olvf_assets.graph import all_checks, all_tables, tables_scored_again
 from olvf_assets.study import defs as study
 
@@ -93,3 +97,35 @@ def test_heavy_work_takes_the_gpu_pool() -> None:
     pools = {each.name for each in all_tables() if each.pool == "gpu"}
     trained = {f"{name}_checkpoints" for name in ("resnet50", "densenet161", "resnext50")}
     assert {"detector_model", "fold_predictions", "validation_predictions", *trained} <= pools
+
+
+LOADS_BOTH_VIEWS = """
+import collections, json, pathlib, sys
+from olvf_assets.foundation import views
+
+counts = collections.Counter()
+read_text, build_assets = pathlib.Path.read_text, views.build_assets
+
+def noting_read_text(path, *positional, **named):
+    counts[path.name] += 1
+    return read_text(path, *positional, **named)
+
+def noting_build_assets(view, *positional, **named):
+    counts[view] += 1
+    return build_assets(view, *positional, **named)
+
+pathlib.Path.read_text, views.build_assets = noting_read_text, noting_build_assets
+import olvf_assets.study, olvf_assets.definitions
+for view in (olvf_assets.study, olvf_assets.definitions):
+    view.defs.get_repository_def()
+print(json.dumps([counts, "sqlglot" in sys.modules]))
+"""
+
+
+def test_the_graph_is_found_once_for_both_views() -> None:
+    command = [sys.executable, "-c", LOADS_BOTH_VIEWS]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=SNAPSHOT.parents[1])
+    counts, parsed = json.loads(shown.stdout)
+    sql_files = [path.name for path in SQL_FOLDER.rglob("*.sql")]
+    assert {name: counts[name] for name in sql_files} == dict.fromkeys(sql_files, 1)
+    assert (counts["study"], counts["operations"], parsed) == (1, 1, False)

@@ -59,6 +59,7 @@ class Nursery:
         self,
         assets: str,
         *,
+        force: str = "",
         before: Callable[[int], None] = lambda group: None,
         kill_after_s: float | None = None,
     ) -> Outcome:
@@ -66,6 +67,7 @@ class Nursery:
 
         Args:
             assets: the selection.
+            force: OLVF_FORCE: the table that is made again though it stands.
             before: told the process group before anything is run in it.
             kill_after_s: kill the whole group so long after its first step began.
 
@@ -73,7 +75,7 @@ class Nursery:
             NurseryError: the run does not end.
         """
         reading, writing = os.pipe()
-        socket.send_fds(self._socket, [json.dumps({"assets": assets}).encode() + b"\n"], [writing])
+        socket.send_fds(self._socket, [json.dumps({"assets": assets, "force": force}).encode() + b"\n"], [writing])
         os.close(writing)
         group = int(self._answer())
         before(group)
@@ -136,8 +138,10 @@ def _start_runs(handle: int) -> None:
             for each in (1, 2):
                 os.dup2(handles[0], each)
             os.close(handles[0])
-            assets = json.loads(text)["assets"]
-            asset_materialize_command.main(["-m", "olvf_assets.study", "--select", assets], prog_name="dagster")
+            asked = json.loads(text)
+            os.environ["OLVF_FORCE"] = asked["force"]
+            selection = ["-m", "olvf_assets.study", "--select", asked["assets"]]
+            asset_materialize_command.main(selection, prog_name="dagster")
         for each in (*handles, waiting):
             os.close(each)
         near.sendall(f"{child}\n".encode())

@@ -147,7 +147,8 @@ class Ground:
             self.disk.set(action, at, group)
 
         with Watcher(lambda: self._look(name)) as watcher:
-            outcome = self.nursery.run(name, before=before, kill_after_s=kill_after_s)
+            force = "" if action == "nothing" else name
+            outcome = self.nursery.run(name, force=force, before=before, kill_after_s=kill_after_s)
         if trial is not None and watcher.complaints:
             trial.wrong.append(f"{len(watcher.complaints)} of {watcher.looks} looks: {watcher.complaints[0]}")
         return outcome

@@ -13,11 +13,12 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from olvf_assets.foundation.errors import MachineError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def fingerprint(description: dict[str, Any]) -> str:
@@ -179,7 +180,7 @@ class ArtifactStore:
         """Return the absolute path of something that a table names by its relative path."""
         return self.root / relative
 
-    def save_image(self, pixels: np.ndarray) -> tuple[str, str]:
+    def save_image(self, pixels: "np.ndarray") -> tuple[str, str]:
         """Store an 8-bit grey picture and return (relative path, sha256 of shape and pixels).
 
         Args:
@@ -187,6 +188,7 @@ class ArtifactStore:
                 visibly damaged is written again.
         """
         import cv2
+        import numpy as np
 
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise ValueError(f"expected uint8 (height, width), got {pixels.dtype} {pixels.shape}")
@@ -204,7 +206,7 @@ class ArtifactStore:
         """Return whether a picture is there from its first byte to its last, without decoding it."""
         return read_if_whole(self.path(relative), _png_ends) or False
 
-    def load_image(self, relative: str) -> np.ndarray:
+    def load_image(self, relative: str) -> "np.ndarray":
         """Return the uint8 picture (height_px, width_px) stored under a relative path, held against its hash.
 
         Raises:
@@ -234,7 +236,9 @@ class ArtifactStore:
         return folder
 
 
-def _pixel_sha256(pixels: np.ndarray) -> str:
+def _pixel_sha256(pixels: "np.ndarray") -> str:
+    import numpy as np
+
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
@@ -245,8 +249,9 @@ def _png_ends(path: Path) -> bool:
         return begins and file.read() == PNG_TAIL
 
 
-def _decoded(path: Path) -> np.ndarray:
+def _decoded(path: Path) -> "np.ndarray":
     import cv2
+    import numpy as np
 
     pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
     if pixels is None:

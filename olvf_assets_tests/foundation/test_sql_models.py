@@ -7,7 +7,7 @@ import pytest
 
 from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.columns import ColumnTextError, texts_of
-from olvf_assets.foundation.sql_models import SqlModelError, column_sources, load_models, load_tests, tables_read
+from olvf_assets.foundation.sql_models import SqlModelError, load_models, load_tests
 from olvf_assets.foundation.tables import TableRun
 
 MODEL = """-- description: One row per patient.
@@ -69,15 +69,6 @@ def test_a_header_that_does_not_name_its_columns_says_what_to_write(folder: Path
 def test_a_test_file_is_a_check_on_the_table_it_names(folder: Path) -> None:
     (rule,) = load_tests(folder)
     assert (rule.name, rule.table, rule.reads, rule.blocking) == ("no_child", "patients", ("patients",), True)
-
-
-def test_common_table_expressions_are_not_taken_for_tables() -> None:
-    assert tables_read(MODEL) == ("labels", "subjects")
-
-
-def test_column_lineage_reaches_through_a_common_table_expression() -> None:
-    query = "with a as (select x.n + 1 as m from x) select a.m * 2 as k from a"
-    assert column_sources(query) == {"k": [("x", "n")]}
 
 
 def test_a_model_without_header_says_what_to_write(tmp_path: Path) -> None:
