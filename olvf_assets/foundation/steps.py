@@ -4,6 +4,7 @@ What lives here: making a table whole or institution by institution, holding it 
 What does not: how a table becomes an asset of a view (`views`).
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from dagster import (
     AssetExecutionContext,
     AssetKey,
     AssetObservation,
+    BetaWarning,
     DataVersion,
     MetadataValue,
     Output,
@@ -178,7 +180,10 @@ class Step:
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
         digests = [part.record.made for _, part in sorted(self.parts.done.items())]
         rows = UnchangedFrame(frame) if UNCHANGED in self.metadata else frame
-        return Output(rows, metadata=self._shown(frame), data_version=DataVersion(text_digest(digests)[:32]))
+        version = DataVersion(text_digest(digests)[:32])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BetaWarning)  # of data_version
+            return Output(rows, metadata=self._shown(frame), data_version=version)
 
     def keep_records(self) -> None:
         """Keep what the parts were made of, now that they are stored."""
