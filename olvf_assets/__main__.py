@@ -22,6 +22,8 @@ def main() -> int:
     adding = commands.add_parser("add-hospital", help="copy a hospital's folder to data/landing and register it")
     adding.add_argument("name", help="its key: lower-case letters, digits and _")
     adding.add_argument("source", type=Path, help="a folder laid out as the README shows")
+    asking_why = commands.add_parser("why", help="what has changed since a table was made")
+    asking_why.add_argument("table", help="its name")
     commands.add_parser("sql", help="open data/olvf.duckdb, read-only")
     asking = commands.add_parser("whois", help="what a pseudonym or hidden file name stands for; needs the key")
     asking.add_argument("asked", metavar="NAME", help="P…, F…, a path of the tables or a word of one")
@@ -42,6 +44,8 @@ def main() -> int:
                     print(odd)
             case "add-hospital":
                 print(add_hospital(asked.name, asked.source))
+            case "why":
+                _why(asked.table)
             case "whois":
                 print("\n".join(who_is_asked_for(asked.asked)))
             case "forget":
@@ -78,6 +82,13 @@ def _agreed() -> bool:
         return input("Erase all of it for good? Type yes: ").strip() == "yes"
     except EOFError:
         return False
+
+
+def _why(table: str) -> None:
+    from olvf_assets.graph import all_checks, all_tables
+    from olvf_assets.why import why
+
+    print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
 
 
 def _tidy(keep_days: float, *, dry_run: bool) -> None:

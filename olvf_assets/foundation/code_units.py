@@ -6,7 +6,7 @@ following uses from module to module (`code_identity.py`).
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,10 +83,11 @@ class Module:
                 if isinstance(node, ast.Import | ast.ImportFrom):
                     local.update(_bindings(node, self.name))
             bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+            free = _free_names(statement)
             for node in nodes:
-                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and id(node.value) in free:
                     uses.update(self._attribute(local, node.value.id, node.attr))
-                elif isinstance(node, ast.Name) and id(node) not in bases:
+                elif isinstance(node, ast.Name) and id(node) in free and id(node) not in bases:
                     uses.update(self._named(local, node.id))
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     files.update(filter(None, [self._content(self.name, node.value)]))
@@ -133,6 +134,83 @@ class Module:
                     for node in ast.walk(ast.parse(quoted.value, mode="eval")):
                         if isinstance(node, ast.Name):
                             yield from self._named(local, node.id)
+
+
+def _free_names(statement: ast.stmt) -> set[int]:
+    """Return the identities of the names in a statement that are no parameters or variables of its functions."""
+    visitor = _Scopes()
+    visitor.visit(statement)
+    return visitor.free
+
+
+class _Scopes(ast.NodeVisitor):
+    """Tells names of the module from those of functions; imports within functions count as names of the module."""
+
+    def __init__(self) -> None:
+        self.free: set[int] = set()
+        self._bound: list[set[str]] = []
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if not any(node.id in names for names in self._bound):
+            self.free.add(id(node))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        annotations = [each.annotation for each in _parameters(node.args) if each.annotation is not None]
+        outside = [*node.decorator_list, *_defaults(node.args), *annotations, *([node.returns] if node.returns else [])]
+        for each in outside:
+            self.visit(each)
+        self._within({*(each.arg for each in _parameters(node.args)), *_variables(node.body)}, node.body)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for each in _defaults(node.args):
+            self.visit(each)
+        self._within({each.arg for each in _parameters(node.args)}, [node.body])
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        targets = {name for each in node.generators for name in _stored(each.target)}
+        self.visit(node.generators[0].iter)  # the first is evaluated outside
+        self._within(targets, list(ast.iter_child_nodes(node)))
+
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # noqa: N815 - names of ast
+
+    def _within(self, names: set[str], nodes: Sequence[ast.AST]) -> None:
+        self._bound.append(names)
+        for each in nodes:
+            self.visit(each)
+        self._bound.pop()
+
+
+def _parameters(arguments: ast.arguments) -> list[ast.arg]:
+    named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    return [*named, *(each for each in (arguments.vararg, arguments.kwarg) if each is not None)]
+
+
+def _defaults(arguments: ast.arguments) -> list[ast.expr]:
+    return [each for each in (*arguments.defaults, *arguments.kw_defaults) if each is not None]
+
+
+def _variables(body: Sequence[ast.AST]) -> set[str]:
+    """Return the names that a function's body binds, not those of functions, classes and comprehensions within it."""
+    found: set[str] = set()
+    todo, outside = list(body), set[str]()
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Global):
+            outside.update(node.names)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            todo += ast.iter_child_nodes(node)
+    return found - outside
+
+
+def _stored(target: ast.expr) -> set[str]:
+    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
 
 
 def _annotations(node: ast.AST) -> Iterator[ast.expr]:

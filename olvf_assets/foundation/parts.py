@@ -25,7 +25,7 @@ from olvf_assets.foundation.made import (
     text_digest,
 )
 from olvf_assets.foundation.preview import row_in_words, rows_in_markdown
-from olvf_assets.foundation.settings import Settings, SettingsRead, settings_read
+from olvf_assets.foundation.settings import SettingsRead, settings_read
 from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
@@ -80,7 +80,6 @@ class Parts:
         table: the table.
         checks: its checks.
         code: what table and checks are made of.
-        profile: the settings.
         lake: where the table lies.
         force: make every part again.
         report: shows a line of progress.
@@ -91,13 +90,12 @@ class Parts:
         table: Table,
         checks: Sequence[Check],
         code: Made,
-        profile: Settings,
         lake: Lake,
         *,
         force: bool = False,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.table, self.checks, self.code, self.profile, self.lake = table, checks, code, profile, lake
+        self.table, self.checks, self.code, self.lake = table, checks, code, lake
         self.own_seconds = 0.0
         self.done: dict[str, Part] = {}
         self._force, self._report = force or table.always, report
@@ -120,7 +118,7 @@ class Parts:
 
     def reasons(self, part: str, record: Record, run: TableRun, frames: Frames) -> Iterator[str]:
         """Yield, in words, why a part cannot stand."""
-        yield from changes(record, self._ingredients(run, frames), self.profile, self.lake.digest)
+        yield from changes(record, self._ingredients(run, frames), run.profile, self.lake.digest)
         lying = self._lying(part)
         if frame_digest(lying) != record.rows:
             yield "its rows in the lake are not those that were made"
@@ -136,7 +134,7 @@ class Parts:
         """Return one part, made if it does not stand."""
         found = self.standing(part, run, frames)
         if found is None:
-            with self._noting() as noted:
+            with self._noting(run) as noted:
                 looking, before = self._looking(run, noted), self.own_seconds
                 found = self._held(self._made(looking, frames), looking, frames, noted)
                 found.own_seconds = round(self.own_seconds - before, 3)
@@ -155,7 +153,7 @@ class Parts:
         found = {fold: self.standing(str(fold), replace(run, folds=(fold,)), frames[fold]) for fold in folds}
         todo = tuple(fold for fold, part in found.items() if part is None)
         if todo:
-            with self._noting() as noted:
+            with self._noting(run) as noted:
                 rows = self._made(self._looking(replace(run, folds=todo), noted), frames_of(todo))
                 for fold in todo:
                     own = replace(run, folds=(fold,), notes=dict(run.notes))
@@ -256,8 +254,8 @@ class Parts:
         return set(self._stored[self.table.by].cast(pl.String).unique())
 
     @contextmanager
-    def _noting(self) -> Iterator["_Noted"]:
-        with settings_read(self.profile) as read:
+    def _noting(self, run: TableRun) -> Iterator["_Noted"]:
+        with settings_read(run.profile) as read:
             yield _Noted(read)
 
     def _looking(self, run: TableRun, noted: "_Noted") -> TableRun:

@@ -68,9 +68,7 @@ class Step:
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
         lake = LakeAtHand(study.store.root, study.stored, study.stored_digest)
-        self.parts = Parts(
-            spec, checks, code_of(spec, checks), study.profile, lake, force=force, report=context.log.info
-        )
+        self.parts = Parts(spec, checks, code_of(spec, checks), lake, force=force, report=context.log.info)
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
         """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.

@@ -204,5 +204,11 @@ def descendants(name: str, reads: Mapping[str, Sequence[str]]) -> list[str]:
     return sorted(each for each in reads if name in ancestors(each, reads))
 
 
+def in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sort by every plain column: the lake keeps rows in no order, and equal tables must give equal results."""
+    plain = [name for name, dtype in frame.schema.items() if not dtype.is_nested()]
+    return frame.sort(plain) if plain else frame
+
+
 def _tables_read(function: Callable[..., pl.DataFrame]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]

@@ -33,7 +33,7 @@ from olvf_assets.foundation.arrivals import checked_key
 from olvf_assets.foundation.made import forced
 from olvf_assets.foundation.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.foundation.steps import INSTITUTIONS_CHECK, Step
-from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors
+from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors, in_order
 
 if TYPE_CHECKING:
     from olvf_assets.resources import StudyResource
@@ -134,7 +134,7 @@ def _build(
     )
     def body(context: AssetExecutionContext) -> Iterator[Any]:
         study: StudyResource = context.resources.study
-        frames = {name: _in_order(study.table(name)) for name in reads}
+        frames = {name: in_order(study.table(name)) for name in reads}
         if operations:  # a partition that was deleted there is no institution any more, though its rows may lie on
             known = pl.col("institution").is_in(context.instance.get_dynamic_partitions(INSTITUTION_PARTITIONS.name))
             frames = {n: each.filter(known) if dimensions[n] == "institution" else each for n, each in frames.items()}
@@ -209,9 +209,3 @@ def _storage_metadata(view: View, spec: Table) -> dict[str, Any]:
             }
         )
     return metadata
-
-
-def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """Sort by every plain column: the lake keeps rows in no order, and equal tables must give equal results."""
-    plain = [name for name, dtype in frame.schema.items() if not dtype.is_nested()]
-    return frame.sort(plain) if plain else frame
