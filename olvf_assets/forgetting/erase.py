@@ -21,6 +21,7 @@ from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.box_names import BOXES_FOLDER
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.file_names import on_disk
+from olvf_assets.foundation.made import FOLDER as MADE
 from olvf_assets.foundation.traces import files_with
 from olvf_assets.intake.key_check import check_file
 from olvf_assets.intake.whois import films_of, ids_in_sheets
@@ -69,7 +70,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         note(plan, lake)
         _erase_tables(plan, lake, report)
         _erase_work(plan, lake, report)
-        for path in (study.data / "reports", *study.data.glob("olvf.duckdb*")):
+        for path in (study.data / "reports", lake / MADE, *study.data.glob("olvf.duckdb*")):
             erasure.remove(path)
         report("the warehouse and the report are erased; they are made again without him")
         runs = erasure.erase_records(home, plan.traces)

@@ -24,7 +24,7 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import Check, Table
 
 PACKAGE = Path(__file__).resolve().parents[1]
-DATA_SUFFIXES = (".yaml", ".csv", ".json", ".html", ".toml", ".sql", ".txt")
+DATA_SUFFIXES = (".yaml", ".csv", ".json", ".html", ".jinja", ".toml", ".sql", ".txt")
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
