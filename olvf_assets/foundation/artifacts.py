@@ -30,6 +30,8 @@ def fingerprint(description: dict[str, Any]) -> str:
 LEAST_FREE_BYTES = 2**20
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG)
+# What numpy (tofile), torch (save) and DuckDB say of a write that failed, without the system's reason.
+WORDS_OF_WRITERS = ("requested and", "inline_container.cc", "PytorchStreamWriter failed writing", "fsync failed")
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
 PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 Found = TypeVar("Found")
@@ -81,12 +83,15 @@ def write_fault(path: Path, error: Exception) -> WriteFaultError | None:
 
     Args:
         path: what could not be written.
-        error: what the writer raised: deltalake gives the system's number in the text, DuckDB its words, torch none.
+        error: what the writer raised: deltalake gives the system's number in the text, DuckDB its words, others their
+            own.
     """
     said, numbers = str(error), (*NO_ROOM, *DISK_FAULTS)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         number = next((each for each in numbers if f"(os error {each})" in said or os.strerror(each) in said), None)
+    if number is None and any(words in said for words in WORDS_OF_WRITERS):
+        number = errno.EIO
     if number in NO_ROOM or _free_bytes(path) < LEAST_FREE_BYTES:
         return DiskFullError(
             f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "

@@ -4,6 +4,7 @@ What lives here: applying the rule of `made.py` to a table with its checks. What
 failure of a part means for others (`steps.py`).
 """
 
+import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.foundation.artifacts import NO_ROOM, write_fault
 from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.made import (
     WHOLE,
@@ -197,7 +199,13 @@ class Parts:
 
     def _made(self, run: TableRun, frames: Frames) -> pl.DataFrame:
         start = time.perf_counter()
-        frame = self.table.conform(self.table.make(run, **{name: frames[name] for name in self.table.reads}))
+        try:
+            frame = self.table.conform(self.table.make(run, **{name: frames[name] for name in self.table.reads}))
+        except OSError as error:  # of a library that writes files by itself
+            disk_fails = error.errno in (*NO_ROOM, errno.EIO, errno.EROFS)
+            if disk_fails and (fault := write_fault(Path(error.filename or self.lake.root), error)) is not None:
+                raise fault from error
+            raise
         self.own_seconds += time.perf_counter() - start
         return frame
 

@@ -20,6 +20,7 @@ from olvf_assets.foundation.artifacts import (
     read_json,
     remove_partials,
     write_atomically,
+    write_fault,
 )
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
@@ -212,10 +213,23 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path, monkeypat
     state.write_text("whole")
     with pytest.raises(DiskFullError, match=r"state\.pt could not be written: no room.*OLVF_DATA"):
         write_atomically(state, no_room)
-    with pytest.raises(RuntimeError, match="unexpected pos"):
+    with pytest.raises(WriteFaultError, match=r"state\.pt could not be written"):
         write_atomically(state, no_room_by_torch)
     monkeypatch.setattr(artifacts, "_free_bytes", lambda path: 0)
     with pytest.raises(DiskFullError, match=r"state\.pt"):
         write_atomically(state, no_room_by_torch)
     assert state.read_text() == "whole"
     assert [each.name for each in tmp_path.iterdir()] == ["state.pt"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("16270 requested and 0 written"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 241472 vs 241376"),
+        RuntimeError("FATAL Error: fsync failed!"),
+    ],
+)
+def test_writers_that_do_not_tell_the_system_s_reason_are_understood(tmp_path: Path, error: Exception) -> None:
+    assert isinstance(write_fault(tmp_path / "file", error), WriteFaultError)
+    assert write_fault(tmp_path / "file", ValueError("something else")) is None
