@@ -19,6 +19,8 @@ WAREHOUSE = "warehouse"
 # what holds the time of a run or of a change, an inode or a path, so that equal studies differ in it
 OF_THIS_FOLDER = (
     "lake/arrivals/",
+    "lake/made/",
+    "logs/",
     "lake/work/ultralytics/",
     "reports/data_docs/",
     ".runs/",

@@ -148,7 +148,7 @@ def test_command_prints_tables_and_where_everything_lies(tmp_path, capsys):
         (tmp_path / "reports" / name).touch()
     assert main([str(path)]) == 0
     printed = capsys.readouterr().out
-    for expected in ("Institution 1, held-out test", "Institution 2, external", "index.html", "roc_curves.png"):
+    for expected in ("Institution 1, held-out test", "Institution 2, external", "index.html", "1 PNG files in"):
         assert expected in printed
     assert str(path) in printed
 
