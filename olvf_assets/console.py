@@ -24,11 +24,11 @@ from dagster import (
     logger,
 )
 
+from olvf_assets.foundation.tables import PARTITION_ROWS, ROWS, UNCHANGED
 from olvf_assets.run_log import LOGS, RunLog, RunLogError
 from olvf_assets.terminal import OtherOutput, Terminal, Work, can_move, duration, own_stream
 
 NAME = "console"  # under which a run config names Dagster's own, too
-UNCHANGED = "olvf/unchanged"  # metadata of a table that was not made again
 VERBOSE = "OLVF_VERBOSE"
 INTERRUPTED = "DagsterExecutionInterruptedError"
 STOPPED = "The run was stopped. What was finished is kept: the same command goes on where it stopped."
@@ -64,7 +64,7 @@ class RunConsole(logging.Handler):
         self.failures: list[str] = []
         self.not_made: list[str] = []
         self.rows: list[tuple[bool, int]] = []
-        self.unchanged = False
+        self.unchanged, self.whole_told = False, False
         self.warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -115,7 +115,7 @@ class RunConsole(logging.Handler):
             case DagsterEventType.STEP_START:
                 place = f"{self.states.total() + 1:>{len(str(len(self.tables)))}}/{len(self.tables)}"
                 self.terminal.work = Work(str(event.step_key), place)
-                self.rows, self.unchanged = [], False
+                self.rows, self.unchanged, self.whole_told = [], False, False
             case DagsterEventType.ASSET_MATERIALIZATION:
                 self._note(event.materialization.metadata, whole=event.materialization.partition is None)
             case DagsterEventType.ASSET_OBSERVATION:
@@ -146,10 +146,12 @@ class RunConsole(logging.Handler):
             self.terminal.line(f"{len(self.tables)} table{'s' * (len(self.tables) != 1)}{where}")
 
     def _note(self, metadata: Any, *, whole: bool) -> None:
-        for key in ("dagster/row_count", "dagster/partition_row_count"):
+        for key in (ROWS, PARTITION_ROWS):
             if key in metadata:
                 self.rows.append((whole, int(metadata[key].value)))
-        self.unchanged = self.unchanged or (UNCHANGED in metadata and bool(metadata[UNCHANGED].value))
+        if whole or not self.whole_told:  # what one of several partitions is says nothing of the table
+            self.unchanged = self.unchanged or (UNCHANGED in metadata and bool(metadata[UNCHANGED].value))
+        self.whole_told = self.whole_told or whole
 
     def _take_check(self, event: DagsterEvent) -> None:
         """Warn of a broken rule that stops nothing; the others end their table, which says why."""

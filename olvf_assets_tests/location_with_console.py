@@ -17,6 +17,7 @@ from dagster import (
     Definitions,
     Failure,
     MaterializeResult,
+    Output,
     asset,
     in_process_executor,
 )
@@ -76,6 +77,13 @@ def unchanged_by_line(context: AssetExecutionContext) -> None:
 
 
 @asset
+def made_but_for_a_partition() -> Iterator[Any]:
+    """Is made, and says of one of its partitions that it is as it was."""
+    yield Output(None, metadata={"dagster/row_count": 2})
+    yield AssetMaterialization("made_but_for_a_partition", partition="a", metadata={console.UNCHANGED: True})
+
+
+@asset
 def made_again() -> MaterializeResult[Any]:
     """Says that it was made again."""
     return MaterializeResult(metadata={console.UNCHANGED: False, "dagster/row_count": 0})
@@ -126,7 +134,7 @@ def broken_rule() -> None:
 defs = Definitions(
     assets=[
         whole, by_institution, one_partition, unchanged_by_metadata, unchanged_by_observation, unchanged_by_line,
-        made_again, odd, bad_sheet, rests_on_it, defect, broken_rule,
+        made_but_for_a_partition, made_again, odd, bad_sheet, rests_on_it, defect, broken_rule,
     ],
     executor=in_process_executor,
     loggers={console.NAME: console.console_logger(Path(os.environ.get("OLVF_DATA", data_folder())))},

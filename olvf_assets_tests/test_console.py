@@ -90,6 +90,7 @@ def test_dagster_stores_all_that_it_stored(said: Any) -> None:
         ("unchanged_by_metadata", ["unchanged", "7", "rows"]),
         ("unchanged_by_observation", ["unchanged"]),
         ("unchanged_by_line", ["unchanged"]),
+        ("made_but_for_a_partition", ["made", "2", "rows"]),
         ("made_again", ["made", "0", "rows"]),
     ],
 )

@@ -29,7 +29,7 @@ from olvf_assets.foundation.made import WHOLE, text_digest
 from olvf_assets.foundation.parts import Finding, Part, Parts
 from olvf_assets.foundation.parts import Lake as LakeAtHand
 from olvf_assets.foundation.preview import pictures_in_markdown, rows_in_markdown
-from olvf_assets.foundation.tables import PARTITION_ROWS, Check, Dimension, Table, TableRun, UnchangedFrame
+from olvf_assets.foundation.tables import PARTITION_ROWS, UNCHANGED, Check, Dimension, Table, TableRun, UnchangedFrame
 from olvf_assets.foundation.unexpected import told_without_content
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 INSTITUTIONS_CHECK = "every_institution_taken_in"
 OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
-UNCHANGED = "olvf/unchanged"
 GATE = "intake"  # the room beyond which nothing names a patient
 
 
