@@ -24,24 +24,24 @@ from dagster import (
     sensor,
 )
 
-from olvf_assets.foundation.arrivals import SETTLE_S, Arrivals, institutions_due
+from olvf_assets.foundation.arrivals import Arrivals, institutions_due, settling_time
 from olvf_assets.foundation.partitions import FOLD_PARTITIONS, INSTITUTION_PARTITIONS
-from olvf_assets.graph import tables_by, tables_scored_again
+from olvf_assets.graph import NAMED_BY_USERS, tables_by, tables_of_an_arrival, tables_scored_again
 from olvf_assets.lost_runs import HOST_TAG, LOST_TAG, report_lost_runs
 from olvf_assets.resources import StudyResource
 
-TABLES_PER_INSTITUTION = tables_by("institution")
+TAKEN_IN_WITH = [*tables_by("institution"), *NAMED_BY_USERS]
 take_in_institution = define_asset_job(
     "take_in_institution",
-    selection=AssetSelection.assets(*TABLES_PER_INSTITUTION),
+    selection=AssetSelection.assets(*tables_of_an_arrival()),
     partitions_def=INSTITUTION_PARTITIONS,
-    description="Everything that is made per institution, from its landing folder to its crops.",
+    description="A hospital in one run, from its landing folder to metrics, report and warehouse; nothing is trained.",
 )
 train_fold = define_asset_job(
     "train_fold",
     selection=AssetSelection.assets(*tables_by("fold")),
     partitions_def=FOLD_PARTITIONS,
-    description="The three networks of one fold, and their predictions.",
+    description="The three networks of one fold, and their word on the crops that it validates.",
 )
 evaluate = define_asset_job(
     "evaluate",
@@ -54,7 +54,7 @@ TRIES_AFTER_LOSS = 3  # then the daily schedule: a run that is killed each time 
 JOBS = [take_in_institution, train_fold, evaluate]
 
 
-@sensor(job=take_in_institution, minimum_interval_seconds=30, default_status=DefaultSensorStatus.RUNNING)
+@sensor(job=take_in_institution, minimum_interval_seconds=10, default_status=DefaultSensorStatus.RUNNING)
 def landing_folders_changed(context: SensorEvaluationContext, study: StudyResource) -> SensorResult | SkipReason:
     """Take in every institution whose landing folder changed; a failed one is tried again by the daily schedule."""
     report_lost_runs(context.instance, study.data, report=context.log.warning)
@@ -62,12 +62,11 @@ def landing_folders_changed(context: SensorEvaluationContext, study: StudyResour
         return SkipReason(f"{under_way} is under way; it may be taking the same films in")
     if not study.has_table("detector_model"):
         return SkipReason(NO_DETECTOR)
-    due, problems = _arrivals(study)
+    due, waiting, problems = _arrivals(study)
     for problem in problems:
         context.log.warning(problem)
     if not due:
-        nothing = "every landing folder is taken in as it is, or empty, or still being copied"
-        return SkipReason("; ".join([nothing, *problems]))
+        return SkipReason(_nothing_to_do(waiting, problems))
     return SensorResult(
         run_requests=[
             RunRequest(run_key=_run_key(context.instance, institution, state), partition_key=institution)
@@ -84,9 +83,9 @@ def take_in_daily(context: ScheduleEvaluationContext, study: StudyResource) -> I
     if not study.has_table("detector_model"):
         yield SkipReason(NO_DETECTOR)
         return
-    due, problems = _arrivals(study)
+    due, waiting, problems = _arrivals(study)
     if not due:
-        yield SkipReason("; ".join(["nothing new in data/landing", *problems]))
+        yield SkipReason(_nothing_to_do(waiting, problems))
         return
     context.instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), sorted(due))
     day = context.scheduled_execution_time.date().isoformat()
@@ -122,5 +121,13 @@ def _run_key(instance: DagsterInstance, institution: str, state: str) -> str:
 
 def _arrivals(study: StudyResource) -> Arrivals:
     return institutions_due(
-        study.data / "landing", study.store, TABLES_PER_INSTITUTION, now_s=time.time(), settle_s=SETTLE_S
+        study.data / "landing", study.store, TAKEN_IN_WITH, now_s=time.time(), settle_s=settling_time()
+    )
+
+
+def _nothing_to_do(waiting: dict[str, str], problems: list[str]) -> str:
+    """Return why nothing starts now: which folder waits for what."""
+    others = "every other landing folder" if waiting else "every landing folder"
+    return "; ".join(
+        [*(f"{key} waits: {why}" for key, why in waiting.items()), f"{others} is taken in as it is", *problems]
     )

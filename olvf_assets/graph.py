@@ -51,6 +51,13 @@ def tables_by(dimension: Dimension | None) -> list[str]:
     return [each.name for each in all_tables() if each.by == dimension]
 
 
+def tables_of_an_arrival() -> list[str]:
+    """Return the names of the tables that a new or changed hospital's films reach without any training, sorted."""
+    reads = all_reads(all_tables(), all_checks())
+    of_scores = {*descendants("fold_predictions", reads), *descendants("detector_answers", reads)}
+    return sorted({*tables_by("institution"), "expectation_results", *of_scores})
+
+
 def tables_scored_again() -> list[str]:
     """Return the names of the tables that are made again without any training.
 

@@ -1,6 +1,7 @@
 """What starts by itself, and what does not."""
 
 import datetime
+import re
 import shutil
 from pathlib import Path
 
@@ -16,8 +17,7 @@ from dagster import (
     build_sensor_context,
 )
 
-from olvf_assets import automation
-from olvf_assets.automation import TABLES_PER_INSTITUTION, landing_folders_changed, take_in_daily
+from olvf_assets.automation import TAKEN_IN_WITH, landing_folders_changed, take_in_daily
 from olvf_assets.foundation import arrivals
 from olvf_assets.foundation.arrivals import folder_state, record_stored
 from olvf_assets.foundation.landing import LandingError
@@ -27,7 +27,7 @@ from olvf_assets.resources import StudyResource
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     """A study whose detector is trained and in whose landing folder one hospital's film lies."""
-    monkeypatch.setattr(automation, "SETTLE_S", 0.0)
+    monkeypatch.setenv("OLVF_SETTLE_S", "0")
     film = tmp_path / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
@@ -66,11 +66,24 @@ def test_the_same_folder_has_the_same_run_key_so_that_it_starts_once(study: Stud
 
 def test_a_hospital_that_was_taken_in_starts_nothing(study: StudyResource) -> None:
     state = folder_state(study.data / "landing" / "institution_3")
-    for name in TABLES_PER_INSTITUTION:
+    for name in TAKEN_IN_WITH:
         record_stored(study.store, "institution_3", name, state=state)
         (study.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").mkdir(parents=True)
     with DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(study, instance), SkipReason)
+
+
+def test_the_sensor_says_which_folder_waits_for_what(study: StudyResource, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLVF_SETTLE_S", "600")
+    (study.data / "landing" / "institution_4").mkdir()
+    with DagsterInstance.ephemeral() as instance:
+        skipped = tick(study, instance)
+    assert isinstance(skipped, SkipReason)
+    assert re.fullmatch(
+        r"institution_3 waits: something came \d+ s ago; taken in after 600 s of quiet; "
+        r"institution_4 waits: it is empty; every other landing folder is taken in as it is",
+        str(skipped.skip_message),
+    )
 
 
 def test_folders_whose_names_are_no_keys_are_reported_without_them_and_stop_nobody(study: StudyResource) -> None:

@@ -12,7 +12,7 @@ from dagster import AssetKey, AssetSelection, Definitions
 
 from olvf_assets.definitions import defs as operations
 from olvf_assets.foundation.sql_models import SQL_FOLDER
-from olvf_assets.graph import all_checks, all_tables, tables_scored_again
+from olvf_assets.graph import all_checks, all_tables, tables_of_an_arrival, tables_scored_again
 from olvf_assets.study import defs as study
 
 SNAPSHOT = Path(__file__).parent / "graph_snapshot.txt"
@@ -84,6 +84,14 @@ def test_new_crops_never_start_a_training() -> None:
     assert again == sorted(set(again))
     assert not [name for name in again if name.endswith("_checkpoints") or name == "detector_model"]
     assert not {"splits", "balanced_training_set", "validation_predictions"} & set(again)
+
+
+def test_an_arrival_is_all_of_its_hospital_and_what_its_films_reach_without_training() -> None:
+    made = set(tables_of_an_arrival())
+    assert made >= {each.name for each in all_tables() if each.by == "institution"}
+    assert {"detector_metrics", "external_metrics", "thesis_comparison", "report_figures", "warehouse"} <= made
+    assert not [each.name for each in all_tables() if each.name in made and (each.learns or each.by == "fold")]
+    assert not {"detector_model", "balanced_test_set", "gradcam_grids", "calibration_temperatures"} & made
 
 
 def test_temperatures_and_thresholds_follow_a_training_and_what_they_serve_follows_new_crops() -> None:

@@ -25,7 +25,7 @@ from dagster import (
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
-from olvf_assets import automation, lost_runs
+from olvf_assets import lost_runs
 from olvf_assets.automation import landing_folders_changed, take_in_daily
 from olvf_assets.foundation.run_lock import hold_data_folder
 from olvf_assets.lost_runs import DATA_TAG, HOST_TAG, report_lost_runs
@@ -61,7 +61,7 @@ def short_work() -> None:
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     """A study whose detector is trained and in whose landing folder one hospital's film lies."""
-    monkeypatch.setattr(automation, "SETTLE_S", 0.0)
+    monkeypatch.setenv("OLVF_SETTLE_S", "0")
     film = tmp_path / "data" / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")

@@ -57,6 +57,8 @@ def predict(
     """
     samples = samples.sort("sample_id")
     tables = [pl.DataFrame(schema=FOLD_PREDICTIONS)]
+    if samples.is_empty():
+        return tables[0]
     pixels = packed_pixels(samples, store, settings.input_divisor)
     for row in checkpoints.sort("architecture", "fold").iter_rows(named=True):
         model = load_checkpoint(row, training_set, store, settings, seed)

@@ -3,12 +3,14 @@
 What lives here: the state of a folder, the state that each stored table of an institution was made from, and the
 decision which institutions are due. What does not: reading any file, and Dagster (`automation.py` asks this module).
 
-An institution is taken in when all its tables are stored and were made from the state that its folder is in now. The
-state is noted only after the table is in the lake, so a run that dies on the way leaves its institution due.
+An institution is taken in when all its tables, and those that close a run (metrics, report, warehouse), are stored and
+were made from the state that its folder is in now. The state is noted only after the table is in the lake, so a run
+that dies on the way leaves its institution due.
 """
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +23,17 @@ from olvf_assets.foundation.remembered import Stamp
 
 # Longer than the pause between two files of a network copy; a day's films of a hospital arrive within minutes.
 SETTLE_S = 60.0
+SETTLE_VARIABLE = "OLVF_SETTLE_S"
+LONGEST_SETTLING_S = 86400.0
 FOLDER_STATE = "state of the landing folder"  # the note by which the table of arrived files says what it was made from
 
 
 class InstitutionKeyError(OlvfError):
     """A name cannot be an institution's key."""
+
+
+class SettlingTimeError(MachineError):
+    """The site's settling time is no number of seconds."""
 
 
 class LandingUnreadableError(MachineError):
@@ -37,11 +45,32 @@ class Arrivals(NamedTuple):
 
     Attributes:
         due: {institution: state} of the folders to take in.
+        waiting: {institution: for what it waits, in words} of the folders that are not to be taken in yet.
         problems: a line per thing that somebody should see to; without any name but institution keys.
     """
 
     due: dict[str, str]
+    waiting: dict[str, str]
     problems: list[str]
+
+
+def settling_time() -> float:
+    """Return for how many seconds a landing folder must have been unchanged: the site's OLVF_SETTLE_S, or 60.
+
+    Raises:
+        SettlingTimeError: that is no number of seconds from 0 to a day.
+    """
+    said = os.environ.get(SETTLE_VARIABLE, "").strip() or str(SETTLE_S)
+    try:
+        seconds = float(said)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LONGEST_SETTLING_S:
+        raise SettlingTimeError(
+            f"{SETTLE_VARIABLE}={said}: give the seconds for which a landing folder must be unchanged before it is "
+            f"taken in, 0 to {LONGEST_SETTLING_S:.0f}; unset it for {SETTLE_S:.0f}"
+        )
+    return seconds
 
 
 def landing_folders(landing: Path) -> list[str]:
@@ -130,11 +159,11 @@ def institutions_due(
     Args:
         landing: the folder of landing folders.
         store: where tables and notes are.
-        tables: every table that is kept per institution.
+        tables: every table that is kept per institution, and those that close a run.
         now_s: the time now, in seconds since 1970.
         settle_s: how long a folder must have been unchanged, so that a copy in progress is left alone.
     """
-    due, problems = {}, []
+    due, waiting, problems = {}, {}, []
     if (odd := odd_folders(landing)) is not None:
         problems.append(odd)
     for institution in landing_folders(landing):
@@ -144,9 +173,17 @@ def institutions_due(
         except (OSError, OlvfError) as error:  # taken away this moment, or locked: the others are not to suffer
             problems.append(f"data/landing/{institution} cannot be read ({type(error).__name__}); see to its rights")
             continue
-        if stamps and _has_settled(stamps, now_s, settle_s) and not _is_taken_in(store, institution, tables, current):
+        if not stamps:
+            waiting[institution] = "it is empty"
+        elif _is_taken_in(store, institution, tables, current):
+            continue
+        elif (left_s := _seconds_left(stamps, now_s, settle_s)) > 0:
+            waiting[institution] = (
+                f"something came {settle_s - left_s:.0f} s ago; taken in after {settle_s:.0f} s of quiet"
+            )
+        else:
             due[institution] = current
-    return Arrivals(due, problems)
+    return Arrivals(due, waiting, problems)
 
 
 def _folders(landing: Path) -> list[str]:
@@ -162,9 +199,12 @@ def _stamps(folder: Path) -> list[tuple[str, Stamp]]:
     return sorted((file.path, file.stamp) for file in walk_files(folder) if file.state == "arrived")
 
 
-def _has_settled(stamps: list[tuple[str, Stamp]], now_s: float, settle_s: float) -> bool:
-    """Look at ctime, which no copying program sets; far in the future it is older than the clock's last setting."""
-    return all(abs(now_s - stamp.ctime_ns / 1e9) >= settle_s for _, stamp in stamps)
+def _seconds_left(stamps: list[tuple[str, Stamp]], now_s: float, settle_s: float) -> float:
+    """Return how long until a folder has been unchanged for long enough, by ctime, which no copying program sets.
+
+    One far in the future is older than the clock's last setting.
+    """
+    return settle_s - min(abs(now_s - stamp.ctime_ns / 1e9) for _, stamp in stamps)
 
 
 def _is_taken_in(store: ArtifactStore, institution: str, tables: Sequence[str], current: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from dagster import InputContext, OutputContext, TableColumn, TableSchema
 from dagster_polars import PolarsDeltaIOManager
+from deltalake import DeltaTable
 
 from olvf_assets.foundation.artifacts import write_fault
 from olvf_assets.foundation.crash import sync_table
@@ -52,6 +53,8 @@ class Lake(PolarsDeltaIOManager):
         """
         local = Path(str(path))
         try:
+            if context.has_asset_partitions:
+                _partition_anew(str(path), str((context.definition_metadata or {})["partition_by"]))
             super().write_df_to_path(context, df, path)
             if local.is_dir():  # and no object store, which keeps what it has confirmed
                 sync_table(local)
@@ -82,4 +85,14 @@ class Lake(PolarsDeltaIOManager):
         promised: TableSchema | None = (context.definition_metadata or {}).get(COLUMN_SCHEMA)
         texts = {each.name: each.description for each in promised.columns} if promised else {}
         columns = [TableColumn(name, str(dtype), texts.get(name)) for name, dtype in obj.schema.items()]
-        return {PARTITION_ROWS if context.has_partition_key else ROWS: obj.height, COLUMN_SCHEMA: TableSchema(columns)}
+        return {
+            PARTITION_ROWS if context.has_asset_partitions else ROWS: obj.height,
+            COLUMN_SCHEMA: TableSchema(columns),
+        }
+
+
+def _partition_anew(path: str, by: str) -> None:
+    """Partition a table by another column than an older release did, so that one partition of it can be replaced."""
+    if DeltaTable.is_deltatable(path) and DeltaTable(path).metadata().partition_columns != [by]:
+        options = {"schema_mode": "overwrite", "partition_by": [by]}
+        pl.read_delta(path).write_delta(path, mode="overwrite", delta_write_options=options)

@@ -61,6 +61,8 @@ class Step:
         force: bool = False,
     ) -> None:
         self.context, self.study, self.spec, self.checks = context, study, spec, checks
+        # A run with a partition key may make whole tables, too.
+        self.one_partition = spec.by is not None and context.has_partition_key
         self.stopped: dict[str, str] = {}
         self.broken: list[str] = []
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
@@ -164,15 +166,15 @@ class Step:
             state = self.folder_states.get(key) if made else None
             record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
 
-    def output(self, frame: pl.DataFrame, *, all_parts: bool) -> "Output[pl.DataFrame]":
-        """Return what Dagster stores; rows that lie in the lake already are not written again.
+    def note_closed(self, per_institution: Sequence[str]) -> None:
+        """Note of which state of its landing folder each institution's tables are that this closing table rests on."""
+        for key in self.study.institutions():
+            record_stored(self.study.store, key, self.spec.name, reads=per_institution)
 
-        Args:
-            frame: the rows.
-            all_parts: they are the whole table.
-        """
+    def output(self, frame: pl.DataFrame) -> "Output[pl.DataFrame]":
+        """Return what Dagster stores; rows that lie in the lake already are not written again."""
         self.metadata[OWN_SECONDS] = round(self.parts.own_seconds, 3)
-        if self.parts.lies_there(all_parts=all_parts):
+        if self.parts.lies_there(all_parts=not self.one_partition):
             self.metadata[UNCHANGED] = True
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
         digests = [part.record.made for _, part in sorted(self.parts.done.items())]
@@ -191,7 +193,7 @@ class Step:
 
         In a table of several partitions each of them shows its own rows, see `shown_of`.
         """
-        several = self.spec.by is not None and not self.context.has_partition_key
+        several = self.spec.by is not None and not self.one_partition
         return self.metadata if several else {**self.metadata, **self._preview(frame)}
 
     def shown_of(self, frame: pl.DataFrame, key: str) -> dict[str, Any]:
@@ -257,7 +259,7 @@ class Step:
 
     def _rows(self, part: Part, institution: str = "") -> pl.DataFrame:
         """Return the rows of a part, once what is told of it is noted."""
-        prefix = f"{institution}: " if institution and not self.context.has_partition_key else ""
+        prefix = f"{institution}: " if institution and not self.one_partition else ""
         if FOLDER_STATE in part.notes:
             self.folder_states[institution] = str(part.notes[FOLDER_STATE])
         self.metadata.update({prefix + name: value for name, value in part.notes.items()})

@@ -82,7 +82,7 @@ def build_assets(
             whole.get(each.name, []),
             _made_again(each, per_institution) if view == "operations" and each.name in automatic else None,
             rests_on=frozenset(ancestors(each.name, reads)) if each.learns else frozenset(),
-            closing=each.name in targets,
+            closes=per_institution if each.name in targets else [],
         )
         for each in tables
     ]
@@ -98,7 +98,7 @@ def _build(
     automation: "AutomationCondition[Any] | None",
     *,
     rests_on: frozenset[str],
-    closing: bool,
+    closes: list[str],
 ) -> AssetsDefinition:
     operations = view == "operations"
     check_specs = [
@@ -145,18 +145,19 @@ def _build(
             keys = _institutions(context, study)
             frame = step.make_institutions(keys, frames, dimensions)
         elif spec.by == "fold":
-            folds = (int(context.partition_key),) if context.has_partition_key else FOLDS
+            folds = (int(context.partition_key),) if step.one_partition else FOLDS
             frame = step.make_folds(folds, frames, dimensions)
         else:
             frame = step.make(frames)
         yield from step.check_results()
         if step.broken:
             raise Failure(f"{spec.name} was not written. " + " ".join(step.broken))
-        yield step.output(frame, all_parts=not context.has_partition_key)
+        yield step.output(frame)
         step.keep_records()
         if spec.by == "institution":  # Dagster stores an output before it asks for what comes after it
             step.note_stored(keys, [name for name in spec.reads if dimensions[name] == "institution"])
-        if closing:
+        if closes:
+            step.note_closed(closes)
             for stop in study.left_out():
                 context.log.warning(stop.text)
         if view == "study" and spec.by is not None:

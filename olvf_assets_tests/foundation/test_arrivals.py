@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from olvf_assets.foundation.arrivals import (
     InstitutionKeyError,
     LandingUnreadableError,
+    SettlingTimeError,
     checked_key,
     folder_state,
     forget_stored,
@@ -17,6 +19,7 @@ from olvf_assets.foundation.arrivals import (
     landing_folders,
     odd_folders,
     record_stored,
+    settling_time,
 )
 from olvf_assets.foundation.artifacts import ArtifactStore
 
@@ -208,3 +211,44 @@ def test_a_partition_whose_name_is_no_key_is_refused(name: str) -> None:
     with pytest.raises(InstitutionKeyError, match="delete the partition in the UI"):
         checked_key(name)
     assert checked_key("institution_1") == "institution_1"
+
+
+def test_a_folder_says_what_it_waits_for(landing: Path, store: ArtifactStore) -> None:
+    (landing / "c").mkdir()
+    take_in(landing, store, "b")
+    asked = partial(institutions_due, landing, store, TABLES, settle_s=60)
+    soon = asked(now_s=(landing / "a" / "films" / "1.dcm").stat().st_ctime + 20)
+    assert soon.due == {}
+    assert soon.waiting == {
+        "a": "something came 20 s ago; taken in after 60 s of quiet",
+        "c": "it is empty",
+    }
+    later = asked(now_s=time.time() + 61)
+    assert list(later.due) == ["a"]
+    assert list(later.waiting) == ["c"]
+
+
+def test_a_hospital_whose_closing_table_is_of_another_state_is_due(landing: Path, store: ArtifactStore) -> None:
+    take_in(landing, store, "a")
+    take_in(landing, store, "b")
+    record_stored(store, "b", TABLES[-1], state="another")
+    assert due(landing, store) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [(None, 60.0), ("", 60.0), ("0", 0.0), (" 2.5 ", 2.5), ("86400", 86400.0)]
+)
+def test_the_site_says_how_long_a_folder_settles(
+    monkeypatch: pytest.MonkeyPatch, said: str | None, seconds: float
+) -> None:
+    monkeypatch.delenv("OLVF_SETTLE_S", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OLVF_SETTLE_S", said)
+    assert settling_time() == seconds
+
+
+@pytest.mark.parametrize("said", ["a minute", "-1", "nan", "inf", "86401", "60s"])
+def test_a_settling_time_that_is_none_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("OLVF_SETTLE_S", said)
+    with pytest.raises(SettlingTimeError, match=f"OLVF_SETTLE_S={said}: give the seconds"):
+        settling_time()

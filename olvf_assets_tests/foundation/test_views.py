@@ -1,6 +1,8 @@
 """Both views of a small graph, run on instances of their own."""
 
+import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from dagster import (
     evaluate_automation_conditions,
     in_process_executor,
 )
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE
@@ -211,9 +214,11 @@ def test_an_institution_without_rows_shows_as_made_all_the_same(data: Path, inst
     assert instance.get_materialized_partitions(AssetKey("tenfold")) == {"a", "b"}
 
 
-def requested(data: Path, instance: DagsterInstance, cursor: Any = None) -> tuple[set[str], Any]:
+def requested(
+    data: Path, instance: DagsterInstance, cursor: Any = None, tables: Sequence[Table] = TABLES
+) -> tuple[set[str], Any]:
     """Return the tables that are to be made again by themselves, and the cursor of the next look."""
-    definitions = definitions_of("operations", data, AssetSelection.all())
+    definitions = definitions_of("operations", data, AssetSelection.all(), tables)
     result = evaluate_automation_conditions(definitions, instance, cursor=cursor)
     return {each.key.to_user_string() for each in result.results if not each.true_subset.is_empty}, result.cursor
 
@@ -257,13 +262,13 @@ def test_a_stored_table_knows_from_which_state_of_the_landing_folder_it_was_made
     data: Path, instance: DagsterInstance
 ) -> None:
     materialise("study", data, instance)
-    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2"}
+    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2", "summary": "state 2"}
     (data / "landing" / "b").write_text("7")
     materialise("operations", data, instance, "raw", key="b")
-    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 2"}
+    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 2", "summary": "state 2"}
     materialise("operations", data, instance, "tenfold", key="b")
-    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 7"}
-    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1"}
+    assert stored_states(data, "b") == {"raw": "state 7", "tenfold": "state 7", "summary": "state 2"}
+    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1", "summary": "state 1"}
 
 
 def test_a_table_that_could_not_be_stored_keeps_its_institution_due(
@@ -277,7 +282,7 @@ def test_a_table_that_could_not_be_stored_keeps_its_institution_due(
     (data / "landing" / "b").write_text("7")
     monkeypatch.setattr(Lake, "write_df_to_path", full)
     materialise("operations", data, instance, "raw", key="b", fails=True)
-    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2"}
+    assert stored_states(data, "b") == {"raw": "state 2", "tenfold": "state 2", "summary": "state 2"}
 
 
 @pytest.mark.parametrize(("number", "said"), [(28, "DiskFullError"), (5, "WriteFaultError"), (30, "WriteFaultError")])
@@ -301,7 +306,7 @@ def test_an_institution_stopped_in_a_run_over_all_has_nothing_stored(data: Path,
     (data / "landing" / "b").write_text("bad")
     materialise("study", data, instance)
     assert stored_states(data, "b") == {}
-    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1"}
+    assert stored_states(data, "a") == {"raw": "state 1", "tenfold": "state 1", "summary": "state 1"}
 
 
 @pytest.mark.parametrize("name", ["x' or institution <> 'x", "' or 1=1 --", "A B", "../a"])
@@ -325,6 +330,65 @@ def test_one_partition_is_made_alone_and_the_others_stay(data: Path, instance: D
     assert lake(data, "tenfold") == [("a", 10), ("b", 70)]
     materialise("operations", data, instance, "model", key="2")
     assert lake(data, "model") == [(1, 30), (2, 160), (3, 90), (4, 120), (5, 150)]
+
+
+def scores(run: TableRun, model: pl.DataFrame, tenfold: pl.DataFrame) -> pl.DataFrame:
+    return tenfold.with_columns(pl.col("n") * model["n"].sum())
+
+
+def total(run: TableRun, scores: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame({"n": [scores["n"].sum()]})
+
+
+SCORING = [*TABLES[:3], table(schema=BY_INSTITUTION, by="institution")(scores)]
+SCORING.append(replace(table(schema=pl.Schema({"n": pl.Int64}))(total), name="summary"))
+
+
+def test_one_run_with_one_key_takes_a_hospital_to_the_last_table_and_nothing_is_left_to_do(
+    data: Path, instance: DagsterInstance
+) -> None:
+    materialise("study", data, instance, tables=SCORING)
+    assert lake(data, "summary") == [(450 * 10 + 450 * 20,)]
+    _, cursor = requested(data, instance, tables=SCORING)
+    (data / "landing" / "c").write_text("5")
+    instance.add_dynamic_partitions("institution", ["c"])
+    arrival = ("raw", "tenfold", "scores", "summary")
+    materialise("operations", data, instance, *arrival, key="c", tables=SCORING)
+    assert lake(data, "scores") == [("a", 4500), ("b", 9000), ("c", 22500)]
+    assert lake(data, "summary") == [(36000,)]
+    assert stored_states(data, "c") == dict.fromkeys(arrival, "state 5")
+    assert stored_states(data, "a")["summary"] == "state 1"
+    shown = told(instance, "summary")
+    assert set(shown) == {None}
+    assert shown[None]["dagster/row_count"] == 1
+    assert shown[None]["preview"].startswith("| n |")
+    asked, _ = requested(data, instance, cursor, tables=SCORING)
+    assert "summary" not in asked
+
+
+def test_a_run_with_one_key_that_ends_before_the_last_table_leaves_the_hospital_due(
+    data: Path, instance: DagsterInstance
+) -> None:
+    materialise("study", data, instance, tables=SCORING)
+    (data / "landing" / "b").write_text("7")
+    materialise("operations", data, instance, "raw", "tenfold", "scores", key="b", tables=SCORING)
+    assert stored_states(data, "b")["scores"] == "state 7"
+    assert stored_states(data, "b")["summary"] == "state 2"
+
+
+@pytest.mark.parametrize("before", [["n"], []])
+def test_a_table_that_an_older_release_partitioned_otherwise_takes_one_partition(
+    data: Path, instance: DagsterInstance, before: list[str]
+) -> None:
+    materialise("study", data, instance)
+    path = data / "lake" / "tables" / "tenfold.delta"
+    rows = pl.read_delta(str(path))
+    shutil.rmtree(path)
+    rows.write_delta(str(path), delta_write_options={"partition_by": before} if before else {})
+    (data / "landing" / "b").write_text("7")
+    materialise("operations", data, instance, "raw", "tenfold", key="b")
+    assert lake(data, "tenfold") == [("a", 10), ("b", 70)]
+    assert DeltaTable(path).metadata().partition_columns == ["institution"]
 
 
 def test_tables_of_an_older_release_gain_the_columns_of_a_newer_one(data: Path, instance: DagsterInstance) -> None:
