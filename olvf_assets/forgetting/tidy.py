@@ -150,7 +150,9 @@ def _is_kept(work: Path, reached: Reached) -> bool:
         case "dicom_headers":  # one file for each institution and each way of reading
             own = work.parent.glob(f"{work.name.rpartition('-')[0]}-*")
             kept = work == max(own, key=lambda each: each.stat().st_mtime)
-        case "replicas" | "detector_copies" | "packed_pixels":
+        case "replicas":  # of an older release
+            kept = False
+        case "detector_copies" | "packed_pixels":
             kept = erasure.pictures_of_work(work) <= reached.pictures
         case "film_pixels" | "gradcam":
             kept = {match.group().decode() for match in ID.finditer(made_of)} <= reached.ids

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from olvf_assets.foundation.landing_walk import LandedFile
+    from olvf_assets.foundation.remembered import RememberedFacts
     from olvf_assets.intake.boxes import DrawnBoxes
     from olvf_assets.intake.pseudonyms import Pseudonymiser
     from olvf_assets.intake.safe_paths import PathNames
@@ -53,7 +54,6 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
     from olvf_assets.foundation.arrivals import FOLDER_STATE, folder_state
     from olvf_assets.foundation.landing import landed_files
     from olvf_assets.foundation.landing import landing_manifest as list_files
-    from olvf_assets.foundation.remembered import RememberedFacts
 
     if _is_synthetic(run):
         from olvf_assets.phantom.hospital import write_hospital
@@ -61,7 +61,7 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
     run.notes[FOLDER_STATE] = folder_state(_folder(run))  # before the listing: what comes later is due next
     files = landed_files(_folder(run))
-    hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names_of(run).film)
+    hashes = _remembered(run, "hashes", "olvf_assets.foundation.landing:_hashed")
     return list_files(
         _folder(run), run.institution, files=files, show=paths_of(run, files).shown, hashes=hashes, report=run.report
     )
@@ -246,9 +246,23 @@ def names_of(run: TableRun) -> "Pseudonymiser":
 
 def paths_of(run: TableRun, files: "Sequence[LandedFile] | None" = None) -> "PathNames":
     """Return the names that the files of the run's institution are shown by."""
-    from olvf_assets.foundation.remembered import RememberedFacts
     from olvf_assets.intake.safe_paths import path_names
 
-    names = names_of(run)
-    found_before = RememberedFacts(run.store.path(f"arrivals/{run.institution}.identifiers.parquet"), names.film)
-    return path_names(_folder(run), names, found_before, files)
+    found_before = _remembered(run, "identifiers", "olvf_assets.intake.safe_paths:_header_digests")
+    return path_names(_folder(run), names_of(run), found_before, files)
+
+
+def _remembered(run: TableRun, what: str, finder: str) -> "RememberedFacts":
+    """Return what earlier runs found in each file, so that one that did not change is not opened again.
+
+    Args:
+        run: of the institution.
+        what: the facts' name.
+        finder: the function, `module:name`, whose facts they are; those of other code are not known.
+    """
+    from olvf_assets.foundation.code_identity import code_digest
+    from olvf_assets.foundation.remembered import RememberedFacts
+
+    names, code = names_of(run), code_digest(finder)
+    file = run.store.path(f"arrivals/{run.institution}.{what}.parquet")
+    return RememberedFacts(file, lambda path: names.film(f"{code} {path}"))

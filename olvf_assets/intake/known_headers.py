@@ -7,11 +7,11 @@ What does not: parsing (`header_reading`), refusals that depend on other files (
 import polars as pl
 
 from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.intake.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import DICOM_HEADERS
 
-CODE_VERSION = 4  # raise it whenever the same file would give another row
 # What follows from one file's content alone.
 ROW = pl.Schema({name: dtype for name, dtype in DICOM_HEADERS.items() if name not in ("institution", "path")})
 # These say something of the machine as well, not only of the file: the next run tries again.
@@ -19,7 +19,7 @@ PASSING_REFUSALS = ("unreadable", "unsupported_transfer_syntax")
 
 
 class KnownHeaders:
-    """Header rows by `sha256`, in one parquet file per institution, key, settings and code version.
+    """Header rows by `sha256`, in one parquet file per institution, key, settings and code: no header is parsed twice.
 
     Args:
         store: the lake's place for work that may be done again; None remembers nothing.
@@ -31,7 +31,7 @@ class KnownHeaders:
         made_with = {
             "settings": settings.model_dump(mode="json"),
             "key": names.film("which key made these rows"),
-            "code_version": CODE_VERSION,
+            "code": code_digest("olvf_assets.intake.header_reading:read_header"),
         }
         name = f"work/dicom_headers/{names.institution}-{fingerprint(made_with)}.parquet"
         self.file = None if store is None else store.path(name)

@@ -21,6 +21,7 @@ from pydicom import Dataset
 
 from olvf_assets.foundation.archives import UnusableArchiveError, open_landed
 from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import is_of_the_machine
 from olvf_assets.foundation.foreign import Refusal, read_apart
 from olvf_assets.intake.decoders import installed_decoders
@@ -34,7 +35,6 @@ from olvf_assets.intake.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
 
-CODE_VERSION = 5
 RESULT_FILE = "result.json"
 HASHED_ROWS = 8
 # Fewer films than this are done in this process: starting others takes about as long (1.3 s of each core).
@@ -79,16 +79,18 @@ def film_pixels(
     paths = paths or path_names(folder, names)
     accepted = headers.filter(pl.col("refusal").is_null()).sort("path")
     films = [*accepted.to_dicts(), *_other_versions(headers, accepted).to_dicts()]
-    results = [_finished(store, _work_folder(store, film, settings)) for film in films]
+    # Kept film by film, so that a run that was killed, or a film that came, costs the missing ones only.
+    records = [_work_folder(store, film, settings) / RESULT_FILE for film in films]
+    results = [_finished(store, record) for record in records]
     todo = [place for place, result in enumerate(results) if result is None]
     if report is not None and len(todo) < len(films):
         report(f"{len(films) - len(todo)} films of {names.institution} were decoded before")
-    entries = [(paths.real(films[place]["path"]), films[place]) for place in todo]
+    entries = [(paths.real(films[place]["path"]), films[place], records[place]) for place in todo]
     work = partial(_decode_one, folder=folder, store=store, settings=settings)
     processes = workers if len(todo) >= FILMS_PER_PROCESS else 1
     done = read_apart(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
     for place, result in zip(todo, done, strict=True):
-        results[place] = _kept(store, films[place], result, settings) if isinstance(result, Refusal) else result
+        results[place] = _kept(records[place], result) if isinstance(result, Refusal) else result
     found = [result or {} for result in results]
     rows = [_row(film, result) for film, result in zip(films[: accepted.height], found, strict=False)]
     refuse_other_versions(rows, films, found)
@@ -116,17 +118,17 @@ def _work_folder(store: ArtifactStore, film: dict[str, Any], settings: IntakeSet
         "source_sha256": film["sha256"],
         "pixel_mm": film["pixel_mm"],
         "window_percentiles": list(settings.window_percentiles),
-        "code_version": CODE_VERSION,
+        "code": code_digest("olvf_assets.intake.pixels:_decode_one"),
     }
     return store.work_folder("film_pixels", description)
 
 
-def _finished(store: ArtifactStore, folder: Path) -> dict[str, Any] | None:
+def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
     """Return the result of an earlier run if it is whole.
 
     Its picture must still be there; a refusal holds until other decoders are installed.
     """
-    result = read_if_whole(folder / RESULT_FILE, read_json)
+    result = read_if_whole(record, read_json)
     if result is None:
         return None
     if "refusal" in result:
@@ -135,14 +137,14 @@ def _finished(store: ArtifactStore, folder: Path) -> dict[str, Any] | None:
 
 
 def _decode_one(
-    entry: tuple[str, dict[str, Any]], folder: Path, store: ArtifactStore, settings: IntakeSettings
+    entry: tuple[str, dict[str, Any], Path], folder: Path, store: ArtifactStore, settings: IntakeSettings
 ) -> dict[str, Any]:
     """Decode and store one film, or say why it cannot be used."""
-    real_path, film = entry
+    real_path, film, record = entry
     try:
         levels, values_sha256 = _picture(folder, real_path, film["sha256"], settings)
     except UnusablePixelsError as refused:
-        return _kept(store, film, Refusal(refused.reason, refused.detail), settings)
+        return _kept(record, Refusal(refused.reason, refused.detail))
     image_path, pixel_sha256 = store.save_image(levels.pixels)
     result: dict[str, Any] = {
         "image_path": image_path,
@@ -152,20 +154,19 @@ def _decode_one(
         "voi_detail": levels.voi_detail,
         "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict(),
     }
-    _keep(store, film, result, settings)
+    _keep(record, result)
     return result
 
 
-def _kept(store: ArtifactStore, film: dict[str, Any], refusal: Refusal, settings: IntakeSettings) -> dict[str, Any]:
+def _kept(record: Path, refusal: Refusal) -> dict[str, Any]:
     """Return a refusal as a result, remembered for the next run unless it may have passed by then."""
     result = {"refusal": refusal.reason, "refusal_detail": refusal.detail, "decoders": installed_decoders()}
     if refusal.reason not in PASSING_REFUSALS:
-        _keep(store, film, result, settings)
+        _keep(record, result)
     return result
 
 
-def _keep(store: ArtifactStore, film: dict[str, Any], result: dict[str, Any], settings: IntakeSettings) -> None:
-    record = _work_folder(store, film, settings) / RESULT_FILE
+def _keep(record: Path, result: dict[str, Any]) -> None:
     write_atomically(record, lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
 
 
