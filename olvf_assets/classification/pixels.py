@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 CODE_VERSION = 1
 

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.classification.settings import Architecture, ClassificationSettings, NetworkSettings
-from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, file_sha256, library_versions
+from olvf_assets.storage.artifacts import fingerprint
 
 CODE_VERSION = 3
 LIBRARIES = (*LIBRARIES_OF_NETWORKS, "timm")

@@ -15,12 +15,12 @@ import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
 from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 
 CODE_VERSION = 1
 SAMPLES_PER_TASK = 48

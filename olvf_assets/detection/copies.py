@@ -16,12 +16,12 @@ from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARI
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 CODE_VERSION = "1"
 # Two hospitals may hand over one film, each of a patient of its own.

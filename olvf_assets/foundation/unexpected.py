@@ -14,7 +14,7 @@ from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
 
-# A patient's or film's pseudonym, or a hidden word of a path, see `intake.safe_paths`.
+# A patient's or film's pseudonym, or a hidden word of a path, see `intake.privacy.safe_paths`.
 HIDDEN = re.compile(r"\b(?:[PF][0-9a-f]{16}|x[a-p]{8})\b")
 WHO_IS = "Whoever holds the key learns what a hidden name stands for by: python -m olvf_assets whois NAME"
 PACKAGE = Path(__file__).resolve().parents[1]
