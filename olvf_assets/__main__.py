@@ -1,6 +1,6 @@
 """Commands beside Dagster's own: register institutions, add a hospital, open the warehouse.
 
-What lives here: reading the command line. What does not: any work (`hospitals.py`, `reporting`).
+What lives here: reading the command line. What does not: any work (`commands`).
 """
 
 import argparse

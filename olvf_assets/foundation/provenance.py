@@ -2,7 +2,7 @@
 
 What lives here: the content of files and the versions of libraries, for the description of a training; and the words
 for how a description differs from the closest earlier one. What does not: descriptions themselves (each room has its
-own), the folder that is named by one (`artifacts.py`). Versions are read from what is installed: nothing is imported.
+own), the folder that is named by one (`storage`). Versions are read from what is installed: nothing is imported.
 """
 
 import hashlib

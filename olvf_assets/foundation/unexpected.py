@@ -1,7 +1,7 @@
 """Errors that nobody foresaw, told without what they carry.
 
 What lives here: making of any exception one whose message, arguments and chain hold nothing of a hospital's files.
-What does not: who asks for that (`views`, for tables that read a landing folder), errors that are foreseen.
+What does not: who asks for that (`orchestration`, for tables that read a landing folder), errors that are foreseen.
 
 Python's own errors repeat what they stumbled over: an OSError the path, a UnicodeError the bytes, a KeyError the cell.
 Dagster keeps message and chain of each in its event log, and a real file name or patient id would stay there.

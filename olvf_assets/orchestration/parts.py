@@ -1,7 +1,7 @@
 """The parts of one table in one run: which stand as they are, which are made, and the record of each.
 
-What lives here: applying the rule of `made.py` to a table with its checks. What does not: the rule itself, what the
-failure of a part means for others (`steps.py`).
+What lives here: applying the rule of `foundation.made` to a table with its checks. What does not: the rule itself, what
+the failure of a part means for others (`steps.py`).
 """
 
 import errno

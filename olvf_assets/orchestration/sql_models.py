@@ -4,7 +4,7 @@ What lives here: reading `dbt_like_sql/`. What does not: any query, what a query
 (`storage/sql.py`).
 
 A model's header says what it is: `-- description: …`, `-- partitioned by: institution | none`, `-- group: <room>`, and
-what columns it has (see `columns`).
+what columns it has (see `foundation/columns.py`).
 A file in `tests/` says `-- checks: <table>` and returns the rows that break its rule.
 """
 

@@ -1,7 +1,7 @@
 """Erasing from the data folder and from Dagster's own records, so that nothing can be brought back.
 
 What lives here: tables without some rows and without a history, work, pictures, databases. What does not: whom to erase
-(`forgetting`), what is too old (`tidying`), finding what is left (`traces`).
+and what is too old (`commands.forgetting`), finding what is left (`traces`).
 
 A table that loses rows is written anew beside the old one and takes its place: a new Delta table has no old versions,
 no log and no statistics that could tell of what was there.

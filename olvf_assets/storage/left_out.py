@@ -1,8 +1,8 @@
 """Which hospitals are left out because of what they handed over, kept from run to run.
 
 What lives here: the record of a stop (hospital, role, table, reason), which ends when that table of that hospital is
-made. What does not: stopping (`views.py`), finding out a hospital's role (`resources.py`), the table that shows the
-records (`reporting`). A record is one small file under the lake root, so that runs and processes share it.
+made. What does not: stopping, and finding out a hospital's role (`orchestration`), the table that shows the records
+(`reporting`). A record is one small file under the lake root, so that runs and processes share it.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Facts about files that are not worked out again while the files stay as they are.
 
 What lives here: `RememberedFacts`, one parquet file of facts by key and stamp. What does not: what the facts are
-(hashes in `landing`, identifiers in `intake.privacy.safe_paths`).
+(hashes in `intake.landing`, identifiers in `intake.privacy.safe_paths`).
 
 A fact holds as long as size, times and inode of its file do, as git decides it. A file that changed less than two
 seconds before it was looked at could change again within the clock's grain, so its fact is not kept.

@@ -3,7 +3,7 @@
 What lives here: two kinds of lock files under `<data>/.runs`. `data_folder.lock` is held by the run (or command) that
 works in the folder; `<run id>.lock` by every run from its beginning to the end of its process, also while it waits for
 the first. The kernel frees both when their process ends, however it ends, so a lock tells the truth after `kill -9` and
-a reboot. What does not: Dagster (`lost_runs.py` reports the runs that are gone).
+a reboot. What does not: Dagster (`orchestration/lost_runs.py` reports the runs that are gone).
 """
 
 import errno

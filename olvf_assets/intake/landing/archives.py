@@ -2,7 +2,7 @@
 
 What lives here: listing and reading the members of a hospital's ZIP files, and refusing archives and members that are
 broken, locked or dangerous. Nothing is ever unpacked to a disk, so no member can land outside the folder. What does
-not: what a member is (room `intake`).
+not: what a member is (the stations beside this one).
 
 The path of a member is the archive's path, a slash, and its name inside: `films/export.zip/0001/IM0001`.
 """

@@ -1,7 +1,7 @@
 """Which landing folders hold something that has not been taken in yet.
 
 What lives here: the state of a folder, and the decision which institutions are due. What does not: the notes that this
-is held against (`storage/taken_in.py`), reading any file, and Dagster (`automation.py` asks this module).
+is held against (`storage/taken_in.py`), reading any file, and Dagster (`orchestration/automation.py` asks this module).
 """
 
 import hashlib

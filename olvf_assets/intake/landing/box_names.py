@@ -1,7 +1,7 @@
 """Which files of a landing folder belong to drawn boxes, by their place and name.
 
 What lives here: the folders and file names that labelling programs write (labelImg, Darknet, ultralytics, Roboflow,
-Label Studio, CVAT). What does not: other files of a landing folder (`landing`), what stands in these (room `intake`).
+Label Studio, CVAT). What does not: other files of a landing folder (`landing`), what stands in these (`intake.boxes`).
 """
 
 import re

@@ -2,7 +2,7 @@
 
 What lives here: the layout of that folder (names of sheets and folders) and the list of files that arrived
 (`landing_manifest`). What does not: who the institution is (`institution_file`), ZIP archives (`archives`), reading a
-film or a sheet (room `intake`), writing such a folder (room `phantom`).
+film or a sheet (the stations beside this one), writing such a folder (room `phantom`).
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Every path below a landing folder, with what is to become of it.
 
 What lives here: walking the folder and listing what ZIP archives hold, and the rules by which a path is left alone or
-refused unread. What does not: what a file is (room `intake`), hashes (`landing`). Nothing is left out: a path that no
+refused unread. What does not: what a file is (stations), hashes (`landing`). Nothing is left out: a path that no
 rule names has arrived and is read. Links are followed, as whoever put them there means them.
 """
 

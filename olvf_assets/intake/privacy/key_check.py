@@ -1,7 +1,7 @@
 """Which key made what the lake holds.
 
 What lives here: one check value per real institution, a keyed digest of a constant that is kept beside the tables, and
-the refusal of any other key. What does not: the key itself (`pseudonyms`), erasing (`erasure`).
+the refusal of any other key. What does not: the key itself (`pseudonyms`), erasing (`storage/erasure.py`).
 
 With another key each patient would get a second pseudonym, and films of one patient would be taken for two.
 """
