@@ -101,7 +101,7 @@ def test_heavy_work_takes_the_gpu_pool() -> None:
 
 LOADS_BOTH_VIEWS = """
 import collections, json, pathlib, sys
-from olvf_assets.foundation import views
+from olvf_assets.orchestration import views
 
 counts = collections.Counter()
 read_text, build_assets = pathlib.Path.read_text, views.build_assets
