@@ -19,7 +19,7 @@ from fault_tools.study import Study
 from fault_tools.trials import FAULTS, Ground, Kind, Trial
 
 from olvf_assets.foundation.tables import all_reads, ancestors
-from olvf_assets.graph import all_checks, all_tables
+from olvf_assets.orchestration.graph import all_checks, all_tables
 
 QUICK_PROFILE = """
 extends: ci

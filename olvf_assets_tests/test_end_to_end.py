@@ -15,7 +15,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 from deltalake import DeltaTable
 
-from olvf_assets.intake.view_rules import DESCRIPTIONS
+from olvf_assets.intake.headers.view_rules import DESCRIPTIONS
 
 PROJECT = Path(__file__).parents[1]
 NEVER_TRAINED_AGAIN = ["detector_model", "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints"]
@@ -75,7 +75,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 def test_every_table_is_in_the_lake_and_in_the_warehouse(study: Study) -> None:
-    from olvf_assets.graph import all_tables
+    from olvf_assets.orchestration.graph import all_tables
 
     names = {each.name for each in all_tables()}
     assert set(study.tables()) == names
@@ -168,7 +168,7 @@ def untidy_hospital(study: Study, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_new_hospital_is_scored_without_training_and_its_bad_files_are_kept_apart(
     study: Study, first_tables: dict[str, pl.DataFrame], untidy_hospital: Path
 ) -> None:
-    from olvf_assets.graph import tables_of_an_arrival
+    from olvf_assets.orchestration.graph import tables_of_an_arrival
 
     study.run("olvf_assets", "add-hospital", "institution_3", str(untidy_hospital))
     study.run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from olvf_assets.foundation.artifacts import remove_partials
+from olvf_assets.storage.artifacts import remove_partials
 
 if TYPE_CHECKING:
     from fault_tools.trials import Ground, Kind
@@ -87,7 +87,7 @@ STORE = """
 import resource, sys
 from dagster import DagsterInstance, asset, materialize
 import polars as pl
-from olvf_assets.foundation.lake import Lake
+from olvf_assets.storage.lake import Lake
 
 @asset(io_manager_key="lake")
 def numbers(context) -> pl.DataFrame:

@@ -8,14 +8,14 @@ import pytest
 from olvf_assets.classification.provenance import training_description
 from olvf_assets.detection.provenance import detector_description
 from olvf_assets.foundation import code_identity
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.code_identity import PACKAGE, Sources, UnknownCodeError, code_digest
 from olvf_assets.foundation.provenance import NOT_DECIDING
-from olvf_assets.intake.known_headers import KnownHeaders
-from olvf_assets.intake.pixels import _work_folder
-from olvf_assets.intake.pseudonyms import pseudonymiser
+from olvf_assets.intake.headers.known import KnownHeaders
+from olvf_assets.intake.pixels.pixels import _work_folder
+from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 from olvf_assets.phantom.hospital import _mark
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
 
 PROFILE = load_profile("ci")
 SAMPLES = pl.DataFrame(

@@ -61,7 +61,7 @@ def _write(folder: Path, writer: int, number: int) -> None:
     """Store one round of one partition through the lake's own IO manager, in a run of its own."""
     from dagster import StaticPartitionsDefinition, asset, materialize
 
-    from olvf_assets.foundation.lake import Lake
+    from olvf_assets.storage.lake import Lake
 
     @asset(
         partitions_def=StaticPartitionsDefinition([str(each) for each in range(WRITERS)]),

@@ -17,10 +17,10 @@ from olvf_assets.classification.networks import FractureClassifier, one_thread
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 BATCH = 32
 

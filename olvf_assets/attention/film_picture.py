@@ -14,8 +14,8 @@ import polars as pl
 from olvf_assets.attention.colours import CLASS_COLOURS, overlaid
 from olvf_assets.attention.film_maps import film_map
 from olvf_assets.attention.picture import new_figure, save_figure
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.storage.artifacts import ArtifactStore
 
 FILM_HEIGHT_PX = 620
 FILMS_IN_A_ROW = 3

@@ -14,8 +14,8 @@ from olvf_assets.attention.colours import CLASS_COLOURS
 from olvf_assets.attention.grid import COLUMNS, ROWS, grid_place, section_number
 from olvf_assets.attention.section_means import mean_grid
 from olvf_assets.attention.tables import PAIRS
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore, write_atomically
 
 PLAIN = "#F1F1EE"
 SECTION_ASPECT = 140 / 166 * COLUMNS / ROWS

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.provenance import library_versions
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 REDUCING = ("numpy", "opencv-python", "opencv-python-headless")
 

@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.classification.settings import Architecture, ClassificationSettings, NetworkSettings
-from olvf_assets.foundation.artifacts import fingerprint
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
+from olvf_assets.storage.artifacts import fingerprint
 
 TRAINING = "olvf_assets.classification.training:_train"
 LIBRARIES = (*LIBRARIES_OF_NETWORKS, "timm")

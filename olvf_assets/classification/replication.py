@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
 SAMPLES_PER_TASK = 48
 

@@ -15,12 +15,12 @@ import polars as pl
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 # Two hospitals may hand over one film, each of a patient of its own.
 FILM = ["film_id", "institution"]

@@ -19,9 +19,9 @@ from olvf_assets.detection.prediction import level_boxes, predict_films
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_PR_CURVES
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.storage.artifacts import ArtifactStore
 
 METRICS = ("map50", "map50_95")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)

@@ -8,8 +8,8 @@ import logging
 import os
 from pathlib import Path
 
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.storage.artifacts import ArtifactStore
 
 RANDOM_WEIGHTS = "random"
 # Integrations that ultralytics starts on its own when their package happens to be installed.

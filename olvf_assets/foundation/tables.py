@@ -1,7 +1,8 @@
 """What an asset or a check is, before Dagster sees it.
 
 What lives here: `table` and `check`, the two decorators of every room's `assets.py` and `checks.py`, and `TableRun`,
-what a body is told. What does not: Dagster; `views.py` turns these descriptions into the two views of the graph.
+what a body is told. What does not: Dagster; `orchestration/views.py` turns these descriptions into the two views of the
+graph.
 """
 
 import inspect
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.errors import OlvfError
 
 if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
+    from olvf_assets.storage.artifacts import ArtifactStore
 
 Dimension = Literal["institution", "fold"]
 POLARS = ("polars",)
@@ -56,7 +57,7 @@ class TableRun:
     """
 
     profile: "Profile"
-    store: ArtifactStore
+    store: "ArtifactStore"
     data: Path
     institution: str = ""
     folds: tuple[int, ...] = ()

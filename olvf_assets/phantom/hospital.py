@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
@@ -23,6 +22,7 @@ from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.readers import read_patients
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
+from olvf_assets.storage.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 
 RECORD_FILE = ".phantom.json"
 WRITING = "olvf_assets.phantom.hospital:write_hospital"

@@ -13,8 +13,8 @@ from olvf_assets.attention.film_picture import crops_on_films, film_picture
 from olvf_assets.attention.picture import attention_picture
 from olvf_assets.attention.settings import AttentionSettings
 from olvf_assets.attention.trust_picture import trust_picture
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.reporting.gallery import Picture
+from olvf_assets.storage.artifacts import ArtifactStore
 
 CAPTIONS = {
     "attention": (

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from olvf_assets.foundation.artifacts import write_atomically
+from olvf_assets.storage.artifacts import write_atomically
 
 # Distinct to colour-blind readers (Paul Tol, "bright" and "high-contrast" schemes) and in grey print.
 CLASS_COLOURS = {"normal": "#0077BB", "old": "#DD9922", "fresh": "#AA3377"}

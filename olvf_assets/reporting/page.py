@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import write_atomically
 from olvf_assets.foundation.vocabulary import LEVELS, PROTOCOLS
 from olvf_assets.reporting.baseline import baseline_tables
 from olvf_assets.reporting.figures import UNITS
 from olvf_assets.reporting.gallery import STARD_FLOW, Picture
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
 from olvf_assets.reporting.thesis_table6 import table_6
+from olvf_assets.storage.artifacts import write_atomically
 
 TEMPLATE = "page.html.jinja"
 SECTIONS = (

@@ -4,9 +4,9 @@ import polars as pl
 
 from olvf_assets.attention.assets import _by_protocol
 from olvf_assets.attention.settings import AttentionSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.graph import all_tables
+from olvf_assets.orchestration.graph import all_tables
 from olvf_assets.reporting.attention_pictures import draw_attention
+from olvf_assets.storage.artifacts import ArtifactStore
 
 
 def test_protocols_are_analysed_apart() -> None:

@@ -9,7 +9,7 @@ from olvf_assets.attention.film_maps import film_map, map_on_film
 from olvf_assets.attention.film_picture import crops_on_films, film_picture, some_films
 from olvf_assets.crops.crop import Crop, cut_crop, film_position
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore
 
 BOXES = [(200.0, 300.0, 410.0, 430.0), (61.2, 70.9, 130.4, 300.1), (0.0, 0.0, 40.0, 30.0)]  # wide, high, small
 

@@ -13,8 +13,8 @@ from olvf_assets.attention.similarity import similarity
 from olvf_assets.attention.statistics import gradcam_statistics
 from olvf_assets.attention.tables import GRADCAM_AGREEMENT, GRADCAM_EXAMPLES, GRADCAM_SANITY
 from olvf_assets.attention.trust_picture import trust_picture
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.reporting import drawing
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.attention.made_up_grids import around_table_7, grids
 
 

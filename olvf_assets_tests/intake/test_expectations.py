@@ -8,7 +8,7 @@ import pytest
 
 from olvf_assets.intake.data_docs import build_data_docs
 from olvf_assets.intake.expectations import NoSuiteError, validate
-from olvf_assets.intake.sheets import reader_labels, subjects
+from olvf_assets.intake.sheets.sheets import reader_labels, subjects
 from olvf_assets.intake.tables import READER_BOXES
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, boxes, film, headers, hospital
 
