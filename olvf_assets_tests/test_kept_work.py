@@ -55,7 +55,7 @@ CHANGES = {
         True,
     ),
     "a network's progress": (network, "classification.progress", "progress.json", "p.json", False),
-    "how a network's files are stored": (network, "foundation.artifacts", "return ", "return 1 * ", False),
+    "how a network's files are stored": (network, "storage.artifacts", "return ", "return 1 * ", False),
     "the detector's epochs": (detector, "detection.trainer", '"epoch", self', '"e", self', True),
     "the detector's arguments": (detector, "detection.training", '"flipud": 0.0', '"flipud": 0.5', True),
     "what the network does is nothing to the detector": (
@@ -65,13 +65,13 @@ CHANGES = {
         "math.sin(",
         False,
     ),
-    "a film's window": (film, "intake.grey_levels", "return ", "return 1 * ", True),
-    "a film's decoder": (film, "intake.decoders", "return ", "return 1 * ", True),
-    "a film's label": (film, "intake.sheets", "return ", "return 1 * ", False),
-    "a header's view": (header, "intake.view_rules", "return ", "return 1 * ", True),
+    "a film's window": (film, "intake.pixels.grey_levels", "return ", "return 1 * ", True),
+    "a film's decoder": (film, "intake.pixels.decoders", "return ", "return 1 * ", True),
+    "a film's label": (film, "intake.sheets.sheets", "return ", "return 1 * ", False),
+    "a header's view": (header, "intake.headers.view_rules", "return ", "return 1 * ", True),
     "a synthetic spine": (hospital, "phantom.spine", "return ", "return 1 * ", True),
     "a synthetic reader": (hospital, "phantom.readers", "return ", "return 1 * ", True),
-    "how a synthetic film is stored": (hospital, "foundation.artifacts", "return ", "return 1 * ", False),
+    "how a synthetic film is stored": (hospital, "storage.artifacts", "return ", "return 1 * ", False),
 }
 
 
