@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 
 from olvf_assets.event_log import held_event_log
 from olvf_assets.foundation.arrivals import landing_folders, odd_folders
-from olvf_assets.foundation.artifacts import NO_ROOM, ArtifactStore, write_fault
+from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.crash import tidy_after_crash
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.institution_file import ROLES, read_institution
@@ -25,6 +25,7 @@ from olvf_assets.foundation.landing import INSTITUTION_FILE
 from olvf_assets.foundation.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
 from olvf_assets.foundation.made import frame_digest
 from olvf_assets.foundation.run_lock import hold_data_folder
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
 

@@ -12,10 +12,10 @@ import polars as pl
 from dagster import InputContext, OutputContext, TableColumn, TableSchema
 from dagster_polars import PolarsDeltaIOManager
 
-from olvf_assets.foundation.artifacts import write_fault
 from olvf_assets.foundation.crash import sync_table
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, UnchangedFrame
+from olvf_assets.foundation.write_faults import write_faults_named
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -51,15 +51,10 @@ class Lake(PolarsDeltaIOManager):
             WriteFaultError: the disk or its file system refuses.
         """
         local = Path(str(path))
-        try:
+        with write_faults_named(local):
             super().write_df_to_path(context, df, path)
             if local.is_dir():  # and no object store, which keeps what it has confirmed
                 sync_table(local)
-        except Exception as error:
-            fault = write_fault(local, error)
-            if fault is not None:
-                raise fault from error
-            raise
 
     @staticmethod
     def get_predicate(context: InputContext | OutputContext) -> str | None:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import read_if_whole, read_json, write_atomically
+from olvf_assets.foundation.artifacts import read_if_whole, read_json, remove, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.settings import Settings, setting_digest
 
@@ -106,7 +106,7 @@ class Records:
 
     def forget(self, table: str, part: str) -> None:
         """Take a record back: its part is made again."""
-        self._file(table, part).unlink(missing_ok=True)
+        remove(self._file(table, part))
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table that have a record, sorted."""

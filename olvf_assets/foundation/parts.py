@@ -13,7 +13,6 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import NO_ROOM, write_fault
 from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.made import (
     WHOLE,
@@ -29,6 +28,7 @@ from olvf_assets.foundation.made import (
 from olvf_assets.foundation.preview import row_in_words, rows_in_markdown
 from olvf_assets.foundation.settings import SettingsRead, settings_read
 from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
 SHOWN_REASONS = 3
