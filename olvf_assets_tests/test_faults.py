@@ -15,7 +15,8 @@ import pytest
 from olvf_assets.storage.artifacts import remove_partials
 
 if TYPE_CHECKING:
-    from fault_tools.trials import Ground, Kind
+    from fault_tools.kinds import Kind
+    from fault_tools.trials import Ground
 
 PROJECT = Path(__file__).parents[1]
 PROFILE = """
@@ -68,6 +69,13 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_rows_when_started_again(g
 @pytest.mark.parametrize(("name", "kind"), WRITES)
 def test_a_fault_at_a_write_is_named_and_costs_nothing(ground: "Ground", name: str, kind: "Kind") -> None:
     trial = ground.strike(name, kind)
+    assert trial.struck, trial
+    assert trial.wrong == []
+
+
+@pytest.mark.parametrize("kind", ["two_runs", "kill_then_next"])
+def test_two_commands_in_one_folder_end_well(ground: "Ground", kind: "Kind") -> None:
+    trial = ground.strike(LAST, kind)
     assert trial.struck, trial
     assert trial.wrong == []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 
+from olvf_assets.foundation.write_faults import write_fault, write_faults_named
 from olvf_assets.intake.landing.file_names import on_disk
 from olvf_assets.intake.landing.institution_file import read_institution
 from olvf_assets.intake.landing.landing import LandingError, landing_files
@@ -29,7 +30,6 @@ from olvf_assets.orchestration.lost_runs import report_lost_runs
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.profiles import profile_name
-from olvf_assets.storage.artifacts import write_fault
 from olvf_assets.storage.landing_folders import KEY_PATTERN, landing_folders
 from olvf_assets.storage.places import data_folder
 
@@ -60,6 +60,7 @@ def add_hospital(key: str, source: Path) -> str:
     Raises:
         LandingError: the key cannot be one, the folder is not laid out as it must be, or the name is taken.
         PseudonymKeyError: the lake holds hospitals that were taken in with a key that is not at hand.
+        DiskFullError, WriteFaultError: the data folder's disk.
     """
     if not KEY_PATTERN.fullmatch(key):
         raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
@@ -81,7 +82,8 @@ def add_hospital(key: str, source: Path) -> str:
     try:
         left_behind = _copy(source, partial)
         read_institution(partial)
-        partial.rename(target)
+        with write_faults_named(target):
+            partial.rename(target)
     finally:
         shutil.rmtree(partial.parent, ignore_errors=True)
     key_note = ""
@@ -102,7 +104,8 @@ def _copy(source: Path, target: Path) -> Counter[str]:
         LandingError: a file was taken away or cannot be read.
     """
     left_behind: Counter[str] = Counter()
-    target.mkdir(parents=True)
+    with write_faults_named(target):
+        target.mkdir(parents=True)
     for file in walk_files(source):
         if file.state == "refused" or file.reason == "link_to_above":
             left_behind[file.reason or file.state] += 1

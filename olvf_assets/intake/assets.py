@@ -45,7 +45,10 @@ def _key_and_decoders(run: TableRun) -> list[str]:
 
 
 def _data_docs(run: TableRun, found: pl.DataFrame | None = None) -> list[Path]:
-    return [run.data / "reports" / "data_docs" / "index.html"]
+    from olvf_assets.intake.data_docs import page_names
+    from olvf_assets.intake.expectations import SCHEMAS
+
+    return [run.data / "reports" / "data_docs" / page for page in page_names(SCHEMAS)]
 
 
 @table(schema=LANDING_MANIFEST, by="institution", always=True)
@@ -181,9 +184,9 @@ def expectation_results(
         "reader_labels": reader_labels,
         "reader_boxes": reader_boxes,
     }
-    (page,) = _data_docs(run)
-    found = build_data_docs(tables, page.parent, run.profile.intake)
-    run.notes["pages"] = str(page)
+    index, *_ = _data_docs(run)
+    found = build_data_docs(tables, index.parent, run.profile.intake)
+    run.notes["pages"] = str(index)
     return found
 
 

@@ -17,8 +17,8 @@ from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.made import WHOLE, Finding, Ingredients, Record, changes, frame_digest, text_digest
 from olvf_assets.foundation.settings import SettingsRead, settings_read
 from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.orchestration.preview import row_in_words, rows_in_markdown
-from olvf_assets.storage.artifacts import NO_ROOM, write_fault
 from olvf_assets.storage.records import Records, files_digest
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule

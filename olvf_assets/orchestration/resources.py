@@ -17,11 +17,12 @@ from pydantic import PrivateAttr
 
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.made import frame_digest
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.intake.landing.institution_file import read_institution, role_between_the_lines
 from olvf_assets.orchestration.event_log import held_event_log
 from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
-from olvf_assets.storage.artifacts import NO_ROOM, ArtifactStore, write_fault
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut, Stop

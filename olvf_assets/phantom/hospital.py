@@ -19,6 +19,7 @@ from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import NOT_DECIDING
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.readers import read_patients
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
@@ -165,10 +166,12 @@ def _film_files(job: _Job) -> tuple[str, str]:
 def _remove(files: Sequence[Path]) -> None:
     """Delete files, and the folders that stay empty behind them."""
     for path in files:
-        path.unlink(missing_ok=True)
+        with write_faults_named(path):
+            path.unlink(missing_ok=True)
     for parent in sorted({path.parent for path in files}, reverse=True):
         if parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()
+            with write_faults_named(parent):
+                parent.rmdir()
 
 
 def _mark(key: str, settings: PhantomSettings, seed: int) -> str:

@@ -4,18 +4,18 @@ What lives here: `ArtifactStore`, the only code that knows where pictures and ch
 What does not: tables (Delta Lake, see `lake.py`). Paths kept in tables are relative to the store's root.
 """
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.write_faults import write_faults_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,22 +27,9 @@ def fingerprint(description: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-LEAST_FREE_BYTES = 2**20
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-DISK_FAULTS = (errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EFBIG)
-# What numpy (tofile), torch (save) and DuckDB say of a write that failed, without the system's reason.
-WORDS_OF_WRITERS = ("requested and", "inline_container.cc", "PytorchStreamWriter failed writing", "fsync failed")
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
 PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
 Found = TypeVar("Found")
-
-
-class WriteFaultError(MachineError):
-    """A file of the data folder could not be written; what was there before is as it was."""
-
-
-class DiskFullError(WriteFaultError):
-    """There is no room left to write; what was there before is as it was."""
 
 
 class UnreadableStoreError(MachineError):
@@ -65,44 +52,47 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.parent / f"{PARTIAL}{uuid.uuid4().hex}{path.suffix}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        put_in_place(temporary, path)
-    except Exception as error:
-        fault = write_fault(path, error)
-        if fault is not None:
-            raise fault from error
-        raise
+        with write_faults_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            put_in_place(temporary, path)
     finally:
         with suppress(OSError):  # a disk that fails here too keeps its rubbish until `remove_partials`
             temporary.unlink(missing_ok=True)
 
 
-def write_fault(path: Path, error: Exception) -> WriteFaultError | None:
-    """Return the error that says that the disk of `path` is at fault, or None if the disk is not what `error` is about.
+def write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    """Write text files into a folder that takes the place of the one there as a whole.
+
+    All of them are on the disk before the folder bears its name. Whatever fails, the folder before stays; a kill in the
+    moment between two renames leaves none.
 
     Args:
-        path: what could not be written.
-        error: what the writer raised: deltalake gives the system's number in the text, DuckDB its words, others their
-            own.
+        folder: its path.
+        files: text by path in the folder.
+
+    Raises:
+        DiskFullError: no room is left on the disk, or the user's quota is used up.
+        WriteFaultError: the disk or its file system refuses.
     """
-    said, numbers = str(error), (*NO_ROOM, *DISK_FAULTS)
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        number = next((each for each in numbers if f"(os error {each})" in said or os.strerror(each) in said), None)
-    if number is None and any(words in said for words in WORDS_OF_WRITERS):
-        number = errno.EIO
-    if number in NO_ROOM or _free_bytes(path) < LEAST_FREE_BYTES:
-        return DiskFullError(
-            f"{path} could not be written: no room is left on its disk; make some, or name another data folder in "
-            "OLVF_DATA, and start the same command again: finished work is kept"
-        )
-    if number in DISK_FAULTS:
-        return WriteFaultError(
-            f"{path} could not be written ({os.strerror(number)}); see to the disk and to this user's rights on "
-            "it, and start the same command again: finished work is kept"
-        )
-    return None
+    new, old = (folder.parent / f"{PARTIAL}{kind}-{uuid.uuid4().hex}" for kind in ("new", "old"))
+    try:
+        with write_faults_named(folder):
+            for name, text in files.items():
+                file = new / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+                sync(file)
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(new, folder)
+            sync(folder.parent)
+    finally:
+        with suppress(OSError):
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+        for each in (new, old):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -158,17 +148,30 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def remove_partials(folder: Path) -> int:
-    """Remove what killed runs left half-written below a folder, and return how many files; no run may be alive."""
+    """Remove what killed runs left half-written below a folder, and return how many files and folders that were.
+
+    No run may be alive.
+
+    Raises:
+        WriteFaultError: the disk or its file system refuses.
+    """
     left = list(folder.rglob(f"{PARTIAL}*"))
     for path in left:
-        path.unlink(missing_ok=True)
+        remove(path)
     return len(left)
 
 
-def _free_bytes(path: Path) -> int:
-    """Return the room left on the disk of a path, whose last folders need not exist."""
-    there = next(folder for folder in path.absolute().parents if folder.exists())
-    return shutil.disk_usage(there).free
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing need be there.
+
+    Raises:
+        WriteFaultError: the disk, its file system or this user's rights do not let it be removed.
+    """
+    with write_faults_named(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 class ArtifactStore:
@@ -220,7 +223,7 @@ class ArtifactStore:
         path = self.path(relative)
         pixels = read_if_whole(path, _decoded)
         if pixels is None or _pixel_sha256(pixels) != path.stem:
-            path.unlink(missing_ok=True)
+            remove(path)
             raise DamagedPictureError(
                 f"{path} was missing or damaged (a power cut?); start the same command again, or materialise "
                 "film_pixels and what follows: the picture is made again from its film"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.artifacts import ArtifactStore, UnreadableStoreError, read_if_whole, remove_partials, sync
 from olvf_assets.storage.run_lock import FOLDER as LOCKS
 from olvf_assets.storage.taken_in import forget_stored
@@ -62,28 +63,36 @@ def mend_table(table: Path) -> int:
     Raises:
         UnreadableStoreError: a file may not or cannot be read, or the table cannot be opened although its commits are
             whole. Nothing sound is taken away for that: disk or memory may be at fault.
+        WriteFaultError: the disk or its file system lets nothing be removed.
     """
     log = table / "_delta_log"
+    with write_faults_named(table):
+        lost = _take_back(table, log)
+        if lost and not _commits(log):
+            shutil.rmtree(table)
+            return lost
+        if read_if_whole(log / HINT, lambda hint: json.loads(hint.read_text())) is None:
+            (log / HINT).unlink(missing_ok=True)
+    if _commits(log) and not _opens(table):
+        if (log / FIRST_COMMIT).exists():
+            with write_faults_named(table):
+                for shortcut in (log / HINT, *log.glob("*.checkpoint*.parquet")):
+                    shortcut.unlink(missing_ok=True)
+        if not _opens(table):
+            raise UnreadableStoreError(
+                f"{table} cannot be opened although its commits are whole; look at disk and memory of this machine and "
+                "start again. If it stays so, remove this folder and materialise the table again"
+            )
+    return lost
+
+
+def _take_back(table: Path, log: Path) -> int:
     lost = 0
     for commit in reversed(_commits(log)):
         if _is_whole(commit, table):
             break
         commit.unlink()
         lost += 1
-    if lost and not _commits(log):
-        shutil.rmtree(table)
-        return lost
-    if read_if_whole(log / HINT, lambda hint: json.loads(hint.read_text())) is None:
-        (log / HINT).unlink(missing_ok=True)
-    if _commits(log) and not _opens(table):
-        if (log / FIRST_COMMIT).exists():
-            for shortcut in (log / HINT, *log.glob("*.checkpoint*.parquet")):
-                shortcut.unlink(missing_ok=True)
-        if not _opens(table):
-            raise UnreadableStoreError(
-                f"{table} cannot be opened although its commits are whole; look at disk and memory of this machine and "
-                "start again. If it stays so, remove this folder and materialise the table again"
-            )
     return lost
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.write_faults import write_faults_named
+from olvf_assets.storage import artifacts
 from olvf_assets.storage.traces import SQLITE_LETTERS, Traces, contents, frame_text, quoted
 
 PICTURE = re.compile(rb"images/[0-9a-f]{2}/([0-9a-f]{64})\.png")
@@ -39,10 +41,13 @@ def data_folder_held(data: Path) -> Iterator[None]:
 
     Raises:
         DataFolderBusyError: someone else holds it.
+        DiskFullError, WriteFaultError: the disk, or this user's rights.
     """
     file = data / LOCK
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as handle:
+    with write_faults_named(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = file.open("a")
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -71,13 +76,14 @@ def replace(table: Path, rows: pl.DataFrame, partition_by: list[str]) -> None:
     new, old = (table.with_name(f"{PARTIAL}{kind}-{table.name}") for kind in ("new", "old"))
     for each in (new, old):
         shutil.rmtree(each, ignore_errors=True)
-    if rows.height:
-        rows.write_delta(str(new), delta_write_options={"partition_by": partition_by} if partition_by else {})
-        table.rename(old)
-        new.rename(table)
-        shutil.rmtree(old)
-    else:
-        shutil.rmtree(table)
+    with write_faults_named(table):
+        if rows.height:
+            rows.write_delta(str(new), delta_write_options={"partition_by": partition_by} if partition_by else {})
+            table.rename(old)
+            new.rename(table)
+            shutil.rmtree(old)
+        else:
+            shutil.rmtree(table)
 
 
 def pictures_in(content: bytes) -> set[str]:
@@ -116,15 +122,16 @@ def unused_pictures(lake: Path, used: Set[str]) -> list[Path]:
 
 
 def remove(path: Path) -> int:
-    """Remove a file or folder if it is there, and return how many bytes that freed."""
+    """Remove a file or folder if it is there, and return how many bytes that freed.
+
+    Raises:
+        WriteFaultError: the disk, its file system or this user's rights do not let it be removed.
+    """
     if path.is_dir() and not path.is_symlink():
         freed = sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir())
-        shutil.rmtree(path)
-        return freed
-    if not path.exists() and not path.is_symlink():
-        return 0
-    freed = path.lstat().st_size
-    path.unlink()
+    else:
+        freed = path.lstat().st_size if path.exists() or path.is_symlink() else 0
+    artifacts.remove(path)
     return freed
 
 

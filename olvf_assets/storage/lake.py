@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, UnchangedFrame
-from olvf_assets.storage.artifacts import write_fault
+from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.crash import sync_table
 
 if TYPE_CHECKING:
@@ -52,17 +52,12 @@ class Lake(PolarsDeltaIOManager):
             WriteFaultError: the disk or its file system refuses.
         """
         local = Path(str(path))
-        try:
+        with write_faults_named(local):
             if context.has_asset_partitions:
                 _partition_anew(str(path), str((context.definition_metadata or {})["partition_by"]))
             super().write_df_to_path(context, df, path)
             if local.is_dir():  # and no object store, which keeps what it has confirmed
                 sync_table(local)
-        except Exception as error:
-            fault = write_fault(local, error)
-            if fault is not None:
-                raise fault from error
-            raise
 
     @staticmethod
     def get_predicate(context: InputContext | OutputContext) -> str | None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from olvf_assets.storage.artifacts import read_if_whole, read_json, write_atomically
+from olvf_assets.storage.artifacts import read_if_whole, read_json, remove, write_atomically
 
 LEFT_OUT_FOLDER = "left_out"  # below the lake
 
@@ -55,7 +55,7 @@ class LeftOut:
         """Forget the stop of a hospital if it was at this table, which could be made now."""
         stop = _read(self._file(institution))
         if stop is not None and stop.table == table:
-            self._file(institution).unlink(missing_ok=True)
+            remove(self._file(institution))
 
     def stops(self, institutions: Collection[str]) -> list[Stop]:
         """Return the stops of the hospitals that there are, by name; a record that cannot be read is none."""

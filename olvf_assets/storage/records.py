@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.foundation.made import Finding, Ingredients, Record
-from olvf_assets.storage.artifacts import read_if_whole, read_json, write_atomically
+from olvf_assets.storage.artifacts import read_if_whole, read_json, remove, write_atomically
 
 FOLDER = "made"
 FILE_COLUMN = "_path"  # a column that ends so names files of the lake
@@ -41,7 +41,7 @@ class Records:
 
     def forget(self, table: str, part: str) -> None:
         """Take a record back: its part is made again."""
-        self._file(table, part).unlink(missing_ok=True)
+        remove(self._file(table, part))
 
     def parts(self, table: str) -> list[str]:
         """Return the parts of a table that have a record, sorted."""

@@ -15,13 +15,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from olvf_assets.foundation.errors import MachineError
-from olvf_assets.storage.artifacts import PARTIAL, read_if_whole, read_json, write_fault
+from olvf_assets.foundation.write_faults import write_fault, write_faults_named
+from olvf_assets.storage.artifacts import PARTIAL, read_if_whole, read_json
 
 FOLDER = ".runs"
 FOLDER_LOCK = "data_folder.lock"
@@ -70,6 +71,7 @@ def hold_data_folder(
     Raises:
         DataFolderInUseError: someone holds it, and `wait` is false.
         DataFolderLockError: its file system knows no locks, or the lock file may not be written.
+        DiskFullError, WriteFaultError: the disk.
     """
     file = data / FOLDER / FOLDER_LOCK
     descriptor = _opened(file)
@@ -77,10 +79,12 @@ def hold_data_folder(
         _take(descriptor, file, data, wait=wait, report=report)
         died = _holder(file) if os.fstat(descriptor).st_size else None
         try:
-            _write_holder(descriptor, run_id)
+            with write_faults_named(file):
+                _write_holder(descriptor, run_id)
             yield died
         finally:
-            os.truncate(descriptor, 0)  # whoever finds a name here knows that its bearer was killed
+            with suppress(OSError):  # whoever finds a name here takes its bearer for killed, and looks for his leavings
+                os.truncate(descriptor, 0)
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         _close(descriptor)
@@ -92,21 +96,28 @@ def keep_run_lock(data: Path, run_id: str) -> None:
     The lock is taken before the file bears its name, so that nobody ever finds it free while the run is alive.
 
     Raises:
-        DataFolderLockError: as in `hold_data_folder`.
+        DataFolderLockError, DiskFullError, WriteFaultError: as in `hold_data_folder`.
     """
     file = _run_lock(data, run_id)
     unnamed = file.with_name(f"{PARTIAL}{os.getpid()}-{threading.get_ident()}")
     descriptor = _opened(unnamed)
-    _take(descriptor, unnamed, data, wait=False)
-    _write_holder(descriptor, run_id)
-    os.replace(unnamed, file)
+    try:
+        _take(descriptor, unnamed, data, wait=False)
+        with write_faults_named(file):
+            _write_holder(descriptor, run_id)
+            os.replace(unnamed, file)
+    except BaseException:
+        _close(descriptor)
+        with suppress(OSError):  # rubbish until the next run tidies
+            unnamed.unlink()
+        raise
 
 
 def is_alive(data: Path, run_id: str) -> bool:
     """Return whether the process of a run that has called `keep_run_lock` still lives; a dead run's file is removed.
 
     Raises:
-        DataFolderLockError: as in `hold_data_folder`.
+        DataFolderLockError, DiskFullError, WriteFaultError: as in `hold_data_folder`.
     """
     file = _run_lock(data, run_id)
     if not file.exists():
@@ -114,7 +125,8 @@ def is_alive(data: Path, run_id: str) -> bool:
     descriptor = _opened(file)
     try:
         _take(descriptor, file, data, wait=False)
-        file.unlink(missing_ok=True)
+        with write_faults_named(file):
+            file.unlink(missing_ok=True)
     except DataFolderInUseError:
         return True
     finally:
@@ -195,9 +207,6 @@ def _write_holder(descriptor: int, run_id: str) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
     text = json.dumps(Holder(run_id, os.getpid(), socket.gethostname(), command, since)._asdict())
-    try:
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(), 0)
-        os.fsync(descriptor)  # after a power cut, too, it shall be known that someone was at work
-    except OSError as error:
-        raise DataFolderLockError(f"the data folder's lock file cannot be written ({error.strerror})") from error
+    os.truncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+    os.fsync(descriptor)  # after a power cut, too, it shall be known that someone was at work

@@ -8,21 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from olvf_assets.foundation import write_faults
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.storage import artifacts
+from olvf_assets.foundation.write_faults import DiskFullError, WriteFaultError, write_fault
 from olvf_assets.storage.artifacts import (
     ArtifactStore,
     DamagedPictureError,
-    DiskFullError,
     UnreadableStoreError,
-    WriteFaultError,
     fingerprint,
     read_if_whole,
     read_json,
     remove_partials,
     write_atomically,
-    write_fault,
 )
 
 
@@ -215,7 +213,7 @@ def test_a_full_disk_is_named_and_what_was_there_stays(tmp_path: Path, monkeypat
         write_atomically(state, no_room)
     with pytest.raises(WriteFaultError, match=r"state\.pt could not be written"):
         write_atomically(state, no_room_by_torch)
-    monkeypatch.setattr(artifacts, "_free_bytes", lambda path: 0)
+    monkeypatch.setattr(write_faults, "_free_bytes", lambda path: 0)
     with pytest.raises(DiskFullError, match=r"state\.pt"):
         write_atomically(state, no_room_by_torch)
     assert state.read_text() == "whole"

@@ -82,7 +82,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         if plan.shared:
             report(f"some of the films were handed over by {', '.join(sorted(plan.shared))} too, and stay there")
         _prove(plan, study, home, report)
-        (lake / JOURNAL).unlink(missing_ok=True)
+        erasure.remove(lake / JOURNAL)
 
 
 def dagster_home(study: StudyResource) -> Path:

@@ -17,11 +17,13 @@ import os
 import secrets
 import stat
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.write_faults import write_faults_named
 
 KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
@@ -116,26 +118,36 @@ def make_key_file(data_dir: Path) -> Path:
     """Write a new random key to `<data_dir>/pseudonym.key` (readable by the owner only) unless there is one.
 
     The file appears under its name whole and on the disk, or not at all: a key that a power cut emptied is lost.
+
+    Raises:
+        DiskFullError, WriteFaultError: the data folder's disk, or this user's rights.
     """
     path = data_dir / KEY_FILE
-    data_dir.mkdir(parents=True, exist_ok=True)
     temporary = data_dir / f".partial-{secrets.token_hex(8)}.key"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return path
-        except OSError:  # a file system without links
-            if not path.exists():
-                temporary.rename(path)
+        with write_faults_named(path):
+            data_dir.mkdir(parents=True, exist_ok=True)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(secrets.token_hex(32) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _name_once(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
+
+
+def _name_once(temporary: Path, path: Path) -> None:
+    """Give a file its name unless there is one of that name."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not path.exists():
+            temporary.rename(path)
 
 
 def _read_key_file(path: Path) -> str:
