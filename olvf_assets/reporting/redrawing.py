@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.code_identity import sources
+from olvf_assets.foundation.code_identity import Made, sources
 from olvf_assets.foundation.made import Ingredients, Record, Records, changes, frame_digest, text_digest
 from olvf_assets.foundation.settings import note_read, settings_read
 from olvf_assets.foundation.tables import TableRun
@@ -24,6 +24,7 @@ from olvf_assets.reporting.pictures import Frames, Look, Member, Picture, Sectio
 
 RECORDS = "report_pictures"  # beside those of tables
 SUFFIXES = (".png", ".svg")
+SHOWN_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -58,30 +59,37 @@ def pictures_of(
         run: the run of the table `report_figures`.
         folder: made if missing; a file is replaced as a whole.
     """
-    return [_picture(each, member, run, folder) for each in pictures for member in each.members(tables)]
+    saving = sources().of(_draw)
+    return [
+        _picture(each, member, run, folder, own)
+        for each in pictures
+        for own in [_both(sources().of(each.draw), saving)]
+        for member in each.members(tables)
+    ]
 
 
 def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
     """Remove from `folder` the pictures that the report has no more, and forget them."""
     files = {name for each in shown for name in each.files}
     for path in folder.iterdir():
-        if path.suffix in SUFFIXES and path.name not in files:
+        if path.suffix in SUFFIXES and path.name not in files and path.is_file():
             path.unlink()
     records = Records(run.store.root)
     for part in set(records.parts(RECORDS)) - {each.name for each in shown}:
         records.forget(RECORDS, part)
 
 
-def _picture(picture: Picture, member: Member, run: TableRun, folder: Path) -> Shown:
+def _picture(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> Shown:
     look, records, names = Look(run, member.title), Records(run.store.root), picture.files(member)
     frames = picture.frames(look, member)
-    now = _ingredients(picture, member, frames)
+    now = _ingredients(member, frames, code)
     record = records.find(RECORDS, member.name)
     reasons = list(_reasons(record, now, run, folder, names))
     if record is not None and not reasons:
         note_read(run.profile, record.settings)  # the table rests on them, whether they are read now or were before
     else:
-        run.report(f"{member.name} is drawn: {'; '.join(reasons)}")
+        more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+        run.report(f"{member.name} is drawn: {'; '.join(reasons[:SHOWN_REASONS])}{more}")
         with settings_read(run.profile) as read:
             _draw(picture, look, frames, [folder / name for name in names])
         drawn = text_digest(_hashes(folder, names))
@@ -105,11 +113,14 @@ def _reasons(
         yield "its file is missing or another"
 
 
-def _ingredients(picture: Picture, member: Member, frames: Frames) -> Ingredients:
-    own, saving = sources().of(picture.draw), sources().of(_draw)
+def _both(drawing_it: Made, saving: Made) -> Made:
+    return Made(drawing_it.digests | saving.digests, drawing_it.libraries | saving.libraries)
+
+
+def _ingredients(member: Member, frames: Frames, code: Made) -> Ingredients:
     return Ingredients(
-        own.digests | saving.digests,
-        own.libraries | saving.libraries,
+        code.digests,
+        code.libraries,
         {name: frame_digest(frame.with_row_index("the place of a row")) for name, frame in frames.items()},
         {"its name and title": text_digest([member.name, member.title])},
     )

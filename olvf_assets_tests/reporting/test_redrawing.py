@@ -1,6 +1,7 @@
 """Which pictures are drawn again after a change of each kind."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from olvf_assets.foundation import code_identity
-from olvf_assets.foundation.made import Records
+from olvf_assets.foundation.made import WHOLE, Records
+from olvf_assets.foundation.parts import Lake, Parts
 from olvf_assets.foundation.settings import settings_read
 from olvf_assets.foundation.tables import TableRun
+from olvf_assets.foundation.vocabulary import PROTOCOLS
 from olvf_assets.reporting import redrawing
+from olvf_assets.reporting.assets import report_figures
 from olvf_assets.reporting.attention_pictures import attention_films
 from olvf_assets.reporting.figures import confusion_matrices
 from olvf_assets.reporting.pictures import Frames, Look, Picture, picture
@@ -21,6 +25,7 @@ from olvf_assets.reporting.redrawing import RECORDS, pictures_of, remove_others
 from olvf_assets.reporting.report import PICTURES, tables_of_report
 from olvf_assets.reporting.sheets import film_sheet
 from olvf_assets.reporting.stard import stard_flow
+from olvf_assets.reporting.tables import REPORT_FIGURES
 from olvf_assets_tests.reporting.made_up import made_up_tables, run_in
 
 WIDTH = 1.0
@@ -305,6 +310,40 @@ def test_pictures_kept_are_those_of_a_report_drawn_from_nothing(tmp_path: Path) 
     report.tables = another_hospital(report.tables)
     assert report.draw(some) == {"stard_flow_institution_3", *(each.name for each in some[1:])}
     assert report.files() == report.from_nothing(tmp_path / "anew", some)
+
+
+def test_the_table_is_made_of_all_that_its_pictures_are_made_of() -> None:
+    whole = code_identity.code_of(report_figures, [])
+    for each in PICTURES:
+        own = code_identity.sources().of(each.draw)
+        alone = {
+            name for name in own.digests if f"{name.split(':')[0]}:" not in whole.digests
+        }  # others in whole modules
+        assert {name: own.digests[name] for name in alone}.items() <= whole.digests.items(), each.name
+        assert own.libraries.items() <= whole.libraries.items(), each.name
+        assert {"matplotlib", "polars"} <= set(own.libraries)
+        assert set(each.reads) <= set(report_figures.reads)
+    assert f"{attention_films.draw.__module__}:maps_on_some_films" in whole.digests
+    assert "olvf_assets.attention.film_maps:map_on_film" in code_identity.sources().of(attention_films.draw).digests
+
+
+def test_every_picture_has_a_name_of_its_own() -> None:
+    names = [f"{each.name}{end}" for each in PICTURES for end in ("", *(f"_{key}" for key in PROTOCOLS if each.per))]
+    assert len(names) == len(set(names))
+
+
+def test_whoever_forces_the_table_forces_its_pictures(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def make(run: TableRun) -> pl.DataFrame:
+        asked.append(run.forced)
+        return REPORT_FIGURES.to_frame()
+
+    lake = Lake(tmp_path, lambda name: None, lambda name: "absent")
+    table = replace(report_figures, make=make, reads=(), beside=None)
+    for force in (True, False):
+        Parts(table, [], code_identity.Made(), lake, force=force).part(WHOLE, run_in(tmp_path), {})
+    assert asked == [True, False]
 
 
 def test_maps_on_films_do_not_hang_on_films_that_are_not_shown(tmp_path: Path) -> None:
