@@ -1,5 +1,6 @@
 """Which pictures are drawn again after a change of each kind."""
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -236,7 +237,39 @@ def test_a_fault_while_drawing_leaves_the_old_picture_and_draws_it_next_time(
     assert report.draw() == {"counts"}
 
 
-def killed(figure: Figure, path: Path, **options: Any) -> None:
+def test_a_run_killed_before_its_record_is_kept_draws_again(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = Report(copytree(drawn, tmp_path / "kept"))
+    report.tables["totals"] = TOTALS.with_columns(n=pl.Series([5, 5]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Records, "keep", lambda *arguments: killed(None, tmp_path / "record"))
+        with pytest.raises(RuntimeError, match="killed"):
+            report.draw()
+    report.tables["totals"] = TOTALS  # what the record in place still speaks of
+    assert report.draw() == {"counts"}
+    assert report.files() == report.from_nothing(tmp_path / "anew")
+
+
+def test_random_changes_give_the_pictures_of_a_report_drawn_from_nothing(drawn: Path, tmp_path: Path) -> None:
+    lots = random.Random(3)
+    report = Report(copytree(drawn, tmp_path / "kept"))
+    for number in range(10):
+        for _ in range(lots.randint(1, 2)):
+            hospitals = sorted(lots.sample("abcd", lots.randint(0, 4)))
+            counted = [lots.randint(1, 3) for _ in hospitals]
+            flow = pl.DataFrame({"institution": hospitals, "n": counted}, schema=FLOW.schema)
+            many = lots.randint(3, 4)
+            lots.choice([
+                rows(flow=flow), rows(totals=TOTALS.head(many - 2)), seed, setting("films_per_institution", many),
+                setting("dots_per_inch", 37 + many), file(lots.choice(sorted(report.files())), b"other"),
+            ])(report, pytest.MonkeyPatch())  # fmt: skip
+        report.draw()
+        assert report.files() == report.from_nothing(tmp_path / str(number)), number
+        assert report.draw() == set()
+
+
+def killed(figure: Figure | None, path: Path, **options: Any) -> None:
     path.write_bytes(b"half")
     raise RuntimeError("killed")
 
