@@ -52,6 +52,7 @@ class TableRun:
         observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
         stored: a table as it lies in the lake, or None. For checks alone: what a table is made of, it names as reads.
+        forced: whoever started the run wants the table made again, whatever stands.
         again: why what is made now may be another next time with nothing changed: it is made again then.
         began_ns: when this table (or this institution of it) was begun, in ns since 1970.
     """
@@ -65,6 +66,7 @@ class TableRun:
     observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
     stored: Callable[[str], pl.DataFrame | None] = lambda name: None
+    forced: bool = False
     again: list[str] = field(default_factory=list)
     began_ns: int = field(default_factory=time.time_ns)
 

@@ -258,13 +258,13 @@ class Parts:
             yield _Noted(read)
 
     def _looking(self, run: TableRun, noted: "_Noted") -> TableRun:
-        """Return the run with its look-ups noted."""
+        """Return the run with its look-ups noted, and whether the table is forced."""
 
         def stored(name: str) -> pl.DataFrame | None:
             noted.looked_up.add(name)
             return run.stored(name)
 
-        return replace(run, stored=stored)
+        return replace(run, stored=stored, forced=self._force)
 
     def _said(self, part: str) -> str:
         return "" if part == WHOLE else f"{self.table.by} {part} is "
