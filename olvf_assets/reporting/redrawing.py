@@ -15,6 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.foundation.artifacts import read_if_whole
 from olvf_assets.foundation.code_identity import Made, sources
 from olvf_assets.foundation.made import Ingredients, Record, Records, changes, frame_digest, text_digest
 from olvf_assets.foundation.settings import note_read, settings_read
@@ -141,7 +142,4 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return "absent"
+    return read_if_whole(path, lambda file: hashlib.sha256(file.read_bytes()).hexdigest()) or "absent"
