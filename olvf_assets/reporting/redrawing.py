@@ -21,6 +21,7 @@ from olvf_assets.foundation.settings import note_read, settings_read
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.reporting import drawing
 from olvf_assets.reporting.pictures import Frames, Look, Member, Picture, Section
+from olvf_assets.storage.artifacts import read_if_whole
 from olvf_assets.storage.records import Records
 
 RECORDS = "report_pictures"  # beside those of tables
@@ -142,7 +143,4 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def _hash(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return "absent"
+    return read_if_whole(path, lambda file: hashlib.sha256(file.read_bytes()).hexdigest()) or "absent"

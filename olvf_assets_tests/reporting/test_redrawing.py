@@ -293,13 +293,18 @@ def of_frames(picture: Picture, look: Look, frames: Frames, paths: list[Path]) -
         path.write_text(str([frame.rows() for frame in frames.values()]))
 
 
+@pytest.fixture(scope="module")
+def made_up() -> dict[str, pl.DataFrame]:
+    tables = made_up_tables()
+    return {name: tables[name] for name in tables_of_report()}
+
+
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
+def study(made_up: dict[str, pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
     """Return the report's own pictures as they were drawn, in place of each the text of its rows."""
     monkeypatch.setattr(redrawing, "_draw", of_frames)
     report = Report(tmp_path / "data")
-    made_up = made_up_tables()
-    report.tables = {name: made_up[name] for name in tables_of_report()}
+    report.tables = made_up
     assert report.draw(PICTURES) >= {each.name for each in PICTURES if each.per is None}
     return report
 
@@ -336,10 +341,12 @@ def test_a_new_hospital_leaves_what_is_of_others_alone(study: Report) -> None:
     assert study.draw(PICTURES) == everything - of_others
 
 
-def test_pictures_kept_are_those_of_a_report_drawn_from_nothing(tmp_path: Path) -> None:
+def test_pictures_kept_are_those_of_a_report_drawn_from_nothing(
+    made_up: dict[str, pl.DataFrame], tmp_path: Path
+) -> None:
     some = (stard_flow, confusion_matrices, film_sheet)
     report = Report(tmp_path / "kept")
-    report.tables = made_up_tables()
+    report.tables = made_up
     report.draw(some)
     report.tables = another_hospital(report.tables)
     assert report.draw(some) == {"stard_flow_institution_3", *(each.name for each in some[1:])}
