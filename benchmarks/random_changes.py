@@ -1,10 +1,10 @@
 """Random changes of everything that tables are made of, each followed by a run that makes only what changed.
 
-Changes labels, subjects, drawn boxes, pixels, settings, numbers in functions and SQL models, and takes files of the lake
-away, one after the other, on a study of a profile. After every few changes a study is made from nothing of the same
-films, settings and code: every table must be equal, row for row. A change that stops the run (a number that cannot be) is
-taken back. This is no measure of speed; the seconds are printed because they say what reuse saves. `--quick` tries three
-changes on a study of seven films.
+Changes labels, subjects, drawn boxes, pixels, settings, numbers in functions and SQL models, and takes files of
+the lake away, one after the other, on a study of a profile. After every few changes a study is made from
+nothing of the same films, settings and code: every table must be equal, row for row. A change that stops the
+run (a number that cannot be) is taken back. This is no measure of speed; the seconds are printed because they
+say what reuse saves. `--quick` tries three changes on a study of seven films.
 """
 
 import argparse
