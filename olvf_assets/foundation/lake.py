@@ -15,7 +15,7 @@ from dagster_polars import PolarsDeltaIOManager
 from olvf_assets.foundation.artifacts import write_fault
 from olvf_assets.foundation.crash import sync_table
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, UnchangedFrame
+from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, FrameToStore
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -35,11 +35,17 @@ class Lake(PolarsDeltaIOManager):
     """
 
     def handle_output(self, context: OutputContext, obj: pl.DataFrame) -> None:
-        """Store a table, unless it lies there already."""
-        if isinstance(obj, UnchangedFrame):
+        """Store a table, unless it lies there already, and tell Dagster of its partitions.
+
+        They are told of before the table is: what Dagster knows of a table is the last that it was told.
+        """
+        if isinstance(obj, FrameToStore) and obj.lies_there:
             context.add_output_metadata(self.get_metadata(context, obj))
         else:
             super().handle_output(context, obj)
+        if isinstance(obj, FrameToStore):
+            for event in obj.told_of_parts():
+                context.log_event(event)
 
     def write_df_to_path(self, context: OutputContext, df: pl.DataFrame, path: "UPath") -> None:
         """Write a table or one partition of it; it is on the disk, not only in memory, when this returns.
@@ -82,4 +88,5 @@ class Lake(PolarsDeltaIOManager):
         promised: TableSchema | None = (context.definition_metadata or {}).get(COLUMN_SCHEMA)
         texts = {each.name: each.description for each in promised.columns} if promised else {}
         columns = [TableColumn(name, str(dtype), texts.get(name)) for name, dtype in obj.schema.items()]
-        return {PARTITION_ROWS if context.has_partition_key else ROWS: obj.height, COLUMN_SCHEMA: TableSchema(columns)}
+        rows = PARTITION_ROWS if context.has_asset_partitions else ROWS  # one run may make a partition and whole tables
+        return {rows: obj.height, COLUMN_SCHEMA: TableSchema(columns)}

@@ -15,6 +15,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    AssetMaterialization,
     AssetObservation,
     BetaWarning,
     DataVersion,
@@ -23,14 +24,24 @@ from dagster import (
 )
 
 from olvf_assets.foundation.arrivals import FOLDER_STATE, record_stored
-from olvf_assets.foundation.code_identity import code_of
+from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
-from olvf_assets.foundation.made import WHOLE, text_digest
+from olvf_assets.foundation.made import WHOLE
 from olvf_assets.foundation.parts import Finding, Part, Parts
 from olvf_assets.foundation.parts import Lake as LakeAtHand
 from olvf_assets.foundation.preview import pictures_in_markdown, rows_in_markdown
-from olvf_assets.foundation.tables import PARTITION_ROWS, UNCHANGED, Check, Dimension, Table, TableRun, UnchangedFrame
+from olvf_assets.foundation.tables import (
+    PARTITION_ROWS,
+    ROWS,
+    UNCHANGED,
+    Check,
+    Dimension,
+    FrameToStore,
+    Table,
+    TableRun,
+)
 from olvf_assets.foundation.unexpected import told_without_content
+from olvf_assets.foundation.versions import data_version, seen_now, version_tags
 
 if TYPE_CHECKING:
     from olvf_assets.resources import StudyResource
@@ -49,7 +60,17 @@ class DevelopmentHospitalLeftOutError(OlvfError):
 
 
 class Step:
-    """One execution of one table's body, with its checks."""
+    """One execution of one table's body, with its checks.
+
+    Args:
+        context: Dagster's.
+        study: what tables there are.
+        spec: the table.
+        checks: its checks.
+        code: what table and checks are made of.
+        reads: the tables that they read.
+        force: it is made again whatever the rule says.
+    """
 
     def __init__(
         self,
@@ -57,6 +78,8 @@ class Step:
         study: "StudyResource",
         spec: Table,
         checks: Sequence[Check],
+        code: Made,
+        reads: Sequence[str],
         *,
         force: bool = False,
     ) -> None:
@@ -67,7 +90,8 @@ class Step:
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
         lake = LakeAtHand(study.store.root, study.stored, study.stored_digest)
-        self.parts = Parts(spec, checks, code_of(spec, checks), lake, force=force, report=context.log.info)
+        self.parts = Parts(spec, checks, code, lake, force=force, report=context.log.info)
+        self._seen = seen_now(context.instance, reads)
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
         """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
@@ -165,22 +189,37 @@ class Step:
             record_stored(self.study.store, key, self.spec.name, state=state, reads=reads if made else ())
 
     def output(self, frame: pl.DataFrame, *, all_parts: bool) -> "Output[pl.DataFrame]":
-        """Return what Dagster stores; rows that lie in the lake already are not written again.
+        """Return what Dagster stores, and is told of; rows that lie in the lake already are not written again.
 
         Args:
             frame: the rows.
-            all_parts: they are the whole table.
+            all_parts: they are the whole table. Each of its partitions is told of, too.
         """
         self.metadata[OWN_SECONDS] = round(self.parts.own_seconds, 3)
         if self.parts.lies_there(all_parts=all_parts):
             self.metadata[UNCHANGED] = True
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
-        digests = [part.record.made for _, part in sorted(self.parts.done.items())]
-        rows = UnchangedFrame(frame) if UNCHANGED in self.metadata else frame
-        version = DataVersion(text_digest(digests)[:32])
+        several = all_parts and self.spec.by is not None
+        rows = FrameToStore(
+            frame,
+            lies_there=UNCHANGED in self.metadata,
+            told_of_parts=lambda: self._partitions(frame) if several else (),
+        )
+        version = DataVersion(data_version([part.record.made for _, part in sorted(self.parts.done.items())]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BetaWarning)  # of data_version
             return Output(rows, metadata=self._shown(frame), data_version=version)
+
+    def told_again(self, frame: pl.DataFrame) -> AssetMaterialization:
+        """Return what is told of a table that declares its whole ancestry, with what it was really made from.
+
+        Dagster has noted all of its ancestors as inputs of it. The operations view, where it has its own inputs only,
+        would call it stale for that.
+        """
+        digests = [part.record.made for part in self.parts.done.values()]
+        tags = version_tags(self.parts.code.version, data_version(digests), self._seen)
+        told = {ROWS: frame.height, **self._shown(frame)}
+        return AssetMaterialization(AssetKey(self.spec.name), metadata=told, tags=tags)
 
     def keep_records(self) -> None:
         """Keep what the parts were made of, now that they are stored."""
@@ -189,17 +228,19 @@ class Step:
     def _shown(self, frame: pl.DataFrame) -> dict[str, Any]:
         """Return what the materialisation of the table, or of the one partition that was asked for, tells of it.
 
-        In a table of several partitions each of them shows its own rows, see `shown_of`.
+        In a table of several partitions each of them shows its own rows, see `_partitions`.
         """
         several = self.spec.by is not None and not self.context.has_partition_key
         return self.metadata if several else {**self.metadata, **self._preview(frame)}
 
-    def shown_of(self, frame: pl.DataFrame, key: str) -> dict[str, Any]:
-        """Return what the materialisation of one of several partitions tells of it."""
-        own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
-        part = self.parts.done[key]
-        told = {UNCHANGED: True} if part.standing else {OWN_SECONDS: part.own_seconds}
-        return {PARTITION_ROWS: own.height, **told, **part.notes, **self._preview(own)}
+    def _partitions(self, frame: pl.DataFrame) -> Iterator[AssetMaterialization]:
+        """Yield what is told of each of several partitions."""
+        for key, part in self.parts.done.items():
+            own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
+            told: dict[str, Any] = {UNCHANGED: True} if part.standing else {OWN_SECONDS: part.own_seconds}
+            told = {PARTITION_ROWS: own.height, **told, **part.notes, **self._preview(own)}
+            tags = version_tags(self.parts.code.version, data_version([part.record.made]), self._seen)
+            yield AssetMaterialization(AssetKey(self.spec.name), partition=key, metadata=told, tags=tags)
 
     def _preview(self, frame: pl.DataFrame) -> dict[str, Any]:
         if not frame.height:

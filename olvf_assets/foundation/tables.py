@@ -6,7 +6,7 @@ what a body is told. What does not: Dagster; `views.py` turns these descriptions
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,8 +29,18 @@ Outside = Callable[["TableRun"], object]
 Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
 
 
-class UnchangedFrame(pl.DataFrame):
-    """A table that lies in the lake already, row for row."""
+class FrameToStore(pl.DataFrame):
+    """A table on its way to the lake.
+
+    Args:
+        frame: its rows.
+        lies_there: it lies in the lake already, row for row.
+        told_of_parts: gives what Dagster is to be told of its partitions, once it is stored.
+    """
+
+    def __init__(self, frame: pl.DataFrame, *, lies_there: bool, told_of_parts: Callable[[], Iterable[Any]]) -> None:
+        super().__init__(frame)
+        self.lies_there, self.told_of_parts = lies_there, told_of_parts
 
 
 class TableContractError(OlvfError):
