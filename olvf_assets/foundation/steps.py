@@ -29,17 +29,8 @@ from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
 from olvf_assets.foundation.made import WHOLE
 from olvf_assets.foundation.parts import Finding, Part, Parts
 from olvf_assets.foundation.parts import Lake as LakeAtHand
-from olvf_assets.foundation.preview import pictures_in_markdown, rows_in_markdown
-from olvf_assets.foundation.tables import (
-    PARTITION_ROWS,
-    ROWS,
-    UNCHANGED,
-    Check,
-    Dimension,
-    FrameToStore,
-    Table,
-    TableRun,
-)
+from olvf_assets.foundation.shown import shown, shown_of_part
+from olvf_assets.foundation.tables import OWN_SECONDS, ROWS, UNCHANGED, Check, Dimension, FrameToStore, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
 from olvf_assets.foundation.versions import data_version, seen_now, version_tags
 
@@ -47,7 +38,6 @@ if TYPE_CHECKING:
     from olvf_assets.resources import StudyResource
 
 INSTITUTIONS_CHECK = "every_institution_taken_in"
-OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 GATE = "intake"  # the room beyond which nothing names a patient
 
 
@@ -200,15 +190,20 @@ class Step:
             self.metadata[UNCHANGED] = True
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
         several = all_parts and self.spec.by is not None
+        shown_of_parts: dict[str, dict[str, Any]] = {}
+        if several:
+            for key, part in self.parts.done.items():
+                shown_of_parts[key] = shown_of_part(self.spec, frame, key, part, self._picture)
+        self.metadata.update(shown(self.spec, frame, shown_of_parts, self._picture))
         rows = FrameToStore(
             frame,
             lies_there=UNCHANGED in self.metadata,
-            told_of_parts=lambda: self._partitions(frame) if several else (),
+            told_of_parts=lambda: self._partitions(shown_of_parts),
         )
         version = DataVersion(data_version([part.record.made for _, part in sorted(self.parts.done.items())]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BetaWarning)  # of data_version
-            return Output(rows, metadata=self._shown(frame), data_version=version)
+            return Output(rows, metadata=self.metadata, data_version=version)
 
     def told_again(self, frame: pl.DataFrame) -> AssetMaterialization:
         """Return what is told of a table that declares its whole ancestry, with what it was really made from.
@@ -218,37 +213,18 @@ class Step:
         """
         digests = [part.record.made for part in self.parts.done.values()]
         tags = version_tags(self.parts.code.version, data_version(digests), self._seen)
-        told = {ROWS: frame.height, **self._shown(frame)}
-        return AssetMaterialization(AssetKey(self.spec.name), metadata=told, tags=tags)
+        return AssetMaterialization(AssetKey(self.spec.name), metadata={ROWS: frame.height, **self.metadata}, tags=tags)
 
     def keep_records(self) -> None:
         """Keep what the parts were made of, now that they are stored."""
         self.parts.keep_records(self._run())
 
-    def _shown(self, frame: pl.DataFrame) -> dict[str, Any]:
-        """Return what the materialisation of the table, or of the one partition that was asked for, tells of it.
-
-        In a table of several partitions each of them shows its own rows, see `_partitions`.
-        """
-        several = self.spec.by is not None and not self.context.has_partition_key
-        return self.metadata if several else {**self.metadata, **self._preview(frame)}
-
-    def _partitions(self, frame: pl.DataFrame) -> Iterator[AssetMaterialization]:
-        """Yield what is told of each of several partitions."""
-        for key, part in self.parts.done.items():
-            own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
-            told: dict[str, Any] = {UNCHANGED: True} if part.standing else {OWN_SECONDS: part.own_seconds}
-            told = {PARTITION_ROWS: own.height, **told, **part.notes, **self._preview(own)}
-            tags = version_tags(self.parts.code.version, data_version([part.record.made]), self._seen)
-            yield AssetMaterialization(AssetKey(self.spec.name), partition=key, metadata=told, tags=tags)
-
-    def _preview(self, frame: pl.DataFrame) -> dict[str, Any]:
-        if not frame.height:
-            return {}
-        found = {"preview": MetadataValue.md(rows_in_markdown(frame))}
-        if self.spec.pictures and (sheet := pictures_in_markdown(frame, self.spec.pictures, self._picture)):
-            found["pictures"] = MetadataValue.md(sheet)
-        return found
+    def _partitions(self, shown: Mapping[str, dict[str, Any]]) -> Iterator[AssetMaterialization]:
+        """Yield what is told of each of several partitions, whose metadata are given."""
+        for key, metadata in shown.items():
+            digest = self.parts.done[key].record.made
+            tags = version_tags(self.parts.code.version, data_version([digest]), self._seen)
+            yield AssetMaterialization(AssetKey(self.spec.name), partition=key, metadata=metadata, tags=tags)
 
     def _picture(self, path: str) -> Path:
         stored = self.study.store.path(path)

@@ -24,6 +24,7 @@ Dimension = Literal["institution", "fold"]
 POLARS = ("polars",)
 # What Dagster's UI knows of a table
 ROWS, PARTITION_ROWS, COLUMN_SCHEMA = "dagster/row_count", "dagster/partition_row_count", "dagster/column_schema"
+OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 UNCHANGED = "olvf/unchanged"  # of a table, or a partition, that was not written again
 Outside = Callable[["TableRun"], object]
 Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
