@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dagster import AssetRecordsFilter, DagsterInstance
 
-from olvf_assets.orchestration.steps import OWN_SECONDS
+from olvf_assets.foundation.tables import OWN_SECONDS
 from olvf_assets.storage.places import PROJECT, data_folder
 
 

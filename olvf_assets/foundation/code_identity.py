@@ -10,8 +10,9 @@ count.
 """
 
 import hashlib
+import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from olvf_assets.foundation.code_kept import KeptCode, file_beside, state_of
 from olvf_assets.foundation.code_units import Module, Name, Unit, sha256
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import Check, Table
@@ -44,15 +46,21 @@ class Made:
     digests: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def version(self) -> str:
+        """Return 16 hex digits that change when anything of it does: what Dagster calls a code version."""
+        return sha256(json.dumps([self.digests, self.libraries], sort_keys=True))[:16]
+
 
 class Sources:
     """The texts of a package as they are now; what is changed on disk later is not seen.
 
     Args:
         folder: of the package.
+        kept_in: a file for what is found out, for later processes; None: nothing is kept.
     """
 
-    def __init__(self, folder: Path = PACKAGE) -> None:
+    def __init__(self, folder: Path = PACKAGE, kept_in: Path | None = None) -> None:
         self.folder, self.package = folder, folder.name
         self._texts: dict[str, str] = {}
         for path in sorted(folder.rglob("*.py")):
@@ -60,6 +68,8 @@ class Sources:
             self._texts[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text(encoding="utf-8")
         self._modules: dict[str, Module] = {}
         self._met: dict[Name, frozenset[Name]] = {}
+        self._own = frozenset(self._texts)
+        self.kept = KeptCode() if kept_in is None else KeptCode(kept_in, state_of(self._texts, self._data_files()))
 
     def of(self, function: Callable[..., Any]) -> Made:
         """Return what a function of the package is made of, values that it closes over included.
@@ -71,16 +81,23 @@ class Sources:
             raise UnknownCodeError(f"{function!r} is no plain function")
         names, values = set[Name](), list[str]()
         for each in _functions(function):
-            self._know(each.__module__)
             names.add(Name(each.__module__, each.__qualname__.split(".")[0]))
             values += [
                 f"{name}={_plain(value, each)}"
                 for name, value in _closed_over(each)
                 if not isinstance(value, FunctionType)
             ]
+        key = sha256(repr([function.__module__, function.__qualname__, sorted(names), values]))
+        ours = all(name.module in self._own for name in names)
+        if ours and (known := self.kept.find(key)) is not None:
+            return Made(*known)
+        for name in names:
+            self._know(name.module)
         made = self.named(names)
         if values:
             made.digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
+        if ours:
+            self.kept.note(key, (made.digests, made.libraries))
         return made
 
     def named(self, names: Iterable[Name]) -> Made:
@@ -143,6 +160,14 @@ class Sources:
         if module not in self._texts and file is not None:
             self._texts[module] = Path(file).read_text(encoding="utf-8")
 
+    def _data_files(self) -> dict[str, bytes]:
+        """Return what `_content` may come upon."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in self.folder.rglob("*")
+            if path.name.endswith(DATA_SUFFIXES) and path.parent.name != "__pycache__"
+        }
+
     def _content(self, module: str, name: str) -> str | None:
         """Return the digest of a data file of this name beside a module or above it; None if there is none."""
         if not name.endswith(DATA_SUFFIXES) or "/" in name or len(name) > 100:
@@ -159,7 +184,19 @@ class Sources:
 @lru_cache
 def sources() -> Sources:
     """Return the texts of this program as they were when this process first asked for them."""
-    return Sources()
+    return Sources(kept_in=file_beside(__file__))
+
+
+def codes_of(tables: Sequence[Table], checks: Mapping[str, Sequence[Check]]) -> dict[str, Made]:
+    """Return what each table is made of, by name, and keep it for later processes.
+
+    Args:
+        tables: the tables.
+        checks: the checks of each table, by its name.
+    """
+    codes = {each.name: code_of(each, checks[each.name]) for each in tables}
+    sources().kept.save()
+    return codes
 
 
 def code_of(table: Table, checks: Sequence[Check]) -> Made:
@@ -184,10 +221,14 @@ def code_digest(function: str, *, without: tuple[str, ...] = (), libraries: bool
     Raises:
         UnknownCodeError: there is no such function.
     """
-    name = Name(*function.split(":"))
-    if not sources().defines(name):
-        raise UnknownCodeError(f"{function} is not there")
-    made = sources().named([name])
+    if (known := sources().kept.find(function)) is not None:
+        made = Made(*known)
+    else:
+        name = Name(*function.split(":"))
+        if not sources().defines(name):
+            raise UnknownCodeError(f"{function} is not there")
+        made = sources().named([name])
+        sources().kept.note(function, (made.digests, made.libraries))
     counts = {
         key: digest
         for key, digest in made.digests.items()

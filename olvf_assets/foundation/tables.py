@@ -7,7 +7,7 @@ graph.
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,13 +25,24 @@ Dimension = Literal["institution", "fold"]
 POLARS = ("polars",)
 # What Dagster's UI knows of a table
 ROWS, PARTITION_ROWS, COLUMN_SCHEMA = "dagster/row_count", "dagster/partition_row_count", "dagster/column_schema"
+OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 UNCHANGED = "olvf/unchanged"  # of a table, or a partition, that was not written again
 Outside = Callable[["TableRun"], object]
 Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
 
 
-class UnchangedFrame(pl.DataFrame):
-    """A table that lies in the lake already, row for row."""
+class FrameToStore(pl.DataFrame):
+    """A table on its way to the lake.
+
+    Args:
+        frame: its rows.
+        lies_there: it lies in the lake already, row for row.
+        told_of_parts: gives what Dagster is to be told of its partitions, once it is stored.
+    """
+
+    def __init__(self, frame: pl.DataFrame, *, lies_there: bool, told_of_parts: Callable[[], Iterable[Any]]) -> None:
+        super().__init__(frame)
+        self.lies_there, self.told_of_parts = lies_there, told_of_parts
 
 
 class TableContractError(OlvfError):

@@ -64,7 +64,7 @@ class RunConsole(logging.Handler):
         self.failures: list[str] = []
         self.not_made: list[str] = []
         self.rows: list[tuple[bool, int]] = []
-        self.unchanged, self.whole_told = False, False
+        self.unchanged, self.part_unchanged, self.whole_told = False, False, False
         self.warned: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -115,15 +115,17 @@ class RunConsole(logging.Handler):
             case DagsterEventType.STEP_START:
                 place = f"{self.states.total() + 1:>{len(str(len(self.tables)))}}/{len(self.tables)}"
                 self.terminal.work = Work(str(event.step_key), place)
-                self.rows, self.unchanged, self.whole_told = [], False, False
+                self.rows, self.unchanged, self.part_unchanged, self.whole_told = [], False, False, False
             case DagsterEventType.ASSET_MATERIALIZATION:
-                self._note(event.materialization.metadata, whole=event.materialization.partition is None)
+                self._note(event.materialization.metadata, part=event.materialization.partition is not None)
             case DagsterEventType.ASSET_OBSERVATION:
-                self._note(event.asset_observation_data.asset_observation.metadata, whole=False)
+                observed = event.asset_observation_data.asset_observation.metadata
+                self.unchanged = self.unchanged or _is_marked_unchanged(observed)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 self._take_check(event)
             case DagsterEventType.STEP_SUCCESS:
-                self._end_table("unchanged" if self.unchanged else "made")
+                unchanged = self.unchanged or (self.part_unchanged and not self.whole_told)
+                self._end_table("unchanged" if unchanged else "made")
             case DagsterEventType.STEP_FAILURE:
                 self._fail_table(event)
             case DagsterEventType.STEP_SKIPPED:
@@ -145,13 +147,14 @@ class RunConsole(logging.Handler):
             where = "" if self.log is None else f"; all else goes to {_short(self.log.path)}"
             self.terminal.line(f"{len(self.tables)} table{'s' * (len(self.tables) != 1)}{where}")
 
-    def _note(self, metadata: Any, *, whole: bool) -> None:
+    def _note(self, metadata: Any, *, part: bool) -> None:
         for key in (ROWS, PARTITION_ROWS):
             if key in metadata:
-                self.rows.append((whole, int(metadata[key].value)))
-        if whole or not self.whole_told:  # what one of several partitions is says nothing of the table
-            self.unchanged = self.unchanged or (UNCHANGED in metadata and bool(metadata[UNCHANGED].value))
-        self.whole_told = self.whole_told or whole
+                self.rows.append((not part, int(metadata[key].value)))
+        if part:  # what one of several partitions is says nothing of the table
+            self.part_unchanged = self.part_unchanged or _is_marked_unchanged(metadata)
+        else:
+            self.unchanged, self.whole_told = self.unchanged or _is_marked_unchanged(metadata), True
 
     def _take_check(self, event: DagsterEvent) -> None:
         """Warn of a broken rule that stops nothing; the others end their table, which says why."""
@@ -203,6 +206,10 @@ class RunConsole(logging.Handler):
         if self.log is not None:
             self.log.close()
             self.log = None
+
+
+def _is_marked_unchanged(metadata: Any) -> bool:
+    return UNCHANGED in metadata and bool(metadata[UNCHANGED].value)
 
 
 def console_logger(data: Path) -> LoggerDefinition:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunRecord, RunsFilter
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 
 from olvf_assets.storage.run_lock import is_alive, keep_run_lock, remove_dead_locks
 
-HOST_TAG, DATA_TAG, LOST_TAG = "olvf/host", "olvf/data_folder", "olvf/lost"
+# By these a run is found again; Dagster's UI, which shows every other tag beside each run, hides tags of this prefix.
+HOST_TAG, DATA_TAG, LOST_TAG = f"{HIDDEN_TAG_PREFIX}olvf_host", f"{HIDDEN_TAG_PREFIX}olvf_data_folder", "olvf/lost"
 MAY_BE_LOST = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Between the beginning of a run and its lock lies the import of this package, slow on a busy machine.
 GRACE_S = 600.0

@@ -15,6 +15,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    AssetMaterialization,
     AssetObservation,
     BetaWarning,
     DataVersion,
@@ -22,21 +23,21 @@ from dagster import (
     Output,
 )
 
-from olvf_assets.foundation.code_identity import code_of
+from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
-from olvf_assets.foundation.made import WHOLE, text_digest
-from olvf_assets.foundation.tables import PARTITION_ROWS, UNCHANGED, Check, Dimension, Table, TableRun, UnchangedFrame
+from olvf_assets.foundation.made import WHOLE
+from olvf_assets.foundation.shown import shown, shown_of_part
+from olvf_assets.foundation.tables import OWN_SECONDS, ROWS, UNCHANGED, Check, Dimension, FrameToStore, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
+from olvf_assets.foundation.versions import data_version, seen_now, version_tags
 from olvf_assets.orchestration.parts import Finding, Part, Parts
 from olvf_assets.orchestration.parts import Lake as LakeAtHand
-from olvf_assets.orchestration.preview import pictures_in_markdown, rows_in_markdown
 from olvf_assets.storage.taken_in import FOLDER_STATE, record_stored
 
 if TYPE_CHECKING:
     from olvf_assets.orchestration.resources import StudyResource
 
 INSTITUTIONS_CHECK = "every_institution_taken_in"
-OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 GATE = "intake"  # the room beyond which nothing names a patient
 
 
@@ -49,7 +50,17 @@ class DevelopmentHospitalLeftOutError(OlvfError):
 
 
 class Step:
-    """One execution of one table's body, with its checks."""
+    """One execution of one table's body, with its checks.
+
+    Args:
+        context: Dagster's.
+        study: what tables there are.
+        spec: the table.
+        checks: its checks.
+        code: what table and checks are made of.
+        reads: the tables that they read.
+        force: it is made again whatever the rule says.
+    """
 
     def __init__(
         self,
@@ -57,6 +68,8 @@ class Step:
         study: "StudyResource",
         spec: Table,
         checks: Sequence[Check],
+        code: Made,
+        reads: Sequence[str],
         *,
         force: bool = False,
     ) -> None:
@@ -69,7 +82,8 @@ class Step:
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
         lake = LakeAtHand(study.store.root, study.stored, study.stored_digest)
-        self.parts = Parts(spec, checks, code_of(spec, checks), lake, force=force, report=context.log.info)
+        self.parts = Parts(spec, checks, code, lake, force=force, report=context.log.info)
+        self._seen = seen_now(context.instance, reads)
 
     def refuse_to_learn_without_a_hospital(self, rests_on: frozenset[str]) -> None:
         """Raise if a development hospital lacks rows of a table that this one rests on, unless that was decided.
@@ -172,44 +186,47 @@ class Step:
             record_stored(self.study.store, key, self.spec.name, reads=per_institution)
 
     def output(self, frame: pl.DataFrame) -> "Output[pl.DataFrame]":
-        """Return what Dagster stores; rows that lie in the lake already are not written again."""
+        """Return what Dagster stores, and is told of; rows that lie in the lake already are not written again."""
         self.metadata[OWN_SECONDS] = round(self.parts.own_seconds, 3)
         if self.parts.lies_there(all_parts=not self.one_partition):
             self.metadata[UNCHANGED] = True
             self.context.log.info(f"{self.spec.name} is unchanged: {frame.height} rows")
-        digests = [part.record.made for _, part in sorted(self.parts.done.items())]
-        rows = UnchangedFrame(frame) if UNCHANGED in self.metadata else frame
-        version = DataVersion(text_digest(digests)[:32])
+        several = self.spec.by is not None and not self.one_partition
+        shown_of_parts: dict[str, dict[str, Any]] = {}
+        if several:
+            for key, part in self.parts.done.items():
+                shown_of_parts[key] = shown_of_part(self.spec, frame, key, part, self._picture)
+        self.metadata.update(shown(self.spec, frame, shown_of_parts, self._picture))
+        rows = FrameToStore(
+            frame,
+            lies_there=UNCHANGED in self.metadata,
+            told_of_parts=lambda: self._partitions(shown_of_parts),
+        )
+        version = DataVersion(data_version([part.record.made for _, part in sorted(self.parts.done.items())]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BetaWarning)  # of data_version
-            return Output(rows, metadata=self._shown(frame), data_version=version)
+            return Output(rows, metadata=self.metadata, data_version=version)
+
+    def told_again(self, frame: pl.DataFrame) -> AssetMaterialization:
+        """Return what is told of a table that declares its whole ancestry, with what it was really made from.
+
+        Dagster has noted all of its ancestors as inputs of it. The operations view, where it has its own inputs only,
+        would call it stale for that.
+        """
+        digests = [part.record.made for part in self.parts.done.values()]
+        tags = version_tags(self.parts.code.version, data_version(digests), self._seen)
+        return AssetMaterialization(AssetKey(self.spec.name), metadata={ROWS: frame.height, **self.metadata}, tags=tags)
 
     def keep_records(self) -> None:
         """Keep what the parts were made of, now that they are stored."""
         self.parts.keep_records(self._run())
 
-    def _shown(self, frame: pl.DataFrame) -> dict[str, Any]:
-        """Return what the materialisation of the table, or of the one partition that was asked for, tells of it.
-
-        In a table of several partitions each of them shows its own rows, see `shown_of`.
-        """
-        several = self.spec.by is not None and not self.one_partition
-        return self.metadata if several else {**self.metadata, **self._preview(frame)}
-
-    def shown_of(self, frame: pl.DataFrame, key: str) -> dict[str, Any]:
-        """Return what the materialisation of one of several partitions tells of it."""
-        own = frame.filter(pl.col(str(self.spec.by)).cast(pl.String) == key)
-        part = self.parts.done[key]
-        told = {UNCHANGED: True} if part.standing else {OWN_SECONDS: part.own_seconds}
-        return {PARTITION_ROWS: own.height, **told, **part.notes, **self._preview(own)}
-
-    def _preview(self, frame: pl.DataFrame) -> dict[str, Any]:
-        if not frame.height:
-            return {}
-        found = {"preview": MetadataValue.md(rows_in_markdown(frame))}
-        if self.spec.pictures and (sheet := pictures_in_markdown(frame, self.spec.pictures, self._picture)):
-            found["pictures"] = MetadataValue.md(sheet)
-        return found
+    def _partitions(self, shown: Mapping[str, dict[str, Any]]) -> Iterator[AssetMaterialization]:
+        """Yield what is told of each of several partitions, whose metadata are given."""
+        for key, metadata in shown.items():
+            digest = self.parts.done[key].record.made
+            tags = version_tags(self.parts.code.version, data_version([digest]), self._seen)
+            yield AssetMaterialization(AssetKey(self.spec.name), partition=key, metadata=metadata, tags=tags)
 
     def _picture(self, path: str) -> Path:
         stored = self.study.store.path(path)

@@ -16,7 +16,6 @@ from dagster import (
     AssetDep,
     AssetExecutionContext,
     AssetKey,
-    AssetMaterialization,
     AssetsDefinition,
     AssetSelection,
     AutomationCondition,
@@ -29,6 +28,7 @@ from dagster import (
     asset,
 )
 
+from olvf_assets.foundation.code_identity import Made, codes_of
 from olvf_assets.foundation.made import forced
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors, in_order
 from olvf_assets.orchestration.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
@@ -72,11 +72,13 @@ def build_assets(
     whole = {name: ancestors(name, reads) for name in targets} if view == "study" else {}
     dimensions = {each.name: each.by for each in tables}
     per_institution = [each.name for each in tables if each.by == "institution"]
+    codes = codes_of(tables, by_table)
     return [
         _build(
             view,
             each,
             by_table[each.name],
+            codes[each.name],
             reads[each.name],
             dimensions,
             whole.get(each.name, []),
@@ -92,6 +94,7 @@ def _build(
     view: View,
     spec: Table,
     checks: list[Check],
+    code: Made,
     reads: list[str],
     dimensions: dict[str, Any],
     whole_ancestry: list[str],
@@ -128,6 +131,7 @@ def _build(
         dagster_type=FRAME,
         pool=spec.pool,
         check_specs=check_specs,
+        code_version=code.version,
         automation_condition=automation,
         required_resource_keys={"study"},
         io_manager_key="lake",
@@ -138,7 +142,7 @@ def _build(
         if operations:  # a partition that was deleted there is no institution any more, though its rows may lie on
             known = pl.col("institution").is_in(context.instance.get_dynamic_partitions(INSTITUTION_PARTITIONS.name))
             frames = {n: each.filter(known) if dimensions[n] == "institution" else each for n, each in frames.items()}
-        step = Step(context, study, spec, checks, force=spec.name in forced(dimensions))
+        step = Step(context, study, spec, checks, code, reads, force=spec.name in forced(dimensions))
         if spec.learns:
             step.refuse_to_learn_without_a_hospital(rests_on)
         if spec.by == "institution":
@@ -160,9 +164,8 @@ def _build(
             step.note_closed(closes)
             for stop in study.left_out():
                 context.log.warning(stop.text)
-        if view == "study" and spec.by is not None:
-            for key in step.made_keys if spec.by == "institution" else map(str, FOLDS):
-                yield AssetMaterialization(AssetKey(spec.name), partition=key, metadata=step.shown_of(frame, key))
+        if closes and view == "study":
+            yield step.told_again(frame)
 
     return body
 

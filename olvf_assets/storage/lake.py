@@ -14,7 +14,7 @@ from dagster_polars import PolarsDeltaIOManager
 from deltalake import DeltaTable
 
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, UnchangedFrame
+from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, FrameToStore
 from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.crash import sync_table
 
@@ -36,11 +36,17 @@ class Lake(PolarsDeltaIOManager):
     """
 
     def handle_output(self, context: OutputContext, obj: pl.DataFrame) -> None:
-        """Store a table, unless it lies there already."""
-        if isinstance(obj, UnchangedFrame):
+        """Store a table, unless it lies there already, and tell Dagster of its partitions.
+
+        They are told of before the table is: what Dagster knows of a table is the last that it was told.
+        """
+        if isinstance(obj, FrameToStore) and obj.lies_there:
             context.add_output_metadata(self.get_metadata(context, obj))
         else:
             super().handle_output(context, obj)
+        if isinstance(obj, FrameToStore):
+            for event in obj.told_of_parts():
+                context.log_event(event)
 
     def write_df_to_path(self, context: OutputContext, df: pl.DataFrame, path: "UPath") -> None:
         """Write a table or one partition of it; it is on the disk, not only in memory, when this returns.

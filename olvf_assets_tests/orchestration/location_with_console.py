@@ -79,8 +79,8 @@ def unchanged_by_line(context: AssetExecutionContext) -> None:
 @asset
 def made_but_for_a_partition() -> Iterator[Any]:
     """Is made, and says of one of its partitions that it is as it was."""
-    yield Output(None, metadata={"dagster/row_count": 2})
     yield AssetMaterialization("made_but_for_a_partition", partition="a", metadata={console.UNCHANGED: True})
+    yield Output(None, metadata={"dagster/row_count": 2})
 
 
 @asset

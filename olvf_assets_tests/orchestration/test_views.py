@@ -196,13 +196,13 @@ def test_a_partition_tells_its_rows_seconds_and_notes_in_both_views(
     assert told(instance, "model")["5"]["preview"] == "| fold | n |\n| --- | --- |\n| 5 | 150 |\n\nall rows"
 
 
-def test_a_table_of_several_partitions_is_told_of_once_and_each_partition_shows_its_rows(
+def test_a_table_of_several_partitions_shows_all_of_them_and_each_partition_its_own(
     data: Path, instance: DagsterInstance
 ) -> None:
     materialise("study", data, instance)
     whole = told(instance, "tenfold")[None]
     assert whole["dagster/row_count"] == 2
-    assert "preview" not in whole
+    assert whole["preview"] == "| institution | n |\n| --- | --- |\n| a | 10 |\n| b | 20 |\n\nall rows"
     assert told(instance, "summary")[None]["preview"].startswith("| n |")
 
 
