@@ -23,9 +23,9 @@ import numpy as np
 
 from olvf_assets.detection.augmentation import augment, draw_strengths, operators_seed
 from olvf_assets.detection.settings import AugmentationRanges
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.parallel import parallel_map
-from olvf_assets.places import PROJECT
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.places import PROJECT
 
 sys.path.insert(0, str(PROJECT))  # the tests are not installed; they know how to ask imgaug
 from olvf_assets_tests.detection.test_augmentation import by_imgaug

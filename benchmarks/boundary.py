@@ -15,14 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.foundation.foreign import read_apart
 from olvf_assets.foundation.parallel import limit_threads
-from olvf_assets.intake import headers, pixels
-from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
+from olvf_assets.intake.headers import headers
+from olvf_assets.intake.landing.foreign import read_apart
+from olvf_assets.intake.pixels import pixels
+from olvf_assets.intake.privacy.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.phantom.hospital import write_hospital
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
 
 KEY = "institution_1"
 NAMES = Pseudonymiser(KEY, SYNTHETIC_KEY, synthetic=True)

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 from olvf_assets.foundation.tables import all_reads
-from olvf_assets.graph import all_checks, all_tables
-from olvf_assets.places import PROJECT
+from olvf_assets.orchestration.graph import all_checks, all_tables
+from olvf_assets.storage.places import PROJECT
 
 CODE_LOCATION = """
 import json, os

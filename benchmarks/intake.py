@@ -27,19 +27,19 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import get_decoder
 from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from olvf_assets.foundation import remembered
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.foundation.landing import landing_manifest
-from olvf_assets.foundation.remembered import RememberedFacts
-from olvf_assets.intake.decoders import decode
-from olvf_assets.intake.grey_levels import grey_levels
-from olvf_assets.intake.headers import dicom_headers
-from olvf_assets.intake.known_headers import KnownHeaders
-from olvf_assets.intake.picture_views import picture_body_part, picture_projection, picture_traits
-from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
+from olvf_assets.intake.headers.headers import dicom_headers
+from olvf_assets.intake.headers.known import KnownHeaders
+from olvf_assets.intake.landing.landing import landing_manifest
+from olvf_assets.intake.pixels.decoders import decode
+from olvf_assets.intake.pixels.grey_levels import grey_levels
+from olvf_assets.intake.pixels.picture_views import picture_body_part, picture_projection, picture_traits
+from olvf_assets.intake.privacy.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.phantom.dicom import make_dataset, make_uid
-from olvf_assets.places import PROJECT
+from olvf_assets.storage import remembered
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.places import PROJECT
+from olvf_assets.storage.remembered import RememberedFacts
 
 sys.path.insert(0, str(PROJECT))  # the tests are not installed; they know how to draw frontal films
 from olvf_assets_tests.intake.phantom_films import Case, cases

@@ -14,8 +14,8 @@ import time
 import numpy as np
 import polars as pl
 
-from olvf_assets.evaluation.fingerprints import SIDE_PX, near_duplicates
-from olvf_assets.evaluation.leakage import leakage_audit, leakage_summary
+from olvf_assets.evaluation.firewall.fingerprints import SIDE_PX, near_duplicates
+from olvf_assets.evaluation.firewall.leakage import leakage_audit, leakage_summary
 from olvf_assets.evaluation.tables import SAMPLE_LINEAGE
 
 ROWS = 100_000

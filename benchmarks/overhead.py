@@ -18,7 +18,7 @@ from pathlib import Path
 from dagster import AssetRecordsFilter, DagsterInstance
 
 from olvf_assets.foundation.tables import OWN_SECONDS
-from olvf_assets.places import PROJECT, data_folder
+from olvf_assets.storage.places import PROJECT, data_folder
 
 
 def main() -> None:

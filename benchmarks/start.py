@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from olvf_assets.places import PROJECT
+from olvf_assets.storage.places import PROJECT
 
 BARE = "bare_imports"
 PROGRAMS = {

@@ -44,9 +44,9 @@ from olvf_assets.classification.settings import ARCHITECTURES, Architecture, Cla
 from olvf_assets.classification.training import _save_state, _train_epoch
 from olvf_assets.crops.crop import crop_vertebrae
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
 
 HEIGHT, WIDTH = 140, 166
 FULL_SCALE = 6833

@@ -1,17 +1,17 @@
 """Commands beside Dagster's own: register institutions, add a hospital, open the warehouse.
 
-What lives here: reading the command line. What does not: any work (`hospitals.py`, `reporting`).
+What lives here: reading the command line. What does not: any work (`commands`).
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from olvf_assets.foundation.arrivals import odd_folders
+from olvf_assets.commands.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
+from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
-from olvf_assets.places import data_folder
-from olvf_assets.warehouse_shell import open_warehouse
+from olvf_assets.storage.landing_folders import odd_folders
+from olvf_assets.storage.places import data_folder
 
 
 def main() -> int:
@@ -61,8 +61,8 @@ def main() -> int:
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
-    from olvf_assets.forgetting.erase import dagster_home, forget
-    from olvf_assets.forgetting.plan import plan_to_forget
+    from olvf_assets.commands.forgetting.erase import dagster_home, forget
+    from olvf_assets.commands.forgetting.plan import plan_to_forget
 
     study = study_at_hand()
     home = dagster_home(study)
@@ -85,15 +85,15 @@ def _agreed() -> bool:
 
 
 def _why(table: str) -> None:
-    from olvf_assets.graph import all_checks, all_tables
-    from olvf_assets.why import why
+    from olvf_assets.commands.why import why
+    from olvf_assets.orchestration.graph import all_checks, all_tables
 
     print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
 
 
 def _tidy(keep_days: float, *, dry_run: bool) -> None:
-    from olvf_assets.forgetting.tidy import tidy
-    from olvf_assets.graph import all_tables
+    from olvf_assets.commands.forgetting.tidy import tidy
+    from olvf_assets.orchestration.graph import all_tables
 
     names = [each.name for each in all_tables()]
     freed = tidy(data_folder(), names, keep_days=keep_days, dry_run=dry_run, report=print)

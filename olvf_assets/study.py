@@ -3,6 +3,6 @@
 `dagster asset materialize --select +external_metrics` loads this module.
 """
 
-from olvf_assets.graph import build_definitions
+from olvf_assets.orchestration.graph import build_definitions
 
 defs = build_definitions("study")

@@ -27,7 +27,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from olvf_assets.foundation.file_names import text_of
+from olvf_assets.intake.landing.file_names import text_of
 from olvf_assets.phantom.hospital import write_hospital
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 from olvf_assets_tests.planted_hospital import THREE_FILMS

@@ -2,15 +2,15 @@
 
 from dagster import Definitions, in_process_executor
 
-from olvf_assets import console
-from olvf_assets.foundation.lake import Lake
-from olvf_assets.foundation.views import build_assets
-from olvf_assets.graph import all_checks, all_tables
+from olvf_assets.orchestration import console
+from olvf_assets.orchestration.graph import all_checks, all_tables
+from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.orchestration.views import build_assets
 from olvf_assets.phantom.settings import PhantomSettings
-from olvf_assets.places import data_folder
 from olvf_assets.profiles import Profile, load_profile
 from olvf_assets.reporting.assets import warehouse_of
-from olvf_assets.resources import StudyResource
+from olvf_assets.storage.lake import Lake
+from olvf_assets.storage.places import data_folder
 
 TABLES = [each for each in all_tables() if each.room == "intake"]
 NAMES = {each.name for each in TABLES}

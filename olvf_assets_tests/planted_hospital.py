@@ -15,7 +15,7 @@ import xlsxwriter
 from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
-from olvf_assets.intake.view_rules import DESCRIPTIONS
+from olvf_assets.intake.headers.view_rules import DESCRIPTIONS
 from olvf_assets.phantom.hospital import write_hospital
 from olvf_assets.phantom.settings import ImageCounts, PhantomSettings, SyntheticInstitution
 

@@ -1,4 +1,7 @@
-"""What we promise of the source, held against the source. Each rule is one test that names every offender."""
+"""What we promise of the source, held against the source. Each rule is one test that names every offender.
+
+Which room may import which is held in `test_house.py`.
+"""
 
 import ast
 import re
@@ -11,8 +14,6 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "olvf_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = ["phantom", "intake", "cohort", "detection", "crops", "classification", "evaluation", "attention", "reporting"]
-BESIDE_EVALUATION = {"evaluation", "attention"}  # neither may import the other
 HEAVY = {
     "torch", "torchvision", "ultralytics", "timm", "great_expectations", "sklearn", "matplotlib", "statsmodels",
     "scikit_posthocs", "scipy", "pandas", "cv2", "imgaug", "pycocotools", "pydicom", "numpy", "pyarrow", "deltalake",
@@ -46,29 +47,13 @@ def packages(path: Path, *, top_level: bool) -> set[str]:
     return {name.split(".")[0] for name in imports(path, top_level=top_level)}
 
 
-def allowed_rooms(path: Path) -> set[str] | None:
-    """Return the parts of olvf_assets that a module may import, None for the modules that join them all."""
-    room = path.relative_to(PACKAGE).parts[0]
-    if room == "foundation":
-        told = path.name in ("tables.py", "views.py", "steps.py")
-        return {"foundation", "profiles", "resources"} if told else {"foundation"}
-    if room not in ROOMS:
-        return None
-    allowed = {*ROOMS[: ROOMS.index(room) + 1], "foundation"}
-    if path.name == "__main__.py":  # a command finds the data folder and the profile by itself
-        allowed |= {"places", "profiles"}
-    if room in BESIDE_EVALUATION:
-        allowed -= BESIDE_EVALUATION - {room}
-    return allowed
-
-
 def offenders(found: dict[Path, object]) -> dict[str, object]:
     """Return what was found, by the module's path in the project, without the modules where nothing was found."""
     return {str(path.relative_to(PROJECT)): what for path, what in found.items() if what}
 
 
 def test_the_rules_are_held_against_every_module() -> None:
-    assert {path.relative_to(PACKAGE).parts[0] for path in MODULES} >= {*ROOMS, "foundation", "profiles", "graph.py"}
+    assert len(MODULES) > 200
     assert {path.name for path in MODULES} >= SPEAK_DAGSTER | LOADED_WITH_THE_GRAPH
 
 
@@ -88,16 +73,6 @@ def test_only_the_orchestration_modules_import_dagster() -> None:
 def test_what_the_graph_loads_imports_nothing_heavy() -> None:
     loaded = [path for path in MODULES if path.name in LOADED_WITH_THE_GRAPH]
     assert offenders({path: packages(path, top_level=True) & HEAVY for path in loaded}) == {}
-
-
-def test_a_room_imports_only_rooms_to_its_left() -> None:
-    to_the_right: dict[Path, object] = {}
-    for path in MODULES:
-        allowed = allowed_rooms(path)
-        used = {name.split(".")[1] for name in imports(path, top_level=False) if name.startswith("olvf_assets.")}
-        if allowed is not None:
-            to_the_right[path] = used - allowed
-    assert offenders(to_the_right) == {}
 
 
 def test_annotations_are_real_where_dagster_reads_them() -> None:

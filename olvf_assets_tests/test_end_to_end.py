@@ -1,6 +1,5 @@
 """The whole lineage on profile `ci`, as its users run it. The tests of this file build on one run, in order."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,20 +15,9 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 from deltalake import DeltaTable
 
-from olvf_assets.intake.view_rules import DESCRIPTIONS
+from olvf_assets.intake.headers.view_rules import DESCRIPTIONS
 
 PROJECT = Path(__file__).parents[1]
-# Runs of the operations view one after the other in one process: starting a process takes longer than most runs.
-RUNS_IN_ONE_PROCESS = """
-import json, sys
-from dagster import AssetKey, DagsterInstance
-from olvf_assets.definitions import defs
-everything = defs.resolve_implicit_global_asset_job_def()
-with DagsterInstance.get() as instance:
-    for partition, names in json.loads(sys.argv[1]):
-        keys = [AssetKey(name) for name in names]
-        assert everything.execute_in_process(instance=instance, partition_key=partition, asset_selection=keys).success
-"""
 NEVER_TRAINED_AGAIN = ["detector_model", "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints"]
 
 
@@ -51,11 +39,8 @@ class Study:
         }
 
     def run(self, *command: str) -> str:
-        return self.python("-m", *command)
-
-    def python(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", *command],
             cwd=PROJECT,
             env=self.environment,
             capture_output=True,
@@ -64,10 +49,6 @@ class Study:
         )
         assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
         return done.stdout + done.stderr
-
-    def make_in_operations_view(self, runs: list[tuple[str | None, list[str]]]) -> None:
-        """Make tables by their names, each run for one partition or none."""
-        self.python("-c", RUNS_IN_ONE_PROCESS, json.dumps(runs))
 
     def table(self, name: str) -> pl.DataFrame:
         frame = pl.read_delta(str(self.data / "lake" / "tables" / f"{name}.delta"))
@@ -94,7 +75,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 
 
 def test_every_table_is_in_the_lake_and_in_the_warehouse(study: Study) -> None:
-    from olvf_assets.graph import all_tables
+    from olvf_assets.orchestration.graph import all_tables
 
     names = {each.name for each in all_tables()}
     assert set(study.tables()) == names
@@ -146,7 +127,8 @@ def test_every_film_and_vertebra_ends_in_one_state(study: Study) -> None:
 def test_what_the_study_view_made_shows_in_the_operations_view(study: Study) -> None:
     with DagsterInstance.from_config(str(study.home)) as instance:
         assert instance.get_materialized_partitions(AssetKey("vertebra_crops")) == {"institution_1", "institution_2"}
-        assert instance.get_materialized_partitions(AssetKey("fold_predictions")) == {"1", "2", "3", "4", "5"}
+        assert instance.get_materialized_partitions(AssetKey("fold_predictions")) == {"institution_1", "institution_2"}
+        assert instance.get_materialized_partitions(AssetKey("resnet50_checkpoints")) == {"1", "2", "3", "4", "5"}
 
 
 def test_report_pictures_and_page_are_written(study: Study) -> None:
@@ -186,17 +168,12 @@ def untidy_hospital(study: Study, tmp_path_factory: pytest.TempPathFactory) -> P
 def test_a_new_hospital_is_scored_without_training_and_its_bad_files_are_kept_apart(
     study: Study, first_tables: dict[str, pl.DataFrame], untidy_hospital: Path
 ) -> None:
-    from olvf_assets.graph import tables_by, tables_scored_again
+    from olvf_assets.orchestration.graph import tables_of_an_arrival
 
-    again = set(tables_scored_again())
     study.run("olvf_assets", "add-hospital", "institution_3", str(untidy_hospital))
     study.run(
         *("dagster", "asset", "materialize", "-m", "olvf_assets.definitions"),
-        *("--select", ",".join(tables_by("institution")), "--partition", "institution_3"),
-    )
-    by_fold = [name for name in tables_by("fold") if name in again]
-    study.make_in_operations_view(
-        [*((fold, by_fold) for fold in "12345"), (None, [name for name in tables_by(None) if name in again])]
+        *("--select", ",".join(tables_of_an_arrival()), "--partition", "institution_3"),
     )
 
     metrics = study.table("external_metrics")

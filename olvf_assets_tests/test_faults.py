@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from olvf_assets.foundation.artifacts import remove_partials
+from olvf_assets.storage.artifacts import remove_partials
 
 if TYPE_CHECKING:
-    from fault_tools.trials import Ground, Kind
+    from fault_tools.kinds import Kind
+    from fault_tools.trials import Ground
 
 PROJECT = Path(__file__).parents[1]
 PROFILE = """
@@ -72,6 +73,13 @@ def test_a_fault_at_a_write_is_named_and_costs_nothing(ground: "Ground", name: s
     assert trial.wrong == []
 
 
+@pytest.mark.parametrize("kind", ["two_runs", "kill_then_next"])
+def test_two_commands_in_one_folder_end_well(ground: "Ground", kind: "Kind") -> None:
+    trial = ground.strike(LAST, kind)
+    assert trial.struck, trial
+    assert trial.wrong == []
+
+
 def test_the_files_are_those_of_the_undisturbed_run(ground: "Ground") -> None:
     """After all the trials above. What killed writers leave bears names that tell it from whole files."""
     remove_partials(ground.study.data)
@@ -87,7 +95,7 @@ STORE = """
 import resource, sys
 from dagster import DagsterInstance, asset, materialize
 import polars as pl
-from olvf_assets.foundation.lake import Lake
+from olvf_assets.storage.lake import Lake
 
 @asset(io_manager_key="lake")
 def numbers(context) -> pl.DataFrame:

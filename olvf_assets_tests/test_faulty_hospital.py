@@ -73,9 +73,9 @@ def test_the_run_goes_on(gate: Gate) -> None:
 
 def test_every_path_ends_in_the_state_that_it_must(gate: Gate) -> None:
     # Names of real hospitals are hidden; they stand in the order of the walk all the same, archives before members.
-    from olvf_assets.foundation.landing import landed_files
-    from olvf_assets.intake.pseudonyms import Pseudonymiser
-    from olvf_assets.intake.safe_paths import path_names
+    from olvf_assets.intake.landing.landing import landed_files
+    from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
+    from olvf_assets.intake.privacy.safe_paths import path_names
 
     folder = gate.data / "landing" / "faulty"
     shown = path_names(folder, Pseudonymiser("faulty", b"a secret of the hospital")).shown_by_real

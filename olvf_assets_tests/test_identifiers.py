@@ -5,10 +5,10 @@ import pydicom
 import pytest
 
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.institution_file import read_institution
-from olvf_assets.intake import sheets
-from olvf_assets.intake.pseudonyms import Pseudonymiser
+from olvf_assets.intake.landing.institution_file import read_institution
+from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.intake.sheets import sheets
 from olvf_assets_tests.planted_faults import NOT_STOPPED, STOPPED
 from olvf_assets_tests.planted_hospital import IDENTIFIER, PATIENT_IDS, fields
 from olvf_assets_tests.planted_intake import KEY, Intake

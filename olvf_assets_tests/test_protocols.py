@@ -13,12 +13,12 @@ from olvf_assets.crops.crop import crop_vertebrae
 from olvf_assets.detection.provenance import detector_description, learnt_from, training_copies
 from olvf_assets.detection.tables import DETECTOR_EVOLUTION, DETECTOR_MODEL
 from olvf_assets.evaluation.checks import FRESHNESS
-from olvf_assets.evaluation.freshness import STALE
-from olvf_assets.foundation.artifacts import fingerprint
+from olvf_assets.evaluation.firewall.freshness import STALE
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import CLASSES, PROTOCOLS
-from olvf_assets.graph import all_checks, all_tables
+from olvf_assets.orchestration.graph import all_checks, all_tables
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import fingerprint
 from olvf_assets_tests.classification.made_up import small_settings
 from olvf_assets_tests.detection.drawn_films import draw_films
 

@@ -16,9 +16,9 @@ from olvf_assets.classification.training import train_fold, train_folds
 from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.training import _losses
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole
 from olvf_assets.phantom.hospital import RECORD_FILE, _read_record
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole
 from olvf_assets_tests.classification.made_up import made_up_samples, small_settings
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
 from olvf_assets_tests.intake.samples import film, hospital, pixels

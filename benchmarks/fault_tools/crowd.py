@@ -1,4 +1,4 @@
-"""Eight writers, four readers, two publishers and a visitor at once on one lake.
+"""Writers, readers, publishers and a visitor at once on one lake.
 
 What lives here: that crowd, each in a process of its own, and what each must see. What does not: single faults.
 A writer replaces its own partition of one table again and again, as a run of the operations view does; a reader must
@@ -9,35 +9,42 @@ table; the visitor opens the warehouse all the while and must see the same.
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import polars as pl
 
-WRITERS, READERS, PUBLISHERS = 8, 4, 2
 ROWS = 500
 PATIENCE_S = 600.0
 COUNTED = ("written", "write_errors", "looks", "torn_looks", "published", "publish_errors", "visits", "torn_visits")
 
 
-def crowd(folder: Path, *, rounds: int) -> dict[str, int]:
-    """Let the crowd work on a lake below `folder` and return what it did and what went wrong.
+@dataclass(frozen=True)
+class Size:
+    """How many people, and how often each writer replaces its partition."""
 
-    Args:
-        folder: of the lake; made.
-        rounds: how often each writer replaces its partition.
-    """
+    writers: int = 8
+    readers: int = 4
+    publishers: int = 2
+    rounds: int = 20
+
+
+def crowd(folder: Path, size: Size) -> dict[str, int]:
+    """Let a crowd work on a lake below `folder`, which is made, and return what it did and what went wrong."""
     folder.mkdir(parents=True)
-    for writer in range(WRITERS):
+    for writer in range(size.writers):
         _write(folder, writer, 0)
     _publish_once(folder)
     context = multiprocessing.get_context("spawn")
     over, answers = context.Event(), context.Queue()
-    lookers = [context.Process(target=_read, args=(folder, over, answers)) for _ in range(READERS)]
-    lookers += [context.Process(target=_publish, args=(folder, over, answers)) for _ in range(PUBLISHERS)]
-    lookers += [context.Process(target=_visit, args=(folder, over, answers))]
-    writers = [context.Process(target=_rewrite, args=(folder, each, rounds, answers)) for each in range(WRITERS)]
+    lookers = [context.Process(target=_read, args=(folder, size.writers, over, answers)) for _ in range(size.readers)]
+    lookers += [context.Process(target=_publish, args=(folder, over, answers)) for _ in range(size.publishers)]
+    lookers += [context.Process(target=_visit, args=(folder, size.writers, over, answers))]
+    writers = [
+        context.Process(target=_rewrite, args=(folder, each, size.rounds, answers)) for each in range(size.writers)
+    ]
     for process in (*lookers, *writers):
         process.start()
     found: Counter[str] = Counter()
@@ -49,8 +56,8 @@ def crowd(folder: Path, *, rounds: int) -> dict[str, int]:
     for process in (*lookers, *writers):
         process.join()
     last = pl.read_delta(str(_table(folder)))
-    stale = last.filter(pl.col("round") != rounds).height
-    return {**{name: found[name] for name in COUNTED}, "lost": stale + abs(last.height - WRITERS * ROWS)}
+    stale = last.filter(pl.col("round") != size.rounds).height
+    return {**{name: found[name] for name in COUNTED}, "lost": stale + abs(last.height - size.writers * ROWS)}
 
 
 def _table(folder: Path) -> Path:
@@ -61,10 +68,10 @@ def _write(folder: Path, writer: int, number: int) -> None:
     """Store one round of one partition through the lake's own IO manager, in a run of its own."""
     from dagster import StaticPartitionsDefinition, asset, materialize
 
-    from olvf_assets.foundation.lake import Lake
+    from olvf_assets.storage.lake import Lake
 
     @asset(
-        partitions_def=StaticPartitionsDefinition([str(each) for each in range(WRITERS)]),
+        partitions_def=StaticPartitionsDefinition([str(writer)]),
         metadata={"partition_by": "writer", "delta_write_options": {"schema_mode": "merge"}},
         io_manager_key="lake",
     )
@@ -94,14 +101,14 @@ def _rewrite(folder: Path, writer: int, rounds: int, answers: "Queue[Counter[str
     answers.put(done)
 
 
-def _read(folder: Path, over: Event, answers: "Queue[Counter[str]]") -> None:
-    answers.put(_looked(lambda: pl.read_delta(str(_table(folder))), over, "looks", "torn_looks"))
+def _read(folder: Path, writers: int, over: Event, answers: "Queue[Counter[str]]") -> None:
+    answers.put(_looked(lambda: pl.read_delta(str(_table(folder))), writers, over, "looks", "torn_looks"))
 
 
-def _visit(folder: Path, over: Event, answers: "Queue[Counter[str]]") -> None:
+def _visit(folder: Path, writers: int, over: Event, answers: "Queue[Counter[str]]") -> None:
     from olvf_assets.reporting.warehouse import read_table
 
-    answers.put(_looked(lambda: read_table(folder / "olvf.duckdb", "crowded"), over, "visits", "torn_visits"))
+    answers.put(_looked(lambda: read_table(folder / "olvf.duckdb", "crowded"), writers, over, "visits", "torn_visits"))
 
 
 def _publish(folder: Path, over: Event, answers: "Queue[Counter[str]]") -> None:
@@ -116,10 +123,10 @@ def _publish(folder: Path, over: Event, answers: "Queue[Counter[str]]") -> None:
     answers.put(done)
 
 
-def _looked(read: Callable[[], pl.DataFrame], over: Event, seen: str, torn: str) -> "Counter[str]":
+def _looked(read: Callable[[], pl.DataFrame], writers: int, over: Event, seen: str, torn: str) -> "Counter[str]":
     """Read until it is over; count the looks and those that saw something else than whole partitions, ever newer."""
     done: Counter[str] = Counter()
-    newest = dict.fromkeys(map(str, range(WRITERS)), 0)
+    newest = dict.fromkeys(map(str, range(writers)), 0)
     while not over.is_set():
         done[seen] += 1
         try:
@@ -132,7 +139,7 @@ def _looked(read: Callable[[], pl.DataFrame], over: Event, seen: str, torn: str)
             print(f"{seen}: {type(error).__name__}: {error}"[:300])
             done[torn] += 1
             continue
-        right = rounds.height == WRITERS and all(
+        right = rounds.height == writers and all(
             row["round"] == row["last"] >= newest[row["writer"]] and row["n"] == row["rows"] == ROWS
             for row in rounds.iter_rows(named=True)
         )

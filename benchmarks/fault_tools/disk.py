@@ -14,9 +14,15 @@ import subprocess
 from pathlib import Path
 from typing import Literal
 
-Action = Literal["nothing", "kill", "enospc", "eio"]
+Action = Literal["nothing", "kill", "hold", "enospc", "eio"]
 LAYOUT = struct.Struct("=QQiiii488s")  # struct control of interposer.c
-ACTIONS = {"nothing": (0, 0, 0), "kill": (1, 0, 0), "enospc": (2, errno.ENOSPC, 1), "eio": (2, errno.EIO, 0)}
+ACTIONS = {
+    "nothing": (0, 0, 0),
+    "kill": (1, 0, 0),
+    "enospc": (2, errno.ENOSPC, 1),
+    "eio": (2, errno.EIO, 0),
+    "hold": (3, 0, 0),
+}
 
 
 class AuditedDisk:
@@ -48,7 +54,8 @@ class AuditedDisk:
     def set(self, action: Action, at: int = 0, group: int = 0) -> None:
         """Count from nought, and do `action` at write number `at` (from 1).
 
-        `kill` ends process group `group`; `enospc` lasts, as a full disk does; `eio` happens once.
+        `kill` ends process group `group`, `hold` stops it until it gets SIGCONT; `enospc` lasts, as a full disk does;
+        `eio` happens once.
         """
         number, error, lasting = ACTIONS[action]
         self._page[:] = LAYOUT.pack(0, at, number, error, lasting, group, b"")

@@ -2,9 +2,10 @@
  *
  * Counts every call that changes something below $FAULT_ROOT, in all processes that share the file $FAULT_CONTROL
  * (struct control, also known to disk.py). At call number `at` it either kills the whole process group, a write being
- * half done, or fails with `error`; with `lasting` every later call fails too, as on a disk that stays full. Calls that
- * only take away (unlink, rmdir) are not counted: a full disk allows them. stdio is covered, since libc's own writes
- * pass no symbol. What does not live here: what is right afterwards.
+ * half done, or fails with `error`, or stops the group until someone lets it go on; with `lasting` every later call
+ * fails too, as on a disk that stays full. Calls that only take away (unlink, rmdir) are not counted: a full disk
+ * allows them. stdio is covered, since libc's own writes pass no symbol. What does not live here: what is right
+ * afterwards.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +23,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { NOTHING, KILL, FAIL };
+enum { NOTHING, KILL, FAIL, HOLD };
 struct control {
     uint64_t count, at;
     int32_t action, error, lasting, group;
@@ -75,6 +76,10 @@ static int due(const char *call, const char *path) {
     uint64_t number = __atomic_add_fetch(&control->count, 1, __ATOMIC_SEQ_CST);
     if (!control->action || number < control->at || (number > control->at && !control->lasting)) return NOTHING;
     if (number == control->at) snprintf(control->where, sizeof control->where, "%s %s", call, path + root_length);
+    if (control->action == HOLD) {
+        kill(-control->group, SIGSTOP);
+        return NOTHING;
+    }
     errno = control->error;
     return control->action;
 }

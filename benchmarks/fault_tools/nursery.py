@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 STEP_BEGINS = "STEP_START"
@@ -47,6 +47,7 @@ class Nursery:
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
         self._socket, far = socket.socketpair()
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(far.fileno())], pass_fds=[far.fileno()], env=environment
@@ -60,7 +61,9 @@ class Nursery:
         assets: str,
         *,
         force: str = "",
+        wait: bool = False,
         before: Callable[[int], None] = lambda group: None,
+        heard: Mapping[str, Callable[[int], None]] | None = None,
         kill_after_s: float | None = None,
     ) -> Outcome:
         """Run `dagster asset materialize --select <assets>` and wait until its last process is gone.
@@ -68,20 +71,24 @@ class Nursery:
         Args:
             assets: the selection.
             force: OLVF_FORCE: the table that is made again though it stands.
+            wait: for another run that holds the data folder, in place of giving up at once.
             before: told the process group before anything is run in it.
+            heard: by words, who is told the process group as soon as the run has printed them.
             kill_after_s: kill the whole group so long after its first step began.
 
         Raises:
             NurseryError: the run does not end.
         """
         reading, writing = os.pipe()
-        socket.send_fds(self._socket, [json.dumps({"assets": assets, "force": force}).encode() + b"\n"], [writing])
+        asked = json.dumps({"assets": assets, "force": force, "wait": wait})
+        socket.send_fds(self._socket, [asked.encode() + b"\n"], [writing])
         os.close(writing)
         group = int(self._answer())
         before(group)
         start = time.monotonic()
         self._socket.sendall(b"go\n")
         begun: float | None = None
+        todo = dict(heard or {})
         output = bytearray()
         while True:
             now = time.monotonic()
@@ -94,6 +101,8 @@ class Nursery:
                 output += part
                 if begun is None and STEP_BEGINS.encode() in output:
                     begun = time.monotonic()
+                for words in [each for each in todo if each.encode() in output]:
+                    todo.pop(words)(group)
                 continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
@@ -117,10 +126,13 @@ class Nursery:
 
 def _start_runs(handle: int) -> None:
     """Load the study view, then start one run a line, until the other end is closed."""
+    from dagster import build_init_resource_context
     from dagster._cli.asset import asset_materialize_command
 
+    from olvf_assets.orchestration.resources import LakeResource
     from olvf_assets.study import defs
 
+    LakeResource(base_dir="nowhere").create_io_manager(build_init_resource_context())  # loads what each run would
     defs.get_repository_def().get_all_jobs()
     near = socket.socket(fileno=handle)
     near.sendall(b"ready\n")
@@ -140,6 +152,7 @@ def _start_runs(handle: int) -> None:
             os.close(handles[0])
             asked = json.loads(text)
             os.environ["OLVF_FORCE"] = asked["force"]
+            os.environ["OLVF_WAIT"] = "1" if asked["wait"] else "0"
             selection = ["-m", "olvf_assets.study", "--select", asked["assets"]]
             asset_materialize_command.main(selection, prog_name="dagster")
         for each in (*handles, waiting):

@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 from dagster import DagsterInstance
 
-from olvf_assets.places import PROJECT
+from olvf_assets.storage.places import PROJECT
 
 TABLES = Path("lake") / "tables"
 WAREHOUSE = "warehouse"

@@ -11,7 +11,6 @@ again succeeds at once; its rows and files equal the undisturbed run's.
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
@@ -19,37 +18,12 @@ import polars as pl
 from deltalake.exceptions import TableNotFoundError
 
 from fault_tools.disk import Action, AuditedDisk
+from fault_tools.kinds import FAULTS, Kind, Trial, last_error, names_the_machine
 from fault_tools.nursery import Nursery, Outcome
 from fault_tools.study import WAREHOUSE, Study
-from olvf_assets.foundation.errors import MachineError
+from fault_tools.two_commands import kill_then_next, two_runs
 
 POLL_S = 0.05
-Kind = Literal["moment", "kill", "enospc", "eio"]
-FAULTS: dict[Kind, str] = {
-    "moment": "kill at a moment",
-    "kill": "kill at a write",
-    "enospc": "full disk",
-    "eio": "failing disk",
-}
-
-
-@dataclass
-class Trial:
-    """What one fault did.
-
-    Attributes:
-        table: whose run it struck.
-        fault: one of the values of FAULTS.
-        where: the moment, or the call and path.
-        struck: whether the fault came before the run was over.
-        wrong: what did not hold; empty: survived.
-    """
-
-    table: str
-    fault: str
-    where: str = ""
-    struck: bool = False
-    wrong: list[str] = field(default_factory=list)
 
 
 class Watcher:
@@ -99,34 +73,46 @@ class Ground:
         self.made = reference.files_by_table()
         self.seconds = {name: end - begin for name, (begin, end) in reference.steps().items()}
         self.writes: dict[str, int] = {}
-        self._random = Random(seed)
+        self.random = Random(seed)
 
     def strike(self, name: str, kind: Kind) -> Trial:
         """Make a table's run meet a fault, start it again, and say what came of it."""
-        return self._kill_at_a_moment(name) if kind == "moment" else self._strike_at_a_write(name, kind)
+        match kind:
+            case "moment":
+                return self._kill_at_a_moment(name)
+            case "two_runs":
+                return two_runs(self, name)
+            case "kill_then_next":
+                return kill_then_next(self, name)
+            case _:
+                return self._strike_at_a_write(name, kind)
 
     def _kill_at_a_moment(self, name: str) -> Trial:
         """Take the table and its files away, kill its run at a moment of its usual time, start it again."""
         trial = Trial(name, FAULTS["moment"])
-        share = self._random.random()
+        self.kill(trial)
+        writes = self.disk.count
+        self.again(trial)
+        self.writes[name] = writes + self.disk.count
+        return trial
+
+    def kill(self, trial: Trial) -> None:
+        """Take the trial's table and its files away and kill its run at a moment of its usual time."""
+        share = self.random.random()
         for attempt in range(4):  # the machine may be quicker today: an earlier moment then
-            self.study.forget(self.made[name], name)
-            moment_s = share * self.seconds[name] / 2**attempt
-            outcome = self._run(name, "nothing", kill_after_s=moment_s)
-            writes = self.disk.count
+            self.study.forget(self.made[trial.table], trial.table)
+            moment_s = share * self.seconds[trial.table] / 2**attempt
+            outcome = self._run(trial.table, "nothing", kill_after_s=moment_s)
             trial.struck = outcome.status < 0
             trial.where = f"{moment_s:.2f} s"
             if trial.struck:
-                break
-        self._again(trial)
-        self.writes[name] = writes + self.disk.count
-        return trial
+                return
 
     def _strike_at_a_write(self, name: str, action: Literal["kill", "enospc", "eio"]) -> Trial:
         """Take the table's files away, let its run meet the fault at one of its writes, start it again."""
         trial = Trial(name, FAULTS[action])
         self.study.forget(self.made[name])
-        at = self._random.randint(1, max(1, self.writes.get(name, 12)))
+        at = self.random.randint(1, max(1, self.writes.get(name, 12)))
         while True:
             outcome = self._run(name, action, at=at, trial=trial)
             trial.where = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32,}", "…", self.disk.where)
@@ -135,9 +121,9 @@ class Ground:
                 break
             self.study.forget(self.made[name])
             at = max(1, at // 2)
-        if trial.struck and action != "kill" and outcome.status != 0 and not _named(outcome.output):
-            trial.wrong.append("the error is no fault of the machine: " + _last_error(outcome.output))
-        self._again(trial)
+        if trial.struck and action != "kill" and outcome.status != 0 and not names_the_machine(outcome.output):
+            trial.wrong.append("the error is no fault of the machine: " + last_error(outcome.output))
+        self.again(trial)
         return trial
 
     def _run(
@@ -146,26 +132,30 @@ class Ground:
         def before(group: int) -> None:
             self.disk.set(action, at, group)
 
-        with Watcher(lambda: self._look(name)) as watcher:
+        with Watcher(lambda: self.look(name)) as watcher:
             force = "" if action == "nothing" else name
             outcome = self.nursery.run(name, force=force, before=before, kill_after_s=kill_after_s)
         if trial is not None and watcher.complaints:
             trial.wrong.append(f"{len(watcher.complaints)} of {watcher.looks} looks: {watcher.complaints[0]}")
         return outcome
 
-    def _again(self, trial: Trial) -> None:
+    def again(self, trial: Trial) -> None:
         """Start the same command again and hold what it leaves against the reference."""
         outcome = self._run(trial.table, "nothing", trial=trial)
         if outcome.status != 0:
-            trial.wrong.append("started again, it fails: " + _last_error(outcome.output))
-            return
+            trial.wrong.append("started again, it fails: " + last_error(outcome.output))
+        else:
+            self.compare(trial)
+
+    def compare(self, trial: Trial) -> None:
+        """Hold the trial's table and files against the reference."""
         if not self.study.table(trial.table).equals(self.reference.table(trial.table)):
             trial.wrong.append("rows differ from the undisturbed run's")
         unlike = self.study.unlike(self.reference, self.made[trial.table])
         if unlike:
             trial.wrong.append(f"{len(unlike)} files missing or unlike: {unlike[0]}")
 
-    def _look(self, name: str) -> str | None:
+    def look(self, name: str) -> str | None:
         """Read the table (or the warehouse) as someone else would: the rows of the reference, or no table yet."""
         try:
             if name == WAREHOUSE:
@@ -181,23 +171,3 @@ class Ground:
         except (OSError, pl.exceptions.PolarsError, RuntimeError) as error:
             return f"cannot be read: {type(error).__name__}: {error}"[:200]
         return None if right else "other rows than before and after"
-
-
-def machine_errors() -> set[str]:
-    """Return the names of all errors that say that the machine is at fault."""
-    found, todo = {MachineError.__name__}, [MachineError]
-    while todo:
-        for each in todo.pop().__subclasses__():
-            found.add(each.__name__)
-            todo.append(each)
-    return found
-
-
-def _named(output: str) -> bool:
-    return re.search(rf"\b({'|'.join(machine_errors())}): ", output) is not None
-
-
-def _last_error(output: str) -> str:
-    named = re.compile(r"\s*([\w.]+(Error|Exception|Failure)|dagster\.\S+): ")
-    errors = [line.strip() for line in output.splitlines() if named.match(line)]
-    return (errors[-1] if errors else output[-300:]).replace("\n", " ")[:300]

@@ -13,8 +13,8 @@ from olvf_assets.attention.gradcam import Report, at_crop_size, crop_shape, grid
 from olvf_assets.attention.similarity import similarity
 from olvf_assets.attention.tables import GRADCAM_AGREEMENT, SOURCES
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
 Grids = dict[tuple[str, int], dict[str, np.ndarray]]  # per (architecture, fold) and source: section means
 

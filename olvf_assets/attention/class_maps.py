@@ -17,11 +17,11 @@ from olvf_assets.classification.networks import FractureClassifier, one_thread
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
-CODE_VERSION = 2
 BATCH = 32
 
 
@@ -143,7 +143,9 @@ def kept_class_maps(
         StaleCheckpointError: the checkpoint is not of this run's training set, settings, seed and code.
     """
     model = load_checkpoint(row, training_set, store, settings, seed)
-    description = {"code": CODE_VERSION, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
+    # Kept because three tables ask for the same maps, and making them takes longer than all else of those tables.
+    code = code_digest("olvf_assets.attention.class_maps:class_maps")
+    description = {"code": code, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
     kept = store.work_folder("gradcam", description) / "maps.npz"
     found = read_if_whole(kept, _kept_maps)
     if found is None:

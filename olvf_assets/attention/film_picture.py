@@ -4,8 +4,7 @@ What lives here: which films are shown, and the picture. What does not: the way 
 (`film_maps.py`).
 """
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,9 +12,12 @@ import polars as pl
 
 from olvf_assets.attention.colours import CLASS_COLOURS, overlaid
 from olvf_assets.attention.film_maps import film_map
-from olvf_assets.attention.picture import new_figure, save_figure
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.attention.picture import new_figure
 from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.storage.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FILM_HEIGHT_PX = 620
 FILMS_IN_A_ROW = 3
@@ -50,18 +52,15 @@ def some_films(crops: pl.DataFrame, count: int, seed: int) -> list[pl.DataFrame]
     ]
 
 
-def film_picture(crops: pl.DataFrame, store: ArtifactStore, path: Path, *, count: int, seed: int, title: str) -> None:
-    """Write one PNG of some films, each beside itself with the maps of all its levels laid over it.
+def film_picture(crops: pl.DataFrame, store: ArtifactStore, *, title: str) -> "Figure":
+    """Return one figure of films, each beside itself with the maps of all its levels laid over it.
 
     Args:
-        crops: what `crops_on_films` returns, one protocol.
+        crops: what `some_films` returns, one after the other.
         store: where films and maps lie.
-        path: the PNG to write.
-        count: how many films.
-        seed: the profile's seed.
         title: heading.
     """
-    shown = some_films(crops, count, seed)
+    shown = crops.partition_by("institution", "film_id", maintain_order=True)
     rows = max(1, -(-len(shown) // FILMS_IN_A_ROW))
     figure = new_figure(13, 0.6 + 3.0 * rows, title)
     axes = figure.subplots(rows, 2 * FILMS_IN_A_ROW, squeeze=False)
@@ -69,7 +68,7 @@ def film_picture(crops: pl.DataFrame, store: ArtifactStore, path: Path, *, count
         axis.set_axis_off()
     for plain, covered, film in zip(axes[:, ::2].flat, axes[:, 1::2].flat, shown, strict=False):
         _draw_film(plain, covered, film, store)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_film(plain: Any, covered: Any, crops: pl.DataFrame, store: ArtifactStore) -> None:

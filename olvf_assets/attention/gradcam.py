@@ -20,10 +20,10 @@ from olvf_assets.attention.settings import AttentionSettings
 from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS, GRADCAM_MAPS
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
 PICTURES_OF: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cam": np.asarray, "red": red_channel}
 

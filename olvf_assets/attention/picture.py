@@ -4,8 +4,7 @@ What lives here: `attention_picture`, drawn from this room's tables alone. What 
 far the maps can be trusted (`trust_picture.py`), any other number.
 """
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,8 +13,11 @@ from olvf_assets.attention.colours import CLASS_COLOURS
 from olvf_assets.attention.grid import COLUMNS, ROWS, grid_place, section_number
 from olvf_assets.attention.section_means import mean_grid
 from olvf_assets.attention.tables import PAIRS
-from olvf_assets.foundation.artifacts import ArtifactStore, write_atomically
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PLAIN = "#F1F1EE"
 SECTION_ASPECT = 140 / 166 * COLUMNS / ROWS
@@ -32,12 +34,11 @@ def attention_picture(
     boundaries: pl.DataFrame,
     examples: pl.DataFrame,
     store: ArtifactStore,
-    path: Path,
     *,
     title: str = "Where the network looks",
     significance: float = 0.05,
-) -> None:
-    """Write one PNG: mean maps, their profiles row by row, sections that differ with their boundaries, example crops.
+) -> "Figure":
+    """Return one figure: mean maps, their profiles row by row, sections that differ, their boundaries, example crops.
 
     Args:
         section_means: table `gradcam_section_means` of one protocol.
@@ -45,7 +46,6 @@ def attention_picture(
         boundaries: table `gradcam_boundaries` of that protocol.
         examples: table `gradcam_examples` of that protocol.
         store: where the examples' pictures lie.
-        path: the PNG to write; its folder is made if needed.
         title: heading, e.g. naming network and fold.
         significance: the level used in `statistics`, for the legend.
     """
@@ -60,7 +60,7 @@ def attention_picture(
         _draw_differences(strip, chosen, lines, significance, heading)
     _add_legend(strips[-1], significance)
     _draw_examples(shown, examples, store)
-    save_figure(figure, path)
+    return figure
 
 
 def new_figure(width: float, height: float, title: str) -> Any:
@@ -72,13 +72,6 @@ def new_figure(width: float, height: float, title: str) -> Any:
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=15, fontweight="bold")
     return figure
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a PNG whose bytes depend on the picture alone."""
-    write_atomically(
-        path, lambda temporary: figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-    )
 
 
 def subtitle(part: Any, text: str) -> None:

@@ -20,8 +20,8 @@ from olvf_assets.classification.networks import FractureClassifier, build, one_t
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.storage.artifacts import ArtifactStore
 
 
 def gradcam_sanity(

@@ -4,31 +4,32 @@ What lives here: the agreement of the networks and the randomised network. What 
 `gradcam_agreement` or `gradcam_sanity`.
 """
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from olvf_assets.attention.picture import new_figure, save_figure, subtitle
+from olvf_assets.attention.picture import new_figure, subtitle
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SOURCE_LINES = {"cam": ("#333333", "raw map"), "red": ("#CC3311", "red channel")}
 
 
-def trust_picture(agreement: pl.DataFrame, sanity: pl.DataFrame, path: Path, *, title: str) -> None:
-    """Write one PNG: rank agreement of each two networks' maps, and of the trained with the randomised network's.
+def trust_picture(agreement: pl.DataFrame, sanity: pl.DataFrame, *, title: str) -> "Figure":
+    """Return one figure: rank agreement of each two networks' maps, and of the trained with the randomised network's.
 
     Args:
         agreement: table `gradcam_agreement` of one protocol.
         sanity: table `gradcam_sanity` of that protocol.
-        path: the PNG to write.
         title: heading.
     """
     figure = new_figure(13, 6.4, title)
     left, right = figure.subfigures(1, 2, width_ratios=[1.15, 1])
     _draw_agreement(left, agreement.filter(source="cam"))
     _draw_sanity(right, sanity)
-    save_figure(figure, path)
+    return figure
 
 
 def _draw_agreement(figure: Any, rows: pl.DataFrame) -> None:

@@ -102,7 +102,7 @@ def training_curves(
     return curves.training_curves([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
 
 
-@table(schema=FOLD_PREDICTIONS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
+@table(schema=FOLD_PREDICTIONS, by="institution", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
 def fold_predictions(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
@@ -117,6 +117,7 @@ def fold_predictions(
     from olvf_assets.classification.replication import external_samples
 
     checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
+    held_out = balanced_test_set.filter(institution=run.institution)
     settings = run.profile.classification
     parts = [
         predict(
@@ -130,7 +131,7 @@ def fold_predictions(
             run.report,
         )
         for own in checkpoints.sort("protocol").partition_by("protocol")
-        for dataset, samples in (("test", balanced_test_set), ("external", external_samples(vertebra_crops)))
+        for dataset, samples in (("test", held_out), ("external", external_samples(vertebra_crops)))
     ]
     return pl.concat(parts)
 

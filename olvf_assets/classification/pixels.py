@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.provenance import library_versions
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
-CODE_VERSION = 1
+REDUCING = ("numpy", "opencv-python", "opencv-python-headless")
 
 
 def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> np.ndarray:
@@ -29,9 +31,10 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
     import cv2
 
     paths = samples["image_path"].to_list()
-    packed = (
-        store.work_folder("packed_pixels", {"code": CODE_VERSION, "divisor": divisor, "paths": paths}) / "pixels.npy"
-    )
+    # Kept because fifteen trainings, each in a process of its own, map the same file.
+    code = code_digest("olvf_assets.classification.pixels:packed_pixels", libraries=False)
+    description = {"code": code, "libraries": library_versions(*REDUCING), "divisor": divisor, "paths": paths}
+    packed = store.work_folder("packed_pixels", description) / "pixels.npy"
     pixels = read_if_whole(packed, _mapped)
     if pixels is None:
         height, width = store.load_image(paths[0]).shape if paths else (1, 1)

@@ -16,10 +16,10 @@ from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import expected_fingerprint
 from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.classification.tables import FOLD_PREDICTIONS
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
 BATCH = 64
 
@@ -57,6 +57,8 @@ def predict(
     """
     samples = samples.sort("sample_id")
     tables = [pl.DataFrame(schema=FOLD_PREDICTIONS)]
+    if samples.is_empty():
+        return tables[0]
     pixels = packed_pixels(samples, store, settings.input_divisor)
     for row in checkpoints.sort("architecture", "fold").iter_rows(named=True):
         model = load_checkpoint(row, training_set, store, settings, seed)

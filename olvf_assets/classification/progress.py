@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import read_if_whole, read_json
+from olvf_assets.storage.artifacts import read_if_whole, read_json
 
 RECORD = "checkpoint.json"  # the row of a finished training
 PROGRESS = "progress.json"  # the last finished epoch, while training goes on

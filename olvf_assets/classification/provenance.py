@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.classification.settings import Architecture, ClassificationSettings, NetworkSettings
-from olvf_assets.foundation.artifacts import fingerprint
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, file_sha256, library_versions
+from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
+from olvf_assets.storage.artifacts import fingerprint
 
-CODE_VERSION = 3
+TRAINING = "olvf_assets.classification.training:_train"
 LIBRARIES = (*LIBRARIES_OF_NETWORKS, "timm")
 NOT_TRAINING = {"networks", "replication", "test_share", "workers", "gpu_memory_gib", "folds"}
 
@@ -43,7 +44,7 @@ def training_description(
     """
     columns = samples.select("sample_id", "image_path", "label", "fold").sort("sample_id")
     return {
-        "code": CODE_VERSION,
+        "code": code_digest(TRAINING, without=NOT_DECIDING, libraries=False),
         "protocol": protocol_of(samples),
         "architecture": architecture,
         "fold": fold,

@@ -14,15 +14,12 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET
-from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import parallel_map
-from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
-CODE_VERSION = 1
 SAMPLES_PER_TASK = 48
 
 Report = Callable[[str], None]
@@ -154,24 +151,12 @@ def _replicated(
 def _replica_paths(
     altered: pl.DataFrame, store: ArtifactStore, ranges: Settings, seed: int, workers: int, report: Report | None
 ) -> pl.DataFrame:
-    """Return (sample_id, replica_path), made now or by an earlier run with the same crops, ranges and seed."""
-    description = {
-        "code": CODE_VERSION,
-        "libraries": library_versions(*AUGMENTATION_LIBRARIES),
-        "crops": fingerprint({"rows": altered.rows()}),
-        "ranges": ranges.model_dump(mode="json"),
-        "seed": seed,
-    }
-    finished = store.work_folder("replicas", description) / "paths.parquet"
-    kept = read_if_whole(finished, pl.read_parquet)
-    if kept is None or not all(map(store.has_image, kept["replica_path"])):
-        chunks = [list(part.iter_rows()) for part in altered.iter_slices(SAMPLES_PER_TASK)]
-        make = partial(_alter, root=store.root, ranges=ranges, seed=seed)
-        made = parallel_map(make, chunks, workers=workers, what="groups of replicas", report=report)
-        rows = [row for chunk in made for row in chunk]
-        kept = pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
-        write_atomically(finished, kept.write_parquet)
-    return kept
+    """Return (sample_id, replica_path)."""
+    chunks = [list(part.iter_rows()) for part in altered.iter_slices(SAMPLES_PER_TASK)]
+    make = partial(_alter, root=store.root, ranges=ranges, seed=seed)
+    made = parallel_map(make, chunks, workers=workers, what="groups of replicas", report=report)
+    rows = [row for chunk in made for row in chunk]
+    return pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
 
 
 def _alter(rows: list[tuple[str, str]], root: Path, ranges: Any, seed: int) -> list[tuple[str, str]]:

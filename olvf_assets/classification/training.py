@@ -24,12 +24,12 @@ from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, remove, write_atomically
 
 VALIDATION_BATCH = 64
 KIND = "classifiers"  # of work, for the store
@@ -136,7 +136,7 @@ def train_fold(
         text = json.dumps(row, indent=2)
         write_atomically(record, partial(_write, text=text))
         for name in (STATE, PROGRESS):
-            (record.parent / name).unlink(missing_ok=True)
+            remove(record.parent / name)
     return row
 
 

@@ -10,17 +10,18 @@ import polars as pl
 
 from olvf_assets.cohort.expected import EXPECTED_EXCLUSIONS, EXPECTED_FILE, counted_exclusions
 from olvf_assets.cohort.rehearsal import rehearse
+from olvf_assets.orchestration.sql_models import load_models
 from olvf_assets.profiles import FOLDER, load_profile
 
 
 def expected_of_profiles() -> pl.DataFrame:
     """Return the counts of every synthetic hospital of every profile, as they stand in the committed file."""
-    parts = []
+    parts, models = [], load_models()
     for name in sorted(path.stem for path in FOLDER.glob("*.yaml")):
         profile = load_profile(name)
         for key in profile.phantom.institutions:
-            exclusions = rehearse(key, profile.phantom, profile.intake, profile.seed, ["exclusions"])["exclusions"]
-            parts.append(counted_exclusions(exclusions).select(pl.lit(name).alias("profile"), pl.all()))
+            made = rehearse(key, profile.phantom, profile.intake, profile.seed, models, ["exclusions"])
+            parts.append(counted_exclusions(made["exclusions"]).select(pl.lit(name).alias("profile"), pl.all()))
     return pl.concat(parts).select(EXPECTED_EXCLUSIONS.names())
 
 

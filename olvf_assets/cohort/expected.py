@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.sql_models import SQL_FOLDER
+from olvf_assets.storage.sql import SQL_FOLDER
 
 EXPECTED_FILE = SQL_FOLDER / "seeds" / "expected_exclusions.csv"
 EXPECTED_EXCLUSIONS = pl.Schema(

@@ -5,19 +5,17 @@ detected; for the expected counts and for tests of the full scale. What does not
 """
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from olvf_assets.foundation.institution_file import read_institution
-from olvf_assets.foundation.landing import landing_manifest
-from olvf_assets.foundation.sql_models import load_models
 from olvf_assets.foundation.tables import Table
-from olvf_assets.intake import sheets
-from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
+from olvf_assets.intake.landing.institution_file import read_institution
+from olvf_assets.intake.landing.landing import landing_manifest
+from olvf_assets.intake.privacy.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.intake.sheets import sheets
 from olvf_assets.intake.tables import DICOM_HEADERS, FILM_PIXELS, UNMATCHED_BOXES
 from olvf_assets.phantom.hospital import hospital_sheets
 from olvf_assets.phantom.plan import PatientPlan, plan_hospital
@@ -27,7 +25,12 @@ TABLES = ("file_states", "exclusions", "consensus_queue", "cohort_vertebrae", "p
 
 
 def rehearse(
-    key: str, settings: PhantomSettings, intake: IntakeSettings, seed: int, tables: Sequence[str] = TABLES
+    key: str,
+    settings: PhantomSettings,
+    intake: IntakeSettings,
+    seed: int,
+    models: Sequence[Table],
+    tables: Sequence[str] = TABLES,
 ) -> dict[str, pl.DataFrame]:
     """Return tables of the cohort as a run over the synthetic hospital would make them, perfect detection assumed.
 
@@ -36,6 +39,7 @@ def rehearse(
         settings: the study's phantom settings.
         intake: its intake settings.
         seed: its seed.
+        models: the study's SQL models.
         tables: SQL models to make; what they rest on is made and returned with them.
     """
     patients = plan_hospital(key, settings, seed)
@@ -46,7 +50,7 @@ def rehearse(
         made = films | _landed(
             Path(folder) / key, hospital_sheets(patients, site), films["dicom_headers"], names, intake
         )
-    models = _models()
+    by_name = {model.name: model for model in models}
 
     def make(name: str) -> pl.DataFrame:
         if name == "detected_films":  # the detector is right about every vertebra
@@ -55,7 +59,7 @@ def rehearse(
             return table("cohort_vertebrae").with_columns(
                 protocol=pl.lit("patient"), crop_id=pl.format("{}-{}", "film_id", "level")
             )
-        return models[name].make(None, **{each: table(each) for each in models[name].reads})
+        return by_name[name].make(None, **{each: table(each) for each in by_name[name].reads})
 
     def table(name: str) -> pl.DataFrame:
         if name not in made:
@@ -65,11 +69,6 @@ def rehearse(
     for name in tables:
         table(name)
     return made
-
-
-@cache
-def _models() -> dict[str, Table]:
-    return {model.name: model for model in load_models()}
 
 
 def _films(

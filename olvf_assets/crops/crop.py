@@ -13,9 +13,9 @@ import polars as pl
 
 from olvf_assets.crops.settings import CropSettings
 from olvf_assets.crops.tables import VERTEBRA_CROPS
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.storage.artifacts import ArtifactStore
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in film pixels; x1, y1 exclusive
 

@@ -97,7 +97,7 @@ def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolut
     return pl.concat(models)
 
 
-@table(schema=DETECTOR_ANSWERS, pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
+@table(schema=DETECTOR_ANSWERS, by="institution", pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detector_answers(
     run: TableRun,
     detector_model: pl.DataFrame,

@@ -12,9 +12,6 @@ import numpy as np
 from olvf_assets.detection.settings import AugmentationRanges
 from olvf_assets.foundation.seeds import derive_seed
 
-# What decides the pixels of a copy or replica, beside the code here.
-LIBRARIES = ("imgaug", "numpy", "opencv-python", "opencv-python-headless")
-
 
 class Strengths(NamedTuple):
     """One draw per operator, in the order in which they are applied; see `AugmentationRanges` for the units."""

@@ -5,25 +5,23 @@ thesis did), squeezing, copying. What does not: the operators (`augmentation.py`
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from olvf_assets.detection.augmentation import LIBRARIES as AUGMENTATION_LIBRARIES
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
-from olvf_assets.foundation.provenance import library_versions
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
-CODE_VERSION = "1"
 # Two hospitals may hand over one film, each of a patient of its own.
 FILM = ["film_id", "institution"]
 
@@ -87,8 +85,9 @@ def make_detector_copies(
         .select("film_id", "image_path", "copy")
         .iter_rows()
     ]
+    # Kept film by film, so that a run that was killed, or a film that came, costs the missing ones only.
     made = [_finished(job) for job in jobs]
-    todo = [job for job, paths in zip(jobs, made, strict=True) if paths is None]
+    todo = [(job, _record(job)) for job, paths in zip(jobs, made, strict=True) if paths is None]
     if report is not None and len(todo) < len(jobs):
         report(f"{len(jobs) - len(todo)} films were copied before")
     fresh = iter(parallel_map(_make_copies, todo, workers=settings.workers, what="films copied", report=report))
@@ -174,8 +173,7 @@ def squeeze(pixels: np.ndarray, image_px: int) -> np.ndarray:
 def _record(job: _Job) -> Path:
     """Return the file that holds the paths of one film's copies once they are all made."""
     description = {
-        "code": CODE_VERSION,
-        "libraries": library_versions(*AUGMENTATION_LIBRARIES),
+        "code": code_digest("olvf_assets.detection.copies:_pictures"),
         "film": job.image_path,  # named by the hash of its pixels
         "image_px": job.image_px,
         "seeds": dict(zip(map(str, job.copies), job.seeds, strict=True)),
@@ -191,16 +189,19 @@ def _finished(job: _Job) -> list[str] | None:
     return paths if paths is not None and all(store.has_image(path) for path in paths) else None
 
 
-def _make_copies(job: _Job) -> list[str]:
-    """Store the copies of one film and return their paths."""
+def _make_copies(work: tuple[_Job, Path]) -> list[str]:
+    """Store the copies of one film, note them in a record and return their paths."""
+    job, record = work
     store = ArtifactStore(job.root)
-    small = squeeze(store.load_image(job.image_path), job.image_px)
-    paths = [
-        store.save_image(small if copy == 0 else augment(small, seed, job.ranges))[0]
-        for copy, seed in zip(job.copies, job.seeds, strict=True)
-    ]
-    write_atomically(_record(job), lambda temporary: _write_json(temporary, paths))
+    paths = [store.save_image(picture)[0] for picture in _pictures(store.load_image(job.image_path), job)]
+    write_atomically(record, lambda temporary: _write_json(temporary, paths))
     return paths
+
+
+def _pictures(film: np.ndarray, job: _Job) -> Iterator[np.ndarray]:
+    small = squeeze(film, job.image_px)
+    for copy, seed in zip(job.copies, job.seeds, strict=True):
+        yield small if copy == 0 else augment(small, seed, job.ranges)
 
 
 def _write_json(file: Path, paths: list[str]) -> None:

@@ -22,10 +22,10 @@ from olvf_assets.detection.metrics import coco_precision, picture_answers
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_EVOLUTION
 from olvf_assets.detection.training import train_detector
-from olvf_assets.foundation.artifacts import ArtifactStore, read_if_whole, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
+from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
 
 LEAST_CHANGE, MOST_CHANGE = 0.3, 3.0
 

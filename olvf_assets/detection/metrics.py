@@ -19,9 +19,9 @@ from olvf_assets.detection.prediction import level_boxes, predict_films
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_PR_CURVES
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.storage.artifacts import ArtifactStore
 
 METRICS = ("map50", "map50_95")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -45,15 +45,19 @@ def detector_answers(
     Args:
         detector_model: `detector_model`, one row, whose protocol is the table's.
         detector_copies: `detector_copies`: its validation pictures, and which institutions are development.
-        films: `films` of all institutions.
-        reader_boxes: `reader_boxes` of all institutions: the truth. Films without a drawn box are not measured on.
+        films: `films` of the institutions that are measured on.
+        reader_boxes: their `reader_boxes`: the truth. Films without a drawn box are not measured on.
         store: where pictures and weights lie.
         settings: thresholds, number of external films (drawn once per institution if there are more).
         seed: the profile's seed.
         report: gets progress lines.
     """
     (protocol,) = detector_model["protocol"]
-    validation = detector_copies.filter(pl.col("protocol") == protocol, pl.col("subset") == "validation")
+    validation = detector_copies.filter(
+        pl.col("protocol") == protocol,
+        pl.col("subset") == "validation",
+        pl.col("institution").is_in(films["institution"].unique().to_list()),
+    )
     external = _external_films(
         films.join(reader_boxes, on=["institution", "film_id"], how="semi"),
         detector_copies["institution"].unique().to_list(),

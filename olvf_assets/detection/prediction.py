@@ -18,9 +18,9 @@ from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTION_CANDIDATES
 from olvf_assets.detection.training import choose_device
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.storage.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
     import torch

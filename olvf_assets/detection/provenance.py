@@ -14,11 +14,12 @@ import polars as pl
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import LEARNT_FROM
 from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, MissingWeightsError, source_weights_path
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import StaleError
-from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, file_sha256, library_versions
+from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 
-CODE_VERSION = "4"
+TRAINING = "olvf_assets.detection.training:_train"
 TRAINING_FIELDS = {
     *("image_px", "model", "weights", "epochs", "batch", "nominal_batch", "optimizer", "lr0", "lrf", "cosine"),
     *("momentum", "weight_decay", "warmup_epochs", "geometry"),
@@ -51,7 +52,7 @@ def detector_description(
     """
     learnt = copies.select("institution", "film_id", "copy", "image_path", "boxes").write_ndjson()
     return {
-        "code": CODE_VERSION,
+        "code": code_digest(TRAINING, without=NOT_DECIDING, libraries=False),
         "protocol": protocol,
         "copies": hashlib.sha256(learnt.encode()).hexdigest(),
         "settings": settings.model_dump(mode="json", include=TRAINING_FIELDS),

@@ -20,9 +20,9 @@ from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils.torch_utils import init_seeds
 
-from olvf_assets.foundation.artifacts import read_if_whole, write_atomically
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.storage.artifacts import read_if_whole, write_atomically
 
 Report = Callable[[str], None]
 Copy = dict[str, Any]  # image_file: absolute path; boxes: as in `detector_copies`

@@ -16,10 +16,10 @@ from olvf_assets.detection.provenance import detector_description, learnt_from, 
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics, source_weights_path
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, remove, write_atomically
 
 FINISHED = "detector.safetensors"
 STATE = "state.pt"
@@ -74,7 +74,7 @@ def train_detector(
             report or (lambda line: None),
             observe or (lambda figures: None),
         )
-        (folder / STATE).unlink(missing_ok=True)
+        remove(folder / STATE)
     elif report is not None:
         report("detector: finished earlier, reused")
     row = {

@@ -8,8 +8,9 @@ import logging
 import os
 from pathlib import Path
 
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.errors import OlvfError
+from olvf_assets.foundation.write_faults import write_faults_named
+from olvf_assets.storage.artifacts import ArtifactStore
 
 RANDOM_WEIGHTS = "random"
 # Integrations that ultralytics starts on its own when their package happens to be installed.
@@ -27,7 +28,8 @@ def prepare_ultralytics(store: ArtifactStore) -> None:
     The API key variable is dropped for this process: with it ultralytics would send a training to its platform.
     """
     home = store.root / "work" / "ultralytics"
-    home.mkdir(parents=True, exist_ok=True)
+    with write_faults_named(home):
+        home.mkdir(parents=True, exist_ok=True)
     os.environ["YOLO_CONFIG_DIR"] = str(home.resolve())
     for name in ("YOLO_AUTOINSTALL", "YOLO_VERBOSE"):
         os.environ[name] = "false"
@@ -40,7 +42,8 @@ def prepare_ultralytics(store: ArtifactStore) -> None:
     wanted: dict[str, object] = dict.fromkeys(INTEGRATIONS, False)
     wanted |= {f"{name}_dir": str(home.resolve() / name) for name in ("runs", "weights", "datasets")}
     if any(settings[name] != value for name, value in wanted.items()):
-        settings.update(wanted)
+        with write_faults_named(home):
+            settings.update(wanted)
 
 
 def source_weights_path(weights: str, weights_folder: Path) -> Path | None:

@@ -40,7 +40,7 @@ def sample_lineage(
     films: pl.DataFrame,
 ) -> pl.DataFrame:
     """What every sample of every stage derives from: patient, film, crop, copy, pictures."""
-    from olvf_assets.evaluation import lineage
+    from olvf_assets.evaluation.firewall import lineage
 
     evolved = detector_model.filter(pl.col("generation").is_not_null())["protocol"]
     return lineage.sample_lineage(
@@ -58,7 +58,7 @@ def sample_lineage(
 @table(schema=PICTURE_FINGERPRINTS, by="institution", kinds=("polars", "opencv"))
 def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
     """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
-    from olvf_assets.evaluation import fingerprints
+    from olvf_assets.evaluation.firewall import fingerprints
 
     return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, run.report)
 
@@ -68,7 +68,7 @@ def leakage_audit(
     run: TableRun, sample_lineage: pl.DataFrame, picture_fingerprints: pl.DataFrame, institutions: pl.DataFrame
 ) -> pl.DataFrame:
     """Everything that scored samples share with what was learnt or chosen from."""
-    from olvf_assets.evaluation import leakage
+    from olvf_assets.evaluation.firewall import leakage
 
     least = run.profile.evaluation.near_duplicate_correlation
     return leakage.leakage_audit(sample_lineage, picture_fingerprints, institutions, least)
@@ -77,7 +77,7 @@ def leakage_audit(
 @table(schema=LEAKAGE_SUMMARY)
 def leakage_summary(run: TableRun, leakage_audit: pl.DataFrame, sample_lineage: pl.DataFrame) -> pl.DataFrame:
     """How many scored samples each kind of leak concerns; any under protocol patient stops the metric tables."""
-    from olvf_assets.evaluation import leakage
+    from olvf_assets.evaluation.firewall import leakage
 
     return leakage.leakage_summary(leakage_audit, sample_lineage)
 
@@ -90,7 +90,8 @@ def test_metrics(
     leakage_summary: pl.DataFrame,
 ) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on the held-out test set of the development institutions."""
-    from olvf_assets.evaluation import leakage, metric_tables
+    from olvf_assets.evaluation import metric_tables
+    from olvf_assets.evaluation.firewall import leakage
 
     found = metric_tables.internal_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
@@ -105,7 +106,8 @@ def external_metrics(
     leakage_summary: pl.DataFrame,
 ) -> pl.DataFrame:
     """One-vs-rest metrics with 95 % intervals on each external hospital."""
-    from olvf_assets.evaluation import leakage, metric_tables
+    from olvf_assets.evaluation import metric_tables
+    from olvf_assets.evaluation.firewall import leakage
 
     found = metric_tables.external_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)

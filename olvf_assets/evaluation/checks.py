@@ -16,7 +16,7 @@ def _firewall(table: str) -> Check:
     @check(table=table)
     def nothing_leaks_under_protocol_patient(run: TableRun, leakage_summary: pl.DataFrame) -> pl.DataFrame:
         """Scored samples share nothing with what was learnt from; see leakage_audit for the samples concerned."""
-        from olvf_assets.evaluation.leakage import forbidden
+        from olvf_assets.evaluation.firewall.leakage import forbidden
 
         return forbidden(leakage_summary)
 
@@ -51,7 +51,7 @@ def _freshness(table: str, predictions: str, datasets: tuple[str, ...]) -> Check
 
     def of_the_tables_at_hand(run: TableRun, frame: pl.DataFrame) -> pl.DataFrame:
         """Figures are of the labels, patients, roles, splits, weights and code at hand; else: what to make again."""
-        from olvf_assets.evaluation.freshness import stale_tables
+        from olvf_assets.evaluation.firewall.freshness import stale_tables
 
         return stale_tables(frame, datasets, run)
 

@@ -1,7 +1,7 @@
 """The readers as the yardstick: a model agreeing with the consensus as well as readers agree with each other.
 
 What lives here: tables `human_ceiling` and `review_list`. What does not: kappa itself and the readers' agreement on all
-vertebrae (cohort, `agreement.py`).
+vertebrae (cohort, `cohort/agreement.py`).
 """
 
 import numpy as np

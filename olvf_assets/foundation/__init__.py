@@ -1,1 +1,1 @@
-"""The floor under all rooms: errors, seeds, settings base, lake, partitions, views. Knows no vertebra."""
+"""The floor under all rooms: errors, seeds, settings, words, what a table is and when it is made again."""

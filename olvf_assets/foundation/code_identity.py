@@ -12,7 +12,7 @@ count.
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
@@ -99,13 +99,22 @@ class Sources:
     def _followed(self, function: FunctionType, names: set[Name], values: list[str]) -> Made:
         for name in names:
             self._know(name.module)
+        made = self.named(names)
+        if values:
+            made.digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
+        return made
+
+    def named(self, names: Iterable[Name]) -> Made:
+        """Return what functions, classes or constants of the package are made of."""
         met = frozenset[Name]().union(*(self._reached(name) for name in names))
         ours = sorted(name for name in met if self._is_ours(name.module))
         digests = {f"{each.module}:{each.name}": self._unit(each).digest for each in ours}
-        if values:
-            digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
         tops = {name.module.split(".")[0] for name in met if not self._is_ours(name.module)}
         return Made(digests, _versions(frozenset(tops)))
+
+    def defines(self, name: Name) -> bool:
+        """Return whether a module of the package defines a name."""
+        return name.module in self._texts and name.name in self._module(name.module).units
 
     def _reached(self, start: Name) -> frozenset[Name]:
         if start not in self._met:
@@ -202,6 +211,31 @@ def code_of(table: Table, checks: Sequence[Check]) -> Made:
         columns | {name: digest for each in found for name, digest in each.digests.items()},
         {name: number for each in found for name, number in each.libraries.items()},
     )
+
+
+@lru_cache
+def code_digest(function: str, *, without: tuple[str, ...] = (), libraries: bool = True) -> str:
+    """Return the digest of what a function is made of, for whoever keeps what it made.
+
+    Args:
+        function: `module:name`; it is not imported.
+        without: modules, with all that lies below them, whose text does not count.
+        libraries: count the versions of the libraries behind it, too.
+
+    Raises:
+        UnknownCodeError: there is no such function.
+    """
+    name = Name(*function.split(":"))
+    if not sources().defines(name):
+        raise UnknownCodeError(f"{function} is not there")
+    made = sources().named([name])
+    counts = {
+        key: digest
+        for key, digest in made.digests.items()
+        if not f"{key.split(':')[0]}.".startswith(tuple(f"{each}." for each in without))
+    }
+    versions = made.libraries if libraries else {}
+    return sha256(repr((sorted(counts.items()), sorted(versions.items()))))
 
 
 def _functions(function: FunctionType) -> Iterator[FunctionType]:

@@ -17,8 +17,6 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import WriteFaultError, read_json, write_atomically
-
 INSTALLED = (".dist-info", ".egg-info")  # folders that name a distribution with its version
 Found = tuple[dict[str, str], dict[str, str]]  # digests by name, versions by distribution
 
@@ -35,7 +33,8 @@ class KeptCode:
         self._file, self._state, self._new = file, state, False
         kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):  # absent, damaged or another user's: all is found out anew
-            kept = read_json(file) if file is not None else {}
+            found = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+            kept = found if isinstance(found, dict) else {}
         self._known: dict[str, Found] = kept["known"] if kept.get("state") == state else {}
 
     def find(self, key: str) -> Found | None:
@@ -51,8 +50,11 @@ class KeptCode:
         if self._file is None or not self._new:
             return
         text = json.dumps({"state": self._state, "known": self._known})
-        with suppress(OSError, WriteFaultError):
-            write_atomically(self._file, lambda file: file.write_text(text, encoding="utf-8"))
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = self._file.with_suffix(f".{os.getpid()}")
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, self._file)
         self._new = False
 
 

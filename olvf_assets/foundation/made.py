@@ -1,7 +1,8 @@
 """Whether a table, or a part of it, must be made again: the one rule.
 
-What lives here: what a table was made of and what of that has changed since, the records of it in the lake, and digests
-of tables. What does not: how a table is made (`tables.py`), a table's parts in a run (`parts.py`), Dagster.
+What lives here: what a table was made of and what of that has changed since, and digests of tables. What does not: how
+a table is made (`tables.py`), where the records lie (`storage/records.py`), a table's parts in a run
+(`orchestration/parts.py`), Dagster.
 
 A part (one institution, one fold, or the whole of a table that has neither) is made of the content of the tables that
 it and its checks read, of their code and the libraries behind it (`code_identity.py`), of the settings that were read
@@ -14,20 +15,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import read_if_whole, read_json, write_atomically
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.settings import Settings, setting_digest
 
-FOLDER = "made"
 WHOLE = "all"  # the part of a table that has no parts
 FORCE_VARIABLE = "OLVF_FORCE"
-FILE_COLUMN = "_path"  # a column that ends so names files of the lake
 _SEEDS = (20_220_401, 716)
 
 
@@ -85,37 +82,6 @@ class Record:
     findings: dict[str, Finding] = field(default_factory=dict)
 
 
-class Records:
-    """The records of a lake.
-
-    Args:
-        lake: its folder.
-    """
-
-    def __init__(self, lake: Path) -> None:
-        self._folder = lake / FOLDER
-
-    def find(self, table: str, part: str) -> Record | None:
-        """Return the record of a part, None if there is none that can be read."""
-        return read_if_whole(self._file(table, part), lambda file: _record(read_json(file)))
-
-    def keep(self, table: str, part: str, record: Record) -> None:
-        """Keep the record of a part that lies in the lake now."""
-        text = json.dumps(asdict(record), sort_keys=True, default=str)
-        write_atomically(self._file(table, part), lambda file: file.write_text(text, encoding="utf-8"))
-
-    def forget(self, table: str, part: str) -> None:
-        """Take a record back: its part is made again."""
-        self._file(table, part).unlink(missing_ok=True)
-
-    def parts(self, table: str) -> list[str]:
-        """Return the parts of a table that have a record, sorted."""
-        return sorted(file.stem for file in (self._folder / table).glob("*.json"))
-
-    def _file(self, table: str, part: str) -> Path:
-        return self._folder / table / f"{part}.json"
-
-
 def changes(record: Record, now: Ingredients, profile: Settings, lookup: Callable[[str], str]) -> Iterator[str]:
     """Yield, in words, each thing that a part was made of and that is another now.
 
@@ -147,23 +113,6 @@ def frame_digest(frame: pl.DataFrame | None) -> str:
     return digest.hexdigest()
 
 
-def files_digest(root: Path, frame: pl.DataFrame, beside: Iterable[Path] = ()) -> str:
-    """Return a digest of sizes and times of the files that a table names or that were written beside it.
-
-    Args:
-        root: of the lake, which the columns that end in `_path` are relative to.
-        frame: the table.
-        beside: further files.
-    """
-    named = {
-        path for name, dtype in frame.schema.items() if name.endswith(FILE_COLUMN) and dtype == pl.String
-        for path in frame[name].drop_nulls().unique()
-    }  # fmt: skip
-    stamps = [f"{path} {_stamp(root / path)}" for path in sorted(named)]
-    stamps += [f"{path.name} {_stamp(path)}" for path in sorted(beside)]
-    return hashlib.sha256("\n".join(stamps).encode()).hexdigest()
-
-
 def text_digest(value: object) -> str:
     """Return a digest of a JSON-able value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -183,22 +132,9 @@ def forced(tables: Iterable[str]) -> frozenset[str]:
     return frozenset(asked)
 
 
-def _stamp(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError:
-        return "absent"
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
 def _differences(what: str, then: dict[str, str], now: dict[str, str], *, shown: bool = False) -> Iterator[str]:
     for name in sorted({*then, *now}):
         if then.get(name) != now.get(name):
             values = f" ({then.get(name, 'none')}, now {now.get(name, 'none')})" if shown else ""
             state = "is new" if name not in then else "is not used any more" if name not in now else "has changed"
             yield f"{what} {name} {state}{values}".strip()
-
-
-def _record(found: dict[str, Any]) -> Record:
-    findings = {name: Finding(*each) for name, each in found.pop("findings").items()}
-    return Record(**{**found, "ingredients": Ingredients(**found["ingredients"]), "findings": findings})

@@ -2,7 +2,7 @@
 
 What lives here: the content of files and the versions of libraries, for the description of a training; and the words
 for how a description differs from the closest earlier one. What does not: descriptions themselves (each room has its
-own), the folder that is named by one (`artifacts.py`). Versions are read from what is installed: nothing is imported.
+own), the folder that is named by one (`storage`). Versions are read from what is installed: nothing is imported.
 """
 
 import hashlib
@@ -15,6 +15,20 @@ from typing import Any
 
 # What computes the values of a trained network; one of the two builds of OpenCV is enough.
 LIBRARIES_OF_NETWORKS = ("torch", "torchvision", "numpy", "opencv-python", "opencv-python-headless")
+# They name, keep and report what was computed elsewhere; values of settings are in each description themselves.
+NOT_DECIDING = (
+    "olvf_assets.storage.artifacts",
+    "olvf_assets.foundation.code_identity",
+    "olvf_assets.foundation.code_units",
+    "olvf_assets.foundation.errors",
+    "olvf_assets.foundation.parallel",
+    "olvf_assets.foundation.provenance",
+    "olvf_assets.foundation.settings",
+    "olvf_assets.classification.progress",
+    "olvf_assets.classification.provenance",
+    "olvf_assets.classification.settings",
+    "olvf_assets.detection.settings",
+)
 LONGEST_SHOWN = 40
 ABSENT = "absent"
 

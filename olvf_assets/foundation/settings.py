@@ -6,7 +6,7 @@ its own `settings.py`; `olvf_assets.profiles` composes them.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,6 +49,11 @@ class SettingsRead:
         elif name in _WHOLE or name.startswith("model_"):
             self.paths.update(places)
 
+    def note_paths(self, profile: Settings, paths: Iterable[str]) -> None:
+        """Note readings by their paths, if they are of this profile."""
+        if profile is self._profile:
+            self.paths.update(paths)
+
     def digests(self) -> dict[str, str]:
         """Return {path: digest of its value} of what was read, with paths such as `classification.folds`."""
         return {path: setting_digest(self._profile, path) for path in sorted(self.paths)}
@@ -66,6 +71,17 @@ def settings_read(profile: Settings) -> Iterator[SettingsRead]:
         yield reader
     finally:
         _READERS.remove(reader)
+
+
+def note_read(profile: Settings, paths: Iterable[str]) -> None:
+    """Note that something rests on settings, by their paths, though not now are they read: it was made of them before.
+
+    Args:
+        profile: the settings.
+        paths: as `SettingsRead.digests` gives them.
+    """
+    for each in _READERS:
+        each.note_paths(profile, paths)
 
 
 def setting_digest(profile: Settings, path: str) -> str:

@@ -1,7 +1,8 @@
 """What an asset or a check is, before Dagster sees it.
 
 What lives here: `table` and `check`, the two decorators of every room's `assets.py` and `checks.py`, and `TableRun`,
-what a body is told. What does not: Dagster; `views.py` turns these descriptions into the two views of the graph.
+what a body is told. What does not: Dagster; `orchestration/views.py` turns these descriptions into the two views of the
+graph.
 """
 
 import inspect
@@ -13,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.errors import OlvfError
 
 if TYPE_CHECKING:
     from olvf_assets.profiles import Profile
+    from olvf_assets.storage.artifacts import ArtifactStore
 
 Dimension = Literal["institution", "fold"]
 POLARS = ("polars",)
@@ -62,12 +63,13 @@ class TableRun:
         observe: shows figures of unfinished work on the table's page in Dagster's UI, now.
         notes: what to show beside the materialisation in Dagster's UI.
         stored: a table as it lies in the lake, or None. For checks alone: what a table is made of, it names as reads.
+        forced: whoever started the run wants the table made again, whatever stands.
         again: why what is made now may be another next time with nothing changed: it is made again then.
         began_ns: when this table (or this institution of it) was begun, in ns since 1970.
     """
 
     profile: "Profile"
-    store: ArtifactStore
+    store: "ArtifactStore"
     data: Path
     institution: str = ""
     folds: tuple[int, ...] = ()
@@ -75,6 +77,7 @@ class TableRun:
     observe: Callable[[dict[str, Any]], None] = lambda figures: None
     notes: dict[str, Any] = field(default_factory=dict)
     stored: Callable[[str], pl.DataFrame | None] = lambda name: None
+    forced: bool = False
     again: list[str] = field(default_factory=list)
     began_ns: int = field(default_factory=time.time_ns)
 

@@ -1,7 +1,7 @@
 """Errors that nobody foresaw, told without what they carry.
 
 What lives here: making of any exception one whose message, arguments and chain hold nothing of a hospital's files.
-What does not: who asks for that (`views`, for tables that read a landing folder), errors that are foreseen.
+What does not: who asks for that (`orchestration`, for tables that read a landing folder), errors that are foreseen.
 
 Python's own errors repeat what they stumbled over: an OSError the path, a UnicodeError the bytes, a KeyError the cell.
 Dagster keeps message and chain of each in its event log, and a real file name or patient id would stay there.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from olvf_assets.foundation.errors import OlvfError, SystemFaultError, is_of_the_machine
 
-# A patient's or film's pseudonym, or a hidden word of a path, see `intake.safe_paths`.
+# A patient's or film's pseudonym, or a hidden word of a path, see `intake.privacy.safe_paths`.
 HIDDEN = re.compile(r"\b(?:[PF][0-9a-f]{16}|x[a-p]{8})\b")
 WHO_IS = "Whoever holds the key learns what a hidden name stands for by: python -m olvf_assets whois NAME"
 PACKAGE = Path(__file__).resolve().parents[1]

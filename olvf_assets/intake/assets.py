@@ -26,10 +26,11 @@ from olvf_assets.intake.tables import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from olvf_assets.foundation.landing_walk import LandedFile
-    from olvf_assets.intake.boxes import DrawnBoxes
-    from olvf_assets.intake.pseudonyms import Pseudonymiser
-    from olvf_assets.intake.safe_paths import PathNames
+    from olvf_assets.intake.boxes.boxes import DrawnBoxes
+    from olvf_assets.intake.landing.landing_walk import LandedFile
+    from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
+    from olvf_assets.intake.privacy.safe_paths import PathNames
+    from olvf_assets.storage.remembered import RememberedFacts
 
 
 def _key(run: TableRun) -> str:
@@ -38,22 +39,25 @@ def _key(run: TableRun) -> str:
 
 
 def _key_and_decoders(run: TableRun) -> list[str]:
-    from olvf_assets.intake.decoders import installed_decoders
+    from olvf_assets.intake.pixels.decoders import installed_decoders
 
     return [_key(run), installed_decoders()]
 
 
 def _data_docs(run: TableRun, found: pl.DataFrame | None = None) -> list[Path]:
-    return [run.data / "reports" / "data_docs" / "index.html"]
+    from olvf_assets.intake.data_docs import page_names
+    from olvf_assets.intake.expectations import SCHEMAS
+
+    return [run.data / "reports" / "data_docs" / page for page in page_names(SCHEMAS)]
 
 
 @table(schema=LANDING_MANIFEST, by="institution", always=True)
 def landing_manifest(run: TableRun) -> pl.DataFrame:
     """The files that a hospital handed over. A hospital that the profile makes up is written by the phantom first."""
-    from olvf_assets.foundation.arrivals import FOLDER_STATE, folder_state
-    from olvf_assets.foundation.landing import landed_files
-    from olvf_assets.foundation.landing import landing_manifest as list_files
-    from olvf_assets.foundation.remembered import RememberedFacts
+    from olvf_assets.intake.landing.arrivals import folder_state
+    from olvf_assets.intake.landing.landing import landed_files
+    from olvf_assets.intake.landing.landing import landing_manifest as list_files
+    from olvf_assets.storage.taken_in import FOLDER_STATE
 
     if _is_synthetic(run):
         from olvf_assets.phantom.hospital import write_hospital
@@ -61,7 +65,7 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
         write_hospital(_folder(run), run.institution, run.profile.phantom, run.seed, report=run.report)
     run.notes[FOLDER_STATE] = folder_state(_folder(run))  # before the listing: what comes later is due next
     files = landed_files(_folder(run))
-    hashes = RememberedFacts(run.store.path(f"arrivals/{run.institution}.hashes.parquet"), names_of(run).film)
+    hashes = _remembered(run, "hashes", "olvf_assets.intake.landing.landing:_hashed")
     return list_files(
         _folder(run), run.institution, files=files, show=paths_of(run, files).shown, hashes=hashes, report=run.report
     )
@@ -70,8 +74,8 @@ def landing_manifest(run: TableRun) -> pl.DataFrame:
 @table(schema=INSTITUTIONS, by="institution", outside=_key)
 def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Name and role of each hospital, from its `institution.toml`."""
-    from olvf_assets.foundation.institution_file import read_institution
-    from olvf_assets.intake import sheets
+    from olvf_assets.intake.landing.institution_file import read_institution
+    from olvf_assets.intake.sheets import sheets
 
     return sheets.institutions(read_institution(_folder(run)))
 
@@ -79,7 +83,7 @@ def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 @table(schema=SUBJECTS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """Age, sex and intervals of each patient, under a pseudonym."""
-    from olvf_assets.intake import sheets
+    from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.subjects)
 
@@ -87,7 +91,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 @table(schema=READER_LABELS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What each reader said of each vertebra, and what they agreed on where they differed."""
-    from olvf_assets.intake import sheets
+    from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
@@ -95,7 +99,7 @@ def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame
 @table(schema=FILM_CONDITIONS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What may keep a fracture or a single vertebra image out of the study."""
-    from olvf_assets.intake import sheets
+    from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
@@ -103,9 +107,10 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
 @table(schema=DICOM_HEADERS, by="institution", kinds=("polars", "pydicom"), outside=_key_and_decoders)
 def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
     """One row per file that could be a film: what its header says, and why it is refused if it is."""
-    from olvf_assets.foundation.foreign import call_apart
-    from olvf_assets.intake import headers, sheets
-    from olvf_assets.intake.known_headers import KnownHeaders
+    from olvf_assets.intake.headers import headers
+    from olvf_assets.intake.headers.known import KnownHeaders
+    from olvf_assets.intake.landing.foreign import call_apart
+    from olvf_assets.intake.sheets import sheets
 
     names = names_of(run)
     found = headers.dicom_headers(
@@ -129,7 +134,7 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
 )
 def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
-    from olvf_assets.intake import pixels
+    from olvf_assets.intake.pixels import pixels
 
     found = pixels.film_pixels(
         _folder(run),
@@ -179,9 +184,9 @@ def expectation_results(
         "reader_labels": reader_labels,
         "reader_boxes": reader_boxes,
     }
-    (page,) = _data_docs(run)
-    found = build_data_docs(tables, page.parent, run.profile.intake)
-    run.notes["pages"] = str(page)
+    index, *_ = _data_docs(run)
+    found = build_data_docs(tables, index.parent, run.profile.intake)
+    run.notes["pages"] = str(index)
     return found
 
 
@@ -189,8 +194,8 @@ def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.D
     """Return what `read` makes of a sheet, read behind the boundary: a workbook of 5 kB may ask for 550 GB."""
     from importlib.metadata import version
 
-    from olvf_assets.foundation.artifacts import fingerprint
-    from olvf_assets.foundation.foreign import call_apart
+    from olvf_assets.intake.landing.foreign import call_apart
+    from olvf_assets.storage.artifacts import fingerprint
 
     content = sorted(manifest.filter(kind="sheet")["sha256"].drop_nulls())
     tried = {"read": read.__name__, "sheets": content, "libraries": [version(name) for name in ("polars", "fastexcel")]}
@@ -206,7 +211,7 @@ def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.D
 
 
 def _drawn(run: TableRun, manifest: pl.DataFrame, headers: pl.DataFrame, pixels: pl.DataFrame) -> "DrawnBoxes":
-    from olvf_assets.intake.boxes import drawn_boxes
+    from olvf_assets.intake.boxes.boxes import drawn_boxes
 
     return drawn_boxes(
         _folder(run), manifest, headers, pixels, names=names_of(run), settings=run.profile.intake, paths=paths_of(run)
@@ -232,8 +237,8 @@ def _is_synthetic(run: TableRun) -> bool:
 
 def names_of(run: TableRun) -> "Pseudonymiser":
     """Return what makes the pseudonyms of the run's institution; its key is that of the tables there are."""
-    from olvf_assets.intake.key_check import require_same_key
-    from olvf_assets.intake.pseudonyms import pseudonymiser
+    from olvf_assets.intake.privacy.key_check import require_same_key
+    from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 
     if _is_synthetic(run):
         from olvf_assets.phantom.hospital import refuse_foreign_files
@@ -246,9 +251,23 @@ def names_of(run: TableRun) -> "Pseudonymiser":
 
 def paths_of(run: TableRun, files: "Sequence[LandedFile] | None" = None) -> "PathNames":
     """Return the names that the files of the run's institution are shown by."""
-    from olvf_assets.foundation.remembered import RememberedFacts
-    from olvf_assets.intake.safe_paths import path_names
+    from olvf_assets.intake.privacy.safe_paths import path_names
 
-    names = names_of(run)
-    found_before = RememberedFacts(run.store.path(f"arrivals/{run.institution}.identifiers.parquet"), names.film)
-    return path_names(_folder(run), names, found_before, files)
+    found_before = _remembered(run, "identifiers", "olvf_assets.intake.privacy.safe_paths:_header_digests")
+    return path_names(_folder(run), names_of(run), found_before, files)
+
+
+def _remembered(run: TableRun, what: str, finder: str) -> "RememberedFacts":
+    """Return what earlier runs found in each file, so that one that did not change is not opened again.
+
+    Args:
+        run: of the institution.
+        what: the facts' name.
+        finder: the function, `module:name`, whose facts they are; those of other code are not known.
+    """
+    from olvf_assets.foundation.code_identity import code_digest
+    from olvf_assets.storage.remembered import RememberedFacts
+
+    names, code = names_of(run), code_digest(finder)
+    file = run.store.path(f"arrivals/{run.institution}.{what}.parquet")
+    return RememberedFacts(file, lambda path: names.film(f"{code} {path}"))

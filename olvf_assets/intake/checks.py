@@ -13,7 +13,7 @@ from olvf_assets.foundation.tables import TableRun, check
 def the_manifest_lists_all_that_lies_in_the_folder(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """A plain walk of the folder, by other code than the intake's, finds no path that the manifest lacks."""
     from olvf_assets.intake.assets import names_of, paths_of
-    from olvf_assets.intake.second_walk import unlisted_paths
+    from olvf_assets.intake.landing.second_walk import unlisted_paths
 
     folder = run.data / "landing" / run.institution
     return unlisted_paths(folder, landing_manifest, paths_of(run), names_of(run), run.began_ns)

@@ -2,13 +2,15 @@
 
 What lives here: running every suite over its table, building the site, and making its pages need nothing from the
 network. What does not: the expectations (`expectations`). Pages and table count rows and quote none of them.
+
+The library only draws the pages. Its own builder of sites is not used: it writes them by itself, logs whatever goes
+wrong with one (also a disk that is full or fails) and goes on without that page.
 """
 
 import html
 import json
 import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,16 @@ import polars as pl
 from olvf_assets.intake.expectations import quiet_context, run_suite
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import EXPECTATION_RESULTS
+from olvf_assets.storage.artifacts import write_folder
 
 INDEX = "index.html"
 # Great Expectations would quote the first unexpected values.
 COUNTS_ONLY = {"result_format": "BASIC", "partial_unexpected_count": 0}
 NOT_ARGUMENTS = {"batch_id", "column"}
 
-# What the pages would fetch from six content delivery networks, and what stands there without them.
+# What the pages would fetch from six content delivery networks or a folder of pictures beside them.
 REMOTE = re.compile(
-    r"<script[^>]*src=\"https?://[^>]*></script>|<link[^>]*href=\"https?://[^>]*>|<img[^>]*src=\"https?://[^>]*>"
+    r"<script[^>]*src=\"https?://[^>]*></script>|<link[^>]*href=[^>]*>|<img[^>]*src=\"https?://[^>]*>"
     r"|<footer>.*?</footer>|<script>.*?</script>|url\(['\"]https?://[^)]*\)",
     re.DOTALL,
 )
@@ -50,30 +53,51 @@ def build_data_docs(tables: Mapping[str, pl.DataFrame], folder: Path, settings: 
 
     Args:
         tables: by name, those that have a suite.
-        folder: of the site; its first page is `index.html`.
+        folder: of the site; see `page_names` for what lies in it.
         settings: the ranges.
 
     Returns:
         One row per expectation, in the order of the tables and of each suite. The same tables give the same rows.
+
+    Raises:
+        DiskFullError, WriteFaultError: the disk of the folder; the site is the one before.
     """
     context = quiet_context()
-    unfinished = folder.with_name(f".{folder.name}-partial")
-    shutil.rmtree(unfinished, ignore_errors=True)  # left by a killed run
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(unfinished)}
-    site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": store}
-    try:
-        context.add_data_docs_site("data_docs", site)
-        results = {name: run_suite(context, name, frame, settings, COUNTS_ONLY) for name, frame in tables.items()}
-        context.build_data_docs(["data_docs"], build_index=False)
-        rows = [row for name, found in results.items() for row in _rows(name, found)]
-        table = pl.DataFrame(rows, schema=EXPECTATION_RESULTS)
-        for page in unfinished.rglob("*.html"):
-            page.write_text(_standing_alone(page.read_text(encoding="utf-8")), encoding="utf-8")
-        (unfinished / INDEX).write_text(_index(unfinished, table), encoding="utf-8")
-        _put_in_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    results = {name: run_suite(context, name, frame, settings, COUNTS_ONLY) for name, frame in tables.items()}
+    rows = [row for name, found in results.items() for row in _rows(name, found)]
+    table = pl.DataFrame(rows, schema=EXPECTATION_RESULTS)
+    write_folder(folder, {INDEX: _index(table), **_drawn(context, tables)})
     return table
+
+
+def page_names(tables: Iterable[str]) -> list[str]:
+    """Return the paths, relative to the site's folder, of all pages about these tables."""
+    return [INDEX, *(each for name in tables for each in (_suite_page(name), _results_page(name)))]
+
+
+def _suite_page(table_name: str) -> str:
+    return f"expectations/{table_name}.html"
+
+
+def _results_page(table_name: str) -> str:
+    return f"validations/{table_name}.html"
+
+
+def _drawn(context: Any, tables: Iterable[str]) -> dict[str, str]:
+    """Return the page of each suite and of each result that a context keeps, by path."""
+    from great_expectations.render.renderer import ExpectationSuitePageRenderer, ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    def page(content: Any) -> str:
+        return _standing_alone(DefaultJinjaPageView().render(content, show_how_to_buttons=False))
+
+    kept = context.validation_results_store
+    results = {key.expectation_suite_identifier.name: kept.get(key) for key in kept.list_keys()}
+    pages = {}
+    for name in tables:
+        pages[_suite_page(name)] = page(ExpectationSuitePageRenderer().render(context.suites.get(name)))
+        pages[_results_page(name)] = page(ValidationResultsPageRenderer(run_info_at_end=True).render(results[name]))
+    return pages
 
 
 def _rows(table_name: str, results: list[Any]) -> list[dict[str, Any]]:
@@ -98,23 +122,24 @@ def _rows(table_name: str, results: list[Any]) -> list[dict[str, Any]]:
 
 
 def _standing_alone(page: str) -> str:
-    """Return a page with its own style and without scripts, so that a browser asks the network for nothing."""
-    return REMOTE.sub("", page).replace("</head>", f"<style>{STYLE}</style></head>", 1)
+    """Return a page with its own style and without scripts, so that a browser asks the network for nothing.
+
+    Its links are as deep as the library's own folders would be.
+    """
+    return REMOTE.sub("", page).replace("../../../../", "../").replace("</head>", f"<style>{STYLE}</style></head>", 1)
 
 
-def _index(folder: Path, results: pl.DataFrame) -> str:
+def _index(results: pl.DataFrame) -> str:
     """Return the first page: one row per table. The library's own is drawn by scripts from the network."""
     lines = []
     for part in results.partition_by("table_name", maintain_order=True):
         name = part["table_name"][0]
-        (validation,) = (folder / "validations" / name).rglob("*.html")
-        suite = f"expectations/{name}.html"
         met = part["success"].sum()
         icon = "fa-check-circle" if met == part.height else "fa-times"
         lines.append(
             f'<tr><td><i class="{icon}"></i></td><td>{html.escape(name)}</td><td>{met} of {part.height}</td>'
-            f'<td><a href="{validation.relative_to(folder).as_posix()}">results</a></td>'
-            f'<td><a href="{suite}">expectations</a></td></tr>'
+            f'<td><a href="{_results_page(name)}">results</a></td>'
+            f'<td><a href="{_suite_page(name)}">expectations</a></td></tr>'
         )
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Data Docs</title><style>{STYLE}</style>'
@@ -124,13 +149,3 @@ def _index(folder: Path, results: pl.DataFrame) -> str:
         f"<tbody>{''.join(lines)}</tbody></table>"
         '<p class="note">Films are those that were accepted. Rows are counted and not quoted.</p></body></html>\n'
     )
-
-
-def _put_in_place(unfinished: Path, folder: Path) -> None:
-    """Replace the folder by the new one."""
-    old = folder.with_name(f".{folder.name}-old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    unfinished.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -16,9 +16,9 @@ import polars as pl
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS, VIEWS
-from olvf_assets.intake.box_formats import FORMATS
+from olvf_assets.intake.boxes.formats import FORMATS
 from olvf_assets.intake.settings import LARGEST_SIDE_PX, IntakeSettings
-from olvf_assets.intake.sheets import LONGEST_INTERVAL_DAYS, READERS, SEXES
+from olvf_assets.intake.sheets.sheets import LONGEST_INTERVAL_DAYS, READERS, SEXES
 from olvf_assets.intake.tables import DICOM_HEADERS, READER_BOXES, READER_LABELS, SUBJECTS
 
 SHOWN_ROWS = 20

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from olvf_assets.foundation.landing import LANDING_MANIFEST
+from olvf_assets.intake.landing.landing import LANDING_MANIFEST
 
 __all__ = [
     "DICOM_HEADERS",

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from olvf_assets.foundation.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.provenance import NOT_DECIDING
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.readers import read_patients
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
+from olvf_assets.storage.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 
-CODE_VERSION = 6  # raise it whenever the same settings and seed would give other files
 RECORD_FILE = ".phantom.json"
+WRITING = "olvf_assets.phantom.hospital:write_hospital"
 
 
 class ForeignFolderError(OlvfError):
@@ -163,16 +166,20 @@ def _film_files(job: _Job) -> tuple[str, str]:
 def _remove(files: Sequence[Path]) -> None:
     """Delete files, and the folders that stay empty behind them."""
     for path in files:
-        path.unlink(missing_ok=True)
+        with write_faults_named(path):
+            path.unlink(missing_ok=True)
     for parent in sorted({path.parent for path in files}, reverse=True):
         if parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()
+            with write_faults_named(parent):
+                parent.rmdir()
 
 
 def _mark(key: str, settings: PhantomSettings, seed: int) -> str:
     own = settings.institutions[key].model_dump(mode="json")
     knobs = settings.model_dump(mode="json", exclude={"institutions"})
-    return fingerprint({"key": key, "institution": own, **knobs, "seed": seed, "code": CODE_VERSION})
+    return fingerprint(
+        {"key": key, "institution": own, **knobs, "seed": seed, "code": code_digest(WRITING, without=NOT_DECIDING)}
+    )
 
 
 def _read_record(folder: Path) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from olvf_assets.foundation.arrivals import landing_folders
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.left_out import LEFT_OUT_FOLDER, LeftOut
-from olvf_assets.places import data_folder
 from olvf_assets.reporting.printing import metrics_text
 from olvf_assets.reporting.warehouse import read_table
+from olvf_assets.storage.landing_folders import landing_folders
+from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut
+from olvf_assets.storage.places import data_folder
 
 
 def main(arguments: list[str] | None = None) -> int:

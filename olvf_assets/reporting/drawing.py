@@ -1,19 +1,22 @@
 """How every picture of the report looks and is saved.
 
 What lives here: colours, fonts, panels, saving without dates. What does not: what a picture shows.
+
+matplotlib is imported by whoever draws: the code location loads the declarations of all pictures at its start.
 """
 
 import math
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from olvf_assets.storage.artifacts import write_atomically
 
-from olvf_assets.foundation.artifacts import write_atomically
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Distinct to colour-blind readers (Paul Tol, "bright" and "high-contrast" schemes) and in grey print.
 CLASS_COLOURS = {"normal": "#0077BB", "old": "#DD9922", "fresh": "#AA3377"}
@@ -21,7 +24,7 @@ INK = "#222222"
 FAINT = "#8A8F98"
 GRID = "#E3E6EA"
 BACKGROUND = "#FFFFFF"
-STYLE: Any = {
+STYLE: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture on every machine
     "font.size": 9,
     "axes.titlesize": 10,
@@ -43,20 +46,29 @@ STYLE: Any = {
 NO_METADATA: dict[str, Any] = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
 
 
-def styled() -> AbstractContextManager[None]:
-    """Return the context in which axes are made and filled; the caller's own matplotlib settings do not show."""
-    return matplotlib.rc_context(STYLE)
+@contextmanager
+def styled(style: Mapping[str, Any]) -> Iterator[None]:
+    """Make figures within look by matplotlib's own defaults and `style`; what the user or the machine set is not seen.
+
+    Args:
+        style: settings of matplotlib, such as STYLE.
+    """
+    import matplotlib
+
+    own: dict[Any, Any] = {name: each for name, each in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(own | dict(style)):
+        yield
 
 
-def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def panels(rows: int, columns: int, width: float, height: float) -> "tuple[Figure, np.ndarray]":
     """Return a figure and its axes, object (rows, columns); width and height of one panel in inches."""
-    with styled():
-        figure = Figure(figsize=(columns * width, rows * height), layout="constrained", facecolor=BACKGROUND)
-        axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, axes
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(columns * width, rows * height), layout="constrained", facecolor=BACKGROUND)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def wrapped_panels(count: int, most_columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def wrapped_panels(count: int, most_columns: int, width: float, height: float) -> "tuple[Figure, list[Axes]]":
     """Return a figure with `count` axes in rows of at most `most_columns`; places left over are blank."""
     columns = max(1, min(count, most_columns))
     figure, axes = panels(max(1, math.ceil(count / columns)), columns, width, height)
@@ -66,11 +78,10 @@ def wrapped_panels(count: int, most_columns: int, width: float, height: float) -
     return figure, flat[:count]
 
 
-def save(figure: Figure, path: Path, dots_per_inch: int) -> None:
+def save(figure: "Figure", path: Path, dots_per_inch: int) -> None:
     """Write a PNG or SVG file whose bytes depend on the picture alone: no date, no program version."""
     metadata = NO_METADATA[path.suffix]
-    with styled():
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata=metadata))
+    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata=metadata))
 
 
 def readable(key: str) -> str:

@@ -1,20 +1,23 @@
 """Pictures of figures: ROC curves, confusion matrices, reader agreement and participant flow.
 
-What lives here: one function a picture, from the tables that `architecture.md` promises to a PNG file. What does not:
-sheets of films and crops (`sheets.py`), colours and saving (`drawing.py`), arithmetic on predictions (evaluation).
+What lives here: one function a picture, from the tables that `architecture.md` promises. What does not: sheets of films
+and crops (`sheets.py`), colours and saving (`drawing.py`), arithmetic on predictions (evaluation).
 """
 
 import math
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.patches import Patch
 
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.reporting import drawing
 from olvf_assets.reporting.layout import number_text
+from olvf_assets.reporting.pictures import Look, picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DATASET = ("protocol", "dataset", "institution")
 BANDS = {"slight": 0.2, "fair": 0.4, "moderate": 0.6, "substantial": 0.8, "almost perfect": 1.0}  # up to
@@ -31,90 +34,100 @@ REASON_COLOURS = (
 )  # light: text on them
 
 
-def draw_roc_curves(curves: pl.DataFrame, metrics: pl.DataFrame, path: Path, dots_per_inch: int) -> None:
+@picture(
+    title="ROC curves",
+    caption="The ensemble of each fold (thin) and their average (thick), one class against the other two, each crop "
+    "counted once; in brackets the 95 % interval of the mean AUC over resampled patients.",
+    section="metrics",
+)
+def roc_curves(
+    look: Look, roc_curves: pl.DataFrame, test_metrics: pl.DataFrame, external_metrics: pl.DataFrame
+) -> "Figure":
     """Draw the ensemble's ROC curves, a panel for each institution: thin lines are folds, thick lines their average.
 
     The legend gives the mean AUC of the folds with its interval over patients; each crop counts once.
-
-    Args:
-        curves: `roc_curves`.
-        metrics: `test_metrics` and `external_metrics`, stacked.
-        path: the PNG file to write.
-        dots_per_inch: its resolution.
     """
-    groups = groups_of(curves.filter(pl.col("model") == "ensemble"))
+    metrics = pl.concat([test_metrics, external_metrics])
+    groups = groups_of(roc_curves.filter(pl.col("model") == "ensemble"))
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.4, 4.6)
-    with drawing.styled():
-        for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
-            each.plot([0, 1], [0, 1], color=drawing.FAINT, linewidth=0.8, linestyle=(0, (4, 4)))
-            for name in CLASSES:
-                one = rows.filter(pl.col("positive_class") == name)
-                for (fold,), points in one.group_by("fold", maintain_order=True):
-                    thick = fold == "mean"
-                    each.plot(
-                        points["false_positive_rate"],
-                        points["true_positive_rate"],
-                        color=drawing.CLASS_COLOURS[name],
-                        linewidth=2.2 if thick else 0.7,
-                        alpha=1.0 if thick else 0.35,
-                        zorder=3 if thick else 2,
-                        label=_auc_label(metrics, protocol, institution, name) if thick else None,
-                    )
-            square(each)
-            each.set_title(drawing.dataset_title(dataset, institution, protocol))
-            each.set_xlabel("1 − specificity (false positive rate)")
-            each.set_ylabel("sensitivity (true positive rate)")
-            each.legend(loc="lower right", title="mean AUC of folds (95 % interval)", title_fontsize=8)
-    drawing.save(figure, path, dots_per_inch)
+    for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
+        each.plot([0, 1], [0, 1], color=drawing.FAINT, linewidth=0.8, linestyle=(0, (4, 4)))
+        for name in CLASSES:
+            one = rows.filter(pl.col("positive_class") == name)
+            for (fold,), points in one.group_by("fold", maintain_order=True):
+                thick = fold == "mean"
+                each.plot(
+                    points["false_positive_rate"],
+                    points["true_positive_rate"],
+                    color=drawing.CLASS_COLOURS[name],
+                    linewidth=2.2 if thick else 0.7,
+                    alpha=1.0 if thick else 0.35,
+                    zorder=3 if thick else 2,
+                    label=_auc_label(metrics, protocol, institution, name) if thick else None,
+                )
+        square(each)
+        each.set_title(drawing.dataset_title(dataset, institution, protocol))
+        each.set_xlabel("1 − specificity (false positive rate)")
+        each.set_ylabel("sensitivity (true positive rate)")
+        each.legend(loc="lower right", title="mean AUC of folds (95 % interval)", title_fontsize=8)
+    return figure
 
 
-def draw_confusion_matrices(confusion: pl.DataFrame, path: Path, dots_per_inch: int) -> None:
+@picture(
+    title="Confusion matrices",
+    caption="The ensembles of the folds, summed: each fold scores the same samples, replicas of the balanced test set "
+    "included. Percentages are of the actual class.",
+    section="metrics",
+)
+def confusion_matrices(look: Look, confusion_matrices: pl.DataFrame) -> "Figure":
     """Draw the ensemble's confusion matrices, **summed over the folds**, a panel for each institution.
 
     Every fold's ensemble scores the same samples, so each sample (replicas included) counts once per fold. The shade
     and the share are of the actual class.
     """
-    groups = groups_of(confusion.filter(pl.col("model") == "ensemble"))
+    import numpy as np
+
+    groups = groups_of(confusion_matrices.filter(pl.col("model") == "ensemble"))
     figure, axes = drawing.wrapped_panels(len(groups), 3, 4.0, 4.0)
-    with drawing.styled():
-        for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
-            counts = _matrix(rows)
-            shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-            each.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            for (i, j), n in np.ndenumerate(counts):
-                colour = "white" if shares[i, j] > 0.55 else drawing.INK
-                each.text(j, i - 0.08, f"{n}", ha="center", va="center", color=colour, fontsize=12)
-                each.text(j, i + 0.2, f"{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=8)
-            each.set_xticks(range(len(CLASSES)), CLASSES)
-            each.set_yticks(range(len(CLASSES)), CLASSES)
-            each.tick_params(length=0)
-            each.spines[:].set_visible(False)
-            each.set_xlabel("predicted")
-            each.set_ylabel("actual")
-            each.set_title(
-                f"{drawing.dataset_title(dataset, institution, protocol)}\nsum of {rows['fold'].n_unique()} folds"
-            )
-    drawing.save(figure, path, dots_per_inch)
+    for each, (protocol, dataset, institution, rows) in zip(axes, groups, strict=True):
+        counts = _matrix(rows)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        each.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for (i, j), n in np.ndenumerate(counts):
+            colour = "white" if shares[i, j] > 0.55 else drawing.INK
+            each.text(j, i - 0.08, f"{n}", ha="center", va="center", color=colour, fontsize=12)
+            each.text(j, i + 0.2, f"{shares[i, j]:.0%}", ha="center", va="center", color=colour, fontsize=8)
+        each.set_xticks(range(len(CLASSES)), CLASSES)
+        each.set_yticks(range(len(CLASSES)), CLASSES)
+        each.tick_params(length=0)
+        each.spines[:].set_visible(False)
+        each.set_xlabel("predicted")
+        each.set_ylabel("actual")
+        each.set_title(
+            f"{drawing.dataset_title(dataset, institution, protocol)}\nsum of {rows['fold'].n_unique()} folds"
+        )
+    return figure
 
 
-def draw_readers_and_flow(agreement: pl.DataFrame, flow: pl.DataFrame, path: Path, dots_per_inch: int) -> None:
+@picture(
+    title="Readers and participants",
+    caption="Weighted kappa between the readers and of each reader with the same reader's second reading; what was "
+    "used, excluded and quarantined, and why.",
+    section="readers",
+)
+def readers_and_flow(look: Look, reader_agreement: pl.DataFrame, participant_flow: pl.DataFrame) -> "Figure":
     """Draw the readers' weighted kappas on Landis and Koch's bands, and what became of every patient, film, vertebra.
 
-    Args:
-        agreement: `reader_agreement`; its rows with level `all` are drawn.
-        flow: `participant_flow`.
-        path: the PNG file to write.
-        dots_per_inch: its resolution.
+    Of `reader_agreement` the rows with level `all` are drawn.
     """
-    overall = agreement.filter(pl.col("level") == "all").sort("institution", "comparison", "weighting")
+    overall = reader_agreement.filter(pl.col("level") == "all").sort("institution", "comparison", "weighting")
     order = pl.col("unit").replace_strict(UNITS, range(len(UNITS)), default=len(UNITS))
-    bars = flow.select("institution", "unit").unique().sort("institution", order)
+    bars = participant_flow.select("institution", "unit").unique().sort("institution", order)
     height = max(2.6, 0.34 * max(len(overall), len(bars) + 3) + 1.2)
     figure, axes = drawing.panels(1, 2, 6.0, height)
-    with drawing.styled():
-        _draw_kappas(axes[0, 0], overall)
-        _draw_flow(axes[0, 1], flow, bars)
-    drawing.save(figure, path, dots_per_inch)
+    _draw_kappas(axes[0, 0], overall)
+    _draw_flow(axes[0, 1], participant_flow, bars)
+    return figure
 
 
 def groups_of(rows: pl.DataFrame) -> list[tuple[str, str, str, pl.DataFrame]]:
@@ -123,7 +136,7 @@ def groups_of(rows: pl.DataFrame) -> list[tuple[str, str, str, pl.DataFrame]]:
     return [(*part.select(DATASET).row(0), part) for part in parts]
 
 
-def square(axes: Axes) -> None:
+def square(axes: "Axes") -> None:
     """Make both axes go from 0 to 1, to the same scale, with a grid."""
     axes.set_aspect("equal")
     axes.set_xlim(-0.01, 1.01)
@@ -132,7 +145,7 @@ def square(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _draw_kappas(axes: Axes, overall: pl.DataFrame) -> None:
+def _draw_kappas(axes: "Axes", overall: pl.DataFrame) -> None:
     for k, (name, high) in enumerate(BANDS.items()):
         low = high - 0.2
         axes.axvspan(low, high, color=drawing.CLASS_COLOURS["normal"], alpha=0.03 + 0.035 * k, linewidth=0)
@@ -154,7 +167,9 @@ def _draw_kappas(axes: Axes, overall: pl.DataFrame) -> None:
     axes.set_title("Agreement of the readers", pad=16)
 
 
-def _draw_flow(axes: Axes, flow: pl.DataFrame, bars: pl.DataFrame) -> None:
+def _draw_flow(axes: "Axes", flow: pl.DataFrame, bars: pl.DataFrame) -> None:
+    from matplotlib.patches import Patch
+
     fates = flow.with_columns(
         fate=pl.when(pl.col("state") == "used")
         .then(pl.lit("used"))
@@ -200,8 +215,10 @@ def _auc_label(metrics: pl.DataFrame, protocol: str, institution: str, name: str
     return f"{name}  {value:.3f} ({low:.3f}–{high:.3f})"
 
 
-def _matrix(rows: pl.DataFrame) -> np.ndarray:
+def _matrix(rows: pl.DataFrame) -> "np.ndarray":
     """Return int (actual, predicted), summed over the folds in `rows`."""
+    import numpy as np
+
     counts = dict(rows.group_by(pl.concat_str("actual", "predicted", separator=" ")).agg(pl.col("n").sum()).rows())
     return np.array([[counts.get(f"{a} {p}", 0) for p in CLASSES] for a in CLASSES])
 

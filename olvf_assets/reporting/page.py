@@ -1,84 +1,86 @@
 """The report as one page that needs nothing but itself.
 
-What lives here: filling `page.html.jinja`. What does not: drawing (`figures.py`, `sheets.py`), any computing.
+What lives here: filling `page.html.jinja`. What does not: drawing, which pictures there are, any computing.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import write_atomically
 from olvf_assets.foundation.vocabulary import LEVELS, PROTOCOLS
 from olvf_assets.reporting.baseline import baseline_tables
+from olvf_assets.reporting.drawing import readable
 from olvf_assets.reporting.figures import UNITS
-from olvf_assets.reporting.gallery import STARD_FLOW, Picture
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
+from olvf_assets.reporting.pictures import Section
+from olvf_assets.reporting.redrawing import Shown
 from olvf_assets.reporting.thesis_table6 import table_6
 
 TEMPLATE = "page.html.jinja"
-SECTIONS = (
-    ("metrics", "Classification"),
-    ("detector", "Detection"),
-    ("readers", "Readers"),
-    ("flow", "Participants"),
-    ("comparison", "Beside the thesis"),
-    ("pictures", "Pictures"),
-)
+SECTIONS: dict[Section, str] = {
+    "metrics": "Classification",
+    "detector": "Detection",
+    "readers": "Readers",
+    "flow": "Participants",
+    "attention": "Attention",
+    "comparison": "Beside the thesis",
+}
 DETECTOR_METRIC_NAMES = {"map50": "mAP@0.5", "map50_95": "mAP@0.5:0.95"}
 
 
-def write_report(
-    folder: Path,
-    pictures: Sequence[Picture],
-    tables: Mapping[str, pl.DataFrame],
+def page_text(
+    pictures: Sequence[tuple[Shown, Path]],
     profile_name: str,
-    synthetic: Mapping[str, bool],
-) -> Path:
-    """Write `index.html` into `folder` and return its path: no scripts, no other files, nothing from the network.
+    made_up: Collection[str],
+    *,
+    test_metrics: pl.DataFrame,
+    external_metrics: pl.DataFrame,
+    detector_metrics: pl.DataFrame,
+    reader_agreement: pl.DataFrame,
+    participant_flow: pl.DataFrame,
+    baseline_characteristics: pl.DataFrame,
+    expectation_results: pl.DataFrame,
+    thesis_comparison: pl.DataFrame,
+    institutions: pl.DataFrame,
+) -> str:
+    """Return `index.html`: no scripts, no other files, nothing from the network.
 
-    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it.
-
-    Args:
-        folder: made if missing.
-        pictures: in the order of the page; their files are copied into it.
-        tables: test_metrics, external_metrics, detector_metrics, reader_agreement, participant_flow,
-            baseline_characteristics, expectation_results, thesis_comparison.
-        profile_name: of the run.
-        synthetic: of each institution, whether its data come from the phantom; the page says at its top whose do.
+    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it. `pictures` come with their
+    PNG files, which are copied into the page; `made_up` are the institutions whose data come from the phantom, and the
+    page says at its top whose do; the other parameters are the tables of these names.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    grids = metric_grids(tables["test_metrics"], "test") + metric_grids(tables["external_metrics"], "external")
-    text = environment.get_template(TEMPLATE).render(
+    keys = institutions["institution"].unique().sort().to_list()
+    return environment.get_template(TEMPLATE).render(
         profile_name=profile_name,
-        synthetic=[key for key, made_up in synthetic.items() if made_up],
-        real=[key for key, made_up in synthetic.items() if not made_up],
+        synthetic=[key for key in keys if key in made_up],
+        real=[key for key in keys if key not in made_up],
         sections=SECTIONS,
-        grids=grids,
+        grids=metric_grids(test_metrics, "test") + metric_grids(external_metrics, "external"),
         columns=COLUMNS,
         metric_names=METRIC_NAMES,
         thesis=table_6(),
         levels=(*LEVELS, "all"),
-        detector=_detector_rows(tables["detector_metrics"]),
-        agreement=tables["reader_agreement"].sort("institution", "comparison", "weighting", "level").to_dicts(),
-        flow=_flow_rows(tables["participant_flow"]),
-        expectations_met=tables["expectation_results"]["success"].to_list(),
-        baseline=baseline_tables(tables["baseline_characteristics"]),
-        comparison=_comparison_groups(tables["thesis_comparison"]),
-        flow_pictures=[_embedded(each) for each in pictures if each.name.startswith(STARD_FLOW)],
-        pictures=[_embedded(each) for each in pictures if not each.name.startswith(STARD_FLOW)],
+        detector=_detector_rows(detector_metrics),
+        agreement=reader_agreement.sort("institution", "comparison", "weighting", "level").to_dicts(),
+        flow=_flow_rows(participant_flow),
+        expectations_met=expectation_results["success"].to_list(),
+        baseline=baseline_tables(baseline_characteristics),
+        comparison=_comparison_groups(thesis_comparison),
+        pictures={
+            section: [_embedded(each, file) for each, file in pictures if each.section == section]
+            for section in SECTIONS
+        },
         number=number_text,
-        readable=lambda key: key.replace("_", " ").capitalize(),
+        readable=readable,
     )
-    page = folder / "index.html"
-    write_atomically(page, lambda temporary: _write(temporary, text))
-    return page
 
 
 def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:
@@ -129,10 +131,6 @@ def _flow_rows(flow: pl.DataFrame) -> list[dict[str, Any]]:
     return flow.sort("institution", unit, state, "reason").to_dicts()
 
 
-def _embedded(picture: Picture) -> dict[str, str]:
-    data = base64.b64encode(picture.path.read_bytes()).decode()
+def _embedded(picture: Shown, file: Path) -> dict[str, str]:
+    data = base64.b64encode(file.read_bytes()).decode()
     return {"title": picture.title, "caption": picture.caption, "data": data}
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

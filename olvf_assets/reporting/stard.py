@@ -5,15 +5,17 @@ counting units (SQL model `participant_flow`), colours and saving (`drawing.py`)
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.reporting import drawing
+from olvf_assets.reporting.pictures import Look, picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ALL_NORMAL, NO_FILM = "exclusion_all_normal", "exclusion_no_film"
 LINE, GAP = 0.21, 0.34  # inches: height of a line of text, distance between boxes
@@ -87,38 +89,38 @@ def flow_boxes(flow: pl.DataFrame) -> list[Box]:
     ]
 
 
-def draw_stard_flow(flow: pl.DataFrame, path: Path, dots_per_inch: int) -> Path:
-    """Draw one institution's diagram to a PNG file, and beside it as SVG with text as text; return the SVG's path.
+@picture(
+    title="Flow of participants, {key}",
+    caption="After the diagram of STARD 2015; every number is a sum over the table participant_flow. Groups are the "
+    "patient's: fresh with any fresh fracture, else old, else normal.",
+    section="flow",
+    per="institution",
+    vector=True,
+)
+def stard_flow(look: Look, participant_flow: pl.DataFrame) -> "Figure":
+    """Draw one institution's diagram."""
+    from matplotlib.figure import Figure
 
-    Args:
-        flow: rows of `participant_flow` of one institution.
-        path: the PNG file to write.
-        dots_per_inch: its resolution.
-    """
-    boxes = flow_boxes(flow)
+    boxes = flow_boxes(participant_flow)
     places, height = _places(boxes)
     width = MARGIN + MAIN_WIDTH + BETWEEN + SIDE_WIDTH + MARGIN
-    with drawing.styled():
-        figure = Figure(figsize=(width, height), facecolor=drawing.BACKGROUND)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, width)
-        axes.set_ylim(height, 0)
-        axes.text(MARGIN, 0.3, _title(flow), fontsize=11, fontweight="bold", va="center")
-        for number, (box, place) in enumerate(zip(boxes, places, strict=True)):
-            _draw_box(axes, MARGIN, place.top, MAIN_WIDTH, box.lines, STAGE_COLOURS[box.stage])
-            if number:
-                middle = MARGIN + MAIN_WIDTH / 2
-                _arrow(axes, (middle, places[number - 1].bottom), (middle, place.top))
-            if box.left_out:
-                left = MARGIN + MAIN_WIDTH + BETWEEN
-                _draw_box(axes, left, place.side_top, SIDE_WIDTH, box.left_out, drawing.BACKGROUND)
-                y = place.side_top + _height(box.left_out) / 2
-                _arrow(axes, (MARGIN + MAIN_WIDTH / 2, y), (left, y))
-    vector = path.with_suffix(".svg")
-    drawing.save(figure, path, dots_per_inch)
-    drawing.save(figure, vector, dots_per_inch)
-    return vector
+    figure = Figure(figsize=(width, height), facecolor=drawing.BACKGROUND)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    axes.text(MARGIN, 0.3, _title(participant_flow), fontsize=11, fontweight="bold", va="center")
+    for number, (box, place) in enumerate(zip(boxes, places, strict=True)):
+        _draw_box(axes, MARGIN, place.top, MAIN_WIDTH, box.lines, STAGE_COLOURS[box.stage])
+        if number:
+            middle = MARGIN + MAIN_WIDTH / 2
+            _arrow(axes, (middle, places[number - 1].bottom), (middle, place.top))
+        if box.left_out:
+            left = MARGIN + MAIN_WIDTH + BETWEEN
+            _draw_box(axes, left, place.side_top, SIDE_WIDTH, box.left_out, drawing.BACKGROUND)
+            y = place.side_top + _height(box.left_out) / 2
+            _arrow(axes, (MARGIN + MAIN_WIDTH / 2, y), (left, y))
+    return figure
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ def _height(lines: tuple[str, ...]) -> float:
     return LINE * len(lines) + 0.14
 
 
-def _draw_box(axes: Axes, left: float, top: float, width: float, lines: tuple[str, ...], colour: str) -> None:
+def _draw_box(axes: "Axes", left: float, top: float, width: float, lines: tuple[str, ...], colour: str) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
     height = _height(lines)
     shape = FancyBboxPatch(
         (left, top), width, height, boxstyle="round,pad=0,rounding_size=0.05", facecolor=colour,
@@ -157,7 +161,7 @@ def _draw_box(axes: Axes, left: float, top: float, width: float, lines: tuple[st
         axes.text(left + 0.1, top + 0.07 + LINE * (number + 0.5), line, fontsize=8.5, fontweight=weight, va="center")
 
 
-def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _arrow(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
     style = {"arrowstyle": "-|>", "color": drawing.INK, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", xy=end, xytext=start, arrowprops=style)
 

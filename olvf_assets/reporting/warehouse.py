@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from olvf_assets.foundation.artifacts import put_in_place, write_fault
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.write_faults import write_fault
+from olvf_assets.storage.artifacts import put_in_place
 
 if TYPE_CHECKING:
     import duckdb

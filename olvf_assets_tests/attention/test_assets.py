@@ -3,10 +3,10 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.attention.assets import _by_protocol
-from olvf_assets.attention.settings import AttentionSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.graph import all_tables
-from olvf_assets.reporting.attention_pictures import draw_attention
+from olvf_assets.orchestration.graph import all_tables
+from olvf_assets.reporting.attention_pictures import attention, attention_films, attention_trust
+from olvf_assets.reporting.redrawing import pictures_of
+from olvf_assets_tests.reporting.made_up import run_in
 
 
 def test_protocols_are_analysed_apart() -> None:
@@ -27,4 +27,4 @@ def test_a_study_without_a_test_set_has_no_pictures_of_attention_and_no_error(tm
         for each in all_tables()
         if each.schema is not None and (each.name in names or each.room == "attention")
     }
-    assert draw_attention(tmp_path, empty, ArtifactStore(tmp_path), AttentionSettings(), seed=1) == []
+    assert pictures_of([attention, attention_films, attention_trust], empty, run_in(tmp_path), tmp_path) == []

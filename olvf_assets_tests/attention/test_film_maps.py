@@ -9,7 +9,8 @@ from olvf_assets.attention.film_maps import film_map, map_on_film
 from olvf_assets.attention.film_picture import crops_on_films, film_picture, some_films
 from olvf_assets.crops.crop import Crop, cut_crop, film_position
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.reporting import drawing
+from olvf_assets.storage.artifacts import ArtifactStore
 
 BOXES = [(200.0, 300.0, 410.0, 430.0), (61.2, 70.9, 130.4, 300.1), (0.0, 0.0, 40.0, 30.0)]  # wide, high, small
 
@@ -88,9 +89,10 @@ def test_the_film_picture_shows_the_films_with_the_most_levels_and_their_maps(tm
     assert first["level"].to_list() == ["L1", "L2", "L3"]
     assert second["film_id"].to_list() == ["F2"]
     written = tmp_path / "films.png"
-    film_picture(crops, store, written, count=1, seed=1, title="films")
+    (most_levels,) = some_films(crops, 1, seed=1)
+    drawing.save(film_picture(most_levels, store, title="films"), written, 110)
     colours = cv2.imread(str(written)).astype(int)
     red = (colours[..., 2] > colours[..., 0] + 60) & (colours[..., 2] > colours[..., 1] + 60)
     assert red.sum() > 3 * 300  # three maps
-    film_picture(crops.clear(), store, tmp_path / "none.png", count=3, seed=1, title="no films")
+    drawing.save(film_picture(crops.clear(), store, title="no films"), tmp_path / "none.png", 110)
     assert (tmp_path / "none.png").stat().st_size > 0

@@ -20,7 +20,7 @@ from olvf_assets.attention.settings import AttentionSettings
 from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS, GRADCAM_MAPS
 from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.classification.training import train_fold
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.classification.made_up import HEIGHT, WIDTH, made_up_samples, small_settings
 
 

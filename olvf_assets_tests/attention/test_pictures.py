@@ -3,6 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure
 
 from olvf_assets.attention import colours
 from olvf_assets.attention.agreement import agreement_of
@@ -13,9 +14,14 @@ from olvf_assets.attention.similarity import similarity
 from olvf_assets.attention.statistics import gradcam_statistics
 from olvf_assets.attention.tables import GRADCAM_AGREEMENT, GRADCAM_EXAMPLES, GRADCAM_SANITY
 from olvf_assets.attention.trust_picture import trust_picture
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.reporting import drawing
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.attention.made_up_grids import around_table_7, grids
+
+
+def saved(figure: Figure, folder: Path) -> np.ndarray:
+    drawing.save(figure, folder / "picture.png", 110)
+    return cv2.imread(str(folder / "picture.png"))
 
 
 def test_a_class_has_one_colour_in_the_whole_report() -> None:
@@ -31,9 +37,7 @@ def test_the_picture_shows_a_class_that_was_never_predicted_as_empty(tmp_path: P
     examples = pl.DataFrame([{**example, "image_path": crop, "map_path": crop}], schema=GRADCAM_EXAMPLES)
     statistics = gradcam_statistics(table)
     tables = (section_means_by_class(table), statistics, gradcam_boundaries(statistics), examples)
-    written = tmp_path / "reports" / "attention.png"
-    attention_picture(*tables, store, written)
-    picture = cv2.imread(str(written))
+    picture = saved(attention_picture(*tables, store), tmp_path)
     assert picture.shape[0] > 1000
     means = picture[: picture.shape[0] // 6].reshape(-1, 3)
     assert len(np.unique(means, axis=0)) > 50  # two heat maps were drawn
@@ -52,8 +56,7 @@ def test_the_trust_picture_is_drawn_with_and_without_rows(tmp_path: Path) -> Non
         ],
         schema=GRADCAM_SANITY,
     )  # fmt: skip
-    trust_picture(agreement, sanity, tmp_path / "trust.png", title="trust")
-    picture = cv2.imread(str(tmp_path / "trust.png"))
+    picture = saved(trust_picture(agreement, sanity, title="trust"), tmp_path)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
-    trust_picture(GRADCAM_AGREEMENT.to_frame(), GRADCAM_SANITY.to_frame(), tmp_path / "empty.png", title="nothing")
-    assert (tmp_path / "empty.png").stat().st_size > 0
+    empty = trust_picture(GRADCAM_AGREEMENT.to_frame(), GRADCAM_SANITY.to_frame(), title="nothing")
+    assert saved(empty, tmp_path).size > 0

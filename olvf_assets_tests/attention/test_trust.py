@@ -17,7 +17,7 @@ from olvf_assets.classification.networks import build
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.classification.training import train_fold
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 
 HEIGHT, WIDTH = 48, 57
 NETWORKS: dict[str, dict[str, Any]] = {

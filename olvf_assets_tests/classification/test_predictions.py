@@ -12,8 +12,8 @@ from olvf_assets.classification.predictions import StaleCheckpointError, predict
 from olvf_assets.classification.settings import ARCHITECTURES, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS, ENSEMBLE_PREDICTIONS, FOLD_PREDICTIONS
 from olvf_assets.classification.training import train_fold
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.classification.made_up import made_up_samples, small_settings
 
 PROBABILITIES = ["p_normal", "p_old", "p_fresh"]

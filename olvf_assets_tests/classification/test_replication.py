@@ -16,9 +16,9 @@ from olvf_assets.classification.replication import (
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET, SPLITS
 from olvf_assets.detection.augmentation import augment
 from olvf_assets.detection.settings import AugmentationRanges
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.classification.made_up import made_up_crop
 
 THESIS_TEST = {"normal": 228, "old": 68, "fresh": 52}

@@ -20,7 +20,7 @@ from olvf_assets.classification.training import (
     train_fold,
     train_folds,
 )
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
 
 SEED = 3

@@ -9,7 +9,7 @@ from olvf_assets.cohort.__main__ import expected_of_profiles
 from olvf_assets.cohort.checks import every_file_has_one_state, exclusions_are_as_many_as_expected
 from olvf_assets.cohort.expected import EXPECTED_EXCLUSIONS, counted_exclusions, expected_exclusions
 from olvf_assets.cohort.expected import unexpected_exclusions as unexpected
-from olvf_assets.foundation.landing import LANDING_MANIFEST
+from olvf_assets.intake.landing.landing import LANDING_MANIFEST
 from olvf_assets.profiles import load_profile
 
 EXCLUSIONS = pl.DataFrame(

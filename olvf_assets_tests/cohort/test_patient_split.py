@@ -6,6 +6,7 @@ import pytest
 from olvf_assets.cohort.patient_split import PatientSplitError, part_of, patient_splits
 from olvf_assets.cohort.rehearsal import rehearse
 from olvf_assets.cohort.settings import CohortSettings
+from olvf_assets.orchestration.sql_models import load_models
 from olvf_assets.profiles import load_profile
 
 SETTINGS = CohortSettings(test_share=0.2)
@@ -94,7 +95,8 @@ def test_another_lot_draws_everyone_anew() -> None:
 def test_the_lots_of_the_shipped_profiles_give_every_part_each_class_even_after_a_withdrawal(name: str) -> None:
     profile = load_profile(name)
     key = "institution_1"
-    made = rehearse(key, profile.phantom, profile.intake, profile.seed, ["cohort_vertebrae"])["cohort_vertebrae"]
+    tables = rehearse(key, profile.phantom, profile.intake, profile.seed, load_models(), ["cohort_vertebrae"])
+    made = tables["cohort_vertebrae"]
     before = sides(patient_splits(made, profile.cohort, profile.seed))
     share = sum(role == "test" for role, _ in before.values()) / len(before)
     assert share == pytest.approx(profile.cohort.test_share, abs=0.07)

@@ -6,7 +6,6 @@ from datetime import date
 import polars as pl
 import pytest
 
-from olvf_assets.foundation.sql_models import load_models, load_tests
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.intake.tables import (
     DICOM_HEADERS,
@@ -18,6 +17,7 @@ from olvf_assets.intake.tables import (
     SUBJECTS,
     UNMATCHED_BOXES,
 )
+from olvf_assets.orchestration.sql_models import load_models, load_tests
 
 HOSPITAL = "institution_1"
 MODELS = {model.name: model for model in load_models()}

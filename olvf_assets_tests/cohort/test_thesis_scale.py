@@ -14,8 +14,8 @@ from olvf_assets.cohort.baseline import baseline_characteristics
 from olvf_assets.cohort.patient_split import patient_splits
 from olvf_assets.cohort.rehearsal import rehearse
 from olvf_assets.detection.copies import planned_copies
-from olvf_assets.foundation.sql_models import load_tests
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
+from olvf_assets.orchestration.sql_models import load_models, load_tests
 from olvf_assets.profiles import load_profile
 
 THESIS = load_profile("thesis")
@@ -50,7 +50,7 @@ KAPPA = {"inter": 0.801, "intra_reader_1": 0.821, "intra_reader_2": 0.861}
 
 @pytest.fixture(scope="module")
 def hospitals() -> dict[str, Tables]:
-    return {key: rehearse(key, THESIS.phantom, THESIS.intake, THESIS.seed) for key in HOSPITALS}
+    return {key: rehearse(key, THESIS.phantom, THESIS.intake, THESIS.seed, load_models()) for key in HOSPITALS}
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from olvf_assets.foundation.sql_models import SQL_FOLDER, run_query
 from olvf_assets.intake.tables import READER_LABELS, SUBJECTS
+from olvf_assets.storage.sql import SQL_FOLDER, run_query
 
 
 def answers(model: str, said: dict[str, bool | None]) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 import pytest
 
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.storage.artifacts import ArtifactStore
 
 HEIGHT_PX, WIDTH_PX = 240, 200
 

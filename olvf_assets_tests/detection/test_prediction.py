@@ -8,7 +8,7 @@ import torch
 from olvf_assets.detection import prediction
 from olvf_assets.detection.prediction import FilmBoxes, candidate_bodies, detection_candidates, level_boxes
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.foundation.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore
 
 SETTINGS = DetectionSettings()
 

@@ -27,7 +27,7 @@ from olvf_assets.detection.tables import (
 )
 from olvf_assets.detection.training import train_detector
 from olvf_assets.detection.ultralytics_home import MissingWeightsError
-from olvf_assets.foundation.artifacts import ArtifactStore, fingerprint
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
 
 TINY = DetectionSettings(

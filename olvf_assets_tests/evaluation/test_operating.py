@@ -12,7 +12,7 @@ from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.evaluation.tables import DECISION_CURVES, MRI_AVOIDED, OPERATING_POINT_METRICS, OPERATING_POINTS
 from olvf_assets.evaluation.temperature import calibration_temperatures
 from olvf_assets.foundation.tables import all_reads, ancestors
-from olvf_assets.graph import all_checks, all_tables
+from olvf_assets.orchestration.graph import all_checks, all_tables
 from olvf_assets_tests.evaluation.samples import prediction_rows, study_predictions, validation_predictions
 
 SETTINGS = EvaluationSettings(

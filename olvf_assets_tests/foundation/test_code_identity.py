@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from olvf_assets.foundation.code_identity import Sources, UnknownCodeError, code_of
-from olvf_assets.graph import all_checks, all_tables
+from olvf_assets.orchestration.graph import all_checks, all_tables
 
 FILES = {
     "house/__init__.py": "",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from olvf_assets.foundation import provenance
-from olvf_assets.foundation.artifacts import ArtifactStore
 from olvf_assets.foundation.provenance import file_sha256, library_versions, why_anew
+from olvf_assets.storage.artifacts import ArtifactStore
 
 DESCRIPTION = {"code": 1, "seed": 5, "data": "a" * 64, "libraries": {"torch": "2.1"}, "settings": {"epochs": 6}}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from olvf_assets.foundation.settings import Settings, setting_digest, settings_read
+from olvf_assets.foundation.settings import Settings, note_read, setting_digest, settings_read
 
 
 class Inner(Settings):
@@ -54,6 +54,15 @@ def test_whatever_is_read_is_noted(read: Any, paths: list[str]) -> None:
     with settings_read(outer) as noted:
         read(outer)
     assert sorted(noted.paths) == paths
+
+
+def test_what_was_read_before_is_noted_by_all_who_note_and_of_these_settings_only() -> None:
+    outer, other = Outer(), Outer()
+    with settings_read(outer) as first, settings_read(outer) as second, settings_read(other) as of_another:
+        note_read(outer, {"inner.epochs": "digest", "seed": "digest"})
+    assert first.paths == second.paths == {"inner.epochs", "seed"}
+    assert of_another.paths == set()
+    assert second.digests() == {path: setting_digest(outer, path) for path in ("inner.epochs", "seed")}
 
 
 def test_nothing_is_noted_outside_of_the_block_or_of_other_settings() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.foundation import archives
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.unexpected import WHO_IS, UnexpectedError, told_without_content
+from olvf_assets.intake.landing import archives
 
 SECRET = "YAMADA"
 
@@ -48,7 +48,7 @@ def test_type_and_our_line_are_told() -> None:
     told = told_without_content(raised(lambda: archives.archive_members(None)), "subjects of city")  # type: ignore[arg-type]
     assert isinstance(told, UnexpectedError)
     assert not isinstance(told, MachineError)
-    assert str(told).startswith("subjects of city: AttributeError at olvf_assets/foundation/archives.py:")
+    assert str(told).startswith("subjects of city: AttributeError at olvf_assets/intake/landing/archives.py:")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EMFILE])

@@ -13,18 +13,18 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.foundation.landing import landing_manifest
-from olvf_assets.intake import headers as headers_module
-from olvf_assets.intake import pixels as pixels_module
-from olvf_assets.intake import safe_paths
-from olvf_assets.intake.boxes import DrawnBoxes, drawn_boxes
-from olvf_assets.intake.headers import dicom_headers
-from olvf_assets.intake.known_headers import KnownHeaders
-from olvf_assets.intake.pixels import film_pixels
-from olvf_assets.intake.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
-from olvf_assets.intake.safe_paths import path_names
+from olvf_assets.intake.boxes.boxes import DrawnBoxes, drawn_boxes
+from olvf_assets.intake.headers import headers as headers_module
+from olvf_assets.intake.headers.headers import dicom_headers
+from olvf_assets.intake.headers.known import KnownHeaders
+from olvf_assets.intake.landing.landing import landing_manifest
+from olvf_assets.intake.pixels import pixels as pixels_module
+from olvf_assets.intake.pixels.pixels import film_pixels
+from olvf_assets.intake.privacy import safe_paths
+from olvf_assets.intake.privacy.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
+from olvf_assets.intake.privacy.safe_paths import path_names
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.storage.artifacts import ArtifactStore
 
 SETTINGS = IntakeSettings(min_side_mm=0.0)
 NAMES = Pseudonymiser("institution_1", SYNTHETIC_KEY, synthetic=True)

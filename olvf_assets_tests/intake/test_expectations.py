@@ -1,3 +1,5 @@
+import errno
+import posixpath
 import re
 import subprocess
 import sys
@@ -6,10 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.intake.data_docs import build_data_docs
+from olvf_assets.foundation.errors import MachineError
+from olvf_assets.foundation.tables import TableRun
+from olvf_assets.intake.assets import expectation_results
+from olvf_assets.intake.data_docs import build_data_docs, page_names
 from olvf_assets.intake.expectations import NoSuiteError, validate
-from olvf_assets.intake.sheets import reader_labels, subjects
+from olvf_assets.intake.sheets.sheets import reader_labels, subjects
 from olvf_assets.intake.tables import READER_BOXES
+from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.records import files_digest
+from olvf_assets_tests.disks import failing_disk
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, boxes, film, headers, hospital
 
 
@@ -68,9 +77,10 @@ def test_data_docs_say_of_every_expectation_whether_it_is_met(
     for name in tables:
         met = counts[name] - (name == "subjects")
         assert f"<td>{name}</td><td>{met} of {counts[name]}</td>" in pages["index.html"]
-    for link in re.findall(r'href="([^"]*)"', pages["index.html"]):
-        assert link in pages
-    for page in pages.values():
+    assert sorted(pages) == sorted(page_names(tables))
+    for name, page in pages.items():
+        for link in re.findall(r'(?:href|src)="([^"#][^"]*)"', page):
+            assert posixpath.normpath(posixpath.join(posixpath.dirname(name), link)) in pages
         assert "Yamada" not in page
         assert patient not in page
         assert not re.search(r"""(src|href)=["']https?:|url\(['"]?https?:|<script""", page)
@@ -79,6 +89,51 @@ def test_data_docs_say_of_every_expectation_whether_it_is_met(
     assert again.equals(table)
     assert len(list(folder.rglob("*.html"))) == len(pages)
     assert [each.name for each in folder.parent.iterdir()] == ["data_docs"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 9, 10, 11])
+def test_a_disk_that_fails_under_the_pages_is_named_and_the_pages_before_stay(
+    good_tables: dict[str, pl.DataFrame], tmp_path: Path, number: int, at: int
+) -> None:
+    """At any of their writes: folders, pages, waiting for the disk, names."""
+    tables = {"reader_boxes": good_tables["reader_boxes"]}
+    folder = tmp_path / "reports" / "data_docs"
+    build_data_docs(tables, folder, SETTINGS)
+    before = {page: (folder / page).read_text() for page in page_names(tables)}
+    with failing_disk(tmp_path, number, at) as disk, pytest.raises(MachineError, match="start the same command again"):
+        build_data_docs(tables, folder, SETTINGS)
+    assert disk.struck
+    assert {page: (folder / page).read_text() for page in page_names(tables)} == before
+
+
+def test_a_fault_of_the_drawing_library_is_not_swallowed(
+    good_tables: dict[str, pl.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own builder of sites logs an error of any page and goes on without the page."""
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    def fail(view: object, document: object, **how: object) -> str:
+        raise RuntimeError("a page that cannot be drawn")
+
+    monkeypatch.setattr(DefaultJinjaPageView, "render", fail)
+    with pytest.raises(RuntimeError, match="cannot be drawn"):
+        build_data_docs({"subjects": good_tables["subjects"]}, tmp_path / "data_docs", SETTINGS)
+    assert not (tmp_path / "data_docs").exists()
+
+
+@pytest.mark.parametrize("page", page_names(["subjects", "reader_boxes"]))
+def test_a_page_that_is_lost_later_is_missed(tmp_path: Path, page: str) -> None:
+    """Then expectation_results is made again, as for the first page."""
+    run = TableRun(profile=load_profile("ci"), store=ArtifactStore(tmp_path / "lake"), data=tmp_path)
+    assert expectation_results.beside is not None
+    pages = expectation_results.beside(run, pl.DataFrame())
+    for each in pages:
+        each.parent.mkdir(parents=True, exist_ok=True)
+        each.write_text("page")
+    whole = files_digest(tmp_path, pl.DataFrame(), pages)
+    (tmp_path / "reports" / "data_docs" / page).unlink()
+    assert files_digest(tmp_path, pl.DataFrame(), expectation_results.beside(run, pl.DataFrame())) != whole
 
 
 def test_an_empty_table_of_boxes_passes() -> None:

@@ -39,12 +39,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.intake.header_reading import ATTRIBUTES, read_header
-from olvf_assets.intake.pixel_data import ATTRIBUTES as PIXEL_ATTRIBUTES
-from olvf_assets.intake.pixels import film_pixels
-from olvf_assets.intake.safe_paths import path_names
+from olvf_assets.intake.headers.reading import ATTRIBUTES, read_header
+from olvf_assets.intake.pixels.pixel_data import ATTRIBUTES as PIXEL_ATTRIBUTES
+from olvf_assets.intake.pixels.pixels import film_pixels
+from olvf_assets.intake.privacy.safe_paths import path_names
 from olvf_assets.intake.tables import DICOM_HEADERS
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, content_of, film
 
 PLANTED = ("Yamada", "Taro", "4711007", "19410102", "ACC90017", "Suzuki")

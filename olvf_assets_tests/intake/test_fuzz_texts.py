@@ -19,12 +19,12 @@ import xlsxwriter
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from olvf_assets.foundation.archives import archive_members, member_digest
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.institution_file import read_institution
-from olvf_assets.intake import sheets
-from olvf_assets.intake.box_classes import ClassListError, ClassLists
-from olvf_assets.intake.box_formats import FormatError, read_coco, read_voc, read_yolo
+from olvf_assets.intake.boxes.classes import ClassListError, ClassLists
+from olvf_assets.intake.boxes.formats import FormatError, read_coco, read_voc, read_yolo
+from olvf_assets.intake.landing.archives import archive_members, member_digest
+from olvf_assets.intake.landing.institution_file import read_institution
+from olvf_assets.intake.sheets import sheets
 from olvf_assets_tests.intake.samples import NAMES, READERS, SETTINGS, SUBJECTS
 
 PLANTED = ("Yamada", "Hanako", "山田", "4711007", "1941-01-02")

@@ -6,11 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.foundation.institution_file import read_institution
-from olvf_assets.foundation.landing import is_sheet
-from olvf_assets.intake import sheet_words, sheets
-from olvf_assets.intake.box_formats import READERS
+from olvf_assets.intake.boxes.formats import READERS
+from olvf_assets.intake.landing.institution_file import read_institution
+from olvf_assets.intake.landing.landing import is_sheet
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.intake.sheets import sheets
+from olvf_assets.intake.sheets import words as sheet_words
 from olvf_assets_tests.intake.samples import NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hospital_files.md").read_text(encoding="utf-8")

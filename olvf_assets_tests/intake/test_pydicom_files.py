@@ -12,8 +12,8 @@ import polars as pl
 import pydicom
 import pytest
 
-from olvf_assets.foundation.artifacts import ArtifactStore
-from olvf_assets.intake.pixels import film_pixels
+from olvf_assets.intake.pixels.pixels import film_pixels
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.intake.samples import NAMES, SETTINGS, headers, hospital
 
 BUNDLED = Path(pydicom.__file__).parent / "data"

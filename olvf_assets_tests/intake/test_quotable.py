@@ -2,7 +2,7 @@
 
 import pytest
 
-from olvf_assets.intake.sheet_problems import quotable
+from olvf_assets.intake.sheets.problems import quotable
 
 
 @pytest.mark.parametrize(

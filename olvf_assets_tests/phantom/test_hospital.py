@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from olvf_assets.foundation.institution_file import read_institution
+from olvf_assets.intake.landing.institution_file import read_institution
 from olvf_assets.phantom import hospital
 from olvf_assets.phantom.__main__ import main
 from olvf_assets.phantom.hospital import ForeignFolderError, UnknownInstitutionError, write_hospital

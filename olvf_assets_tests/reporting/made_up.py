@@ -1,19 +1,24 @@
-"""A made-up study for the tests of reporting: every table that the report reads."""
+"""A made-up study for the tests of reporting: every table that the report reads, and a run that draws it."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from olvf_assets.attention import tables as attention
 from olvf_assets.classification.tables import TRAINING_CURVES
 from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS
 from olvf_assets.detection.metrics import pr_curves
 from olvf_assets.detection.tables import DETECTOR_ANSWERS
 from olvf_assets.evaluation import calibration, confusion, decision, metric_tables, roc, temperature
 from olvf_assets.evaluation.settings import EvaluationSettings
+from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.profiles import Profile, load_profile
 from olvf_assets.reporting.settings import ReportingSettings
 from olvf_assets.reporting.tables import THESIS_COMPARISON
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.evaluation.samples import study_predictions, validation_predictions
 
 EVALUATION = EvaluationSettings(
@@ -51,6 +56,7 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "expectation_results": pl.DataFrame({"success": [True] * 81 + [False]}),
         "detector_metrics": detector_rows(),
         "thesis_comparison": comparison_rows(),
+        "institutions": pl.DataFrame({"institution": ["institution_1", "institution_2"]}),
         "training_curves": pl.DataFrame(
             [
                 ("patient", "resnet50", fold, epoch, 1 / epoch, 1.2 / epoch, 0.5 + 0.1 * epoch)
@@ -62,7 +68,32 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         ),
         **film_tables(),
         **answer_rows(),
+        **no_attention(),
     }
+
+
+def no_attention() -> dict[str, pl.DataFrame]:
+    """Return the tables of the attention room without a row."""
+    schemas = {name.lower(): each for name, each in vars(attention).items() if isinstance(each, pl.Schema)}
+    return {name: each.to_frame() for name, each in schemas.items() if name.startswith("gradcam_")}
+
+
+class MadeUpStore(ArtifactStore):
+    """A store whose pictures are grey ramps, whatever their names; it notes which were asked for."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: list[str] = []
+
+    def load_image(self, relative: str) -> np.ndarray:
+        self.asked.append(relative)
+        return load_made_up_image(relative)
+
+
+def run_in(data: Path, profile: Profile | None = None) -> TableRun:
+    """Return a run that keeps everything below `data`, with small pictures unless a profile says otherwise."""
+    small = load_profile("ci").model_copy(update={"reporting": REPORTING})
+    return TableRun(profile or small, MadeUpStore(data / "lake"), data)
 
 
 def comparison_rows() -> pl.DataFrame:

@@ -5,9 +5,11 @@ from xml.etree import ElementTree
 import pytest
 
 from olvf_assets.reporting.baseline import baseline_tables
-from olvf_assets.reporting.page import write_report
-from olvf_assets.reporting.stard import draw_stard_flow, flow_boxes
-from olvf_assets_tests.reporting.made_up import baseline_rows, flow_rows, made_up_tables
+from olvf_assets.reporting.page import page_text
+from olvf_assets.reporting.pictures import tables_read
+from olvf_assets.reporting.redrawing import pictures_of
+from olvf_assets.reporting.stard import flow_boxes, stard_flow
+from olvf_assets_tests.reporting.made_up import baseline_rows, flow_rows, made_up_tables, run_in
 
 FLOW = flow_rows().filter(institution="institution_1")
 
@@ -40,13 +42,14 @@ def test_nothing_left_out_draws_no_side_box() -> None:
 
 
 def test_the_svg_holds_every_line_as_text_and_never_changes(tmp_path) -> None:
-    vector = draw_stard_flow(FLOW, tmp_path / "flow.png", 60)
-    assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+    for folder in (tmp_path / "first", tmp_path / "again"):
+        pictures_of([stard_flow], {"participant_flow": flow_rows()}, run_in(folder), folder)
+    vector = tmp_path / "first" / "stard_flow_institution_1.svg"
+    assert vector.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     texts = {each.text for each in ElementTree.parse(vector).iter("{http://www.w3.org/2000/svg}text")}
     wanted = {line for box in flow_boxes(FLOW) for line in (*box.lines, *box.left_out)}
     assert wanted <= texts
-    again = draw_stard_flow(FLOW, tmp_path / "again.png", 60)
-    assert again.read_bytes() == vector.read_bytes()
+    assert (tmp_path / "again" / vector.name).read_bytes() == vector.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["1", "2"])
@@ -75,9 +78,9 @@ def test_the_baseline_table_is_written_as_papers_write_it() -> None:
     ]
 
 
-def test_the_page_shows_the_flow_diagrams_among_the_participants(tmp_path) -> None:
+def test_the_page_shows_the_baseline_table_among_the_participants() -> None:
     tables = made_up_tables()
-    html = write_report(tmp_path, [], tables, "ci", synthetic={"institution_1": True}).read_text(encoding="utf-8")
+    html = page_text([], "ci", {"institution_1"}, **{name: tables[name] for name in tables_read(page_text)})
     assert "Baseline characteristics" in html
     assert "40 of 58 (69.0 %)" in html
     assert "78.5 ± 11.4" in html

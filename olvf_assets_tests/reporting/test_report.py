@@ -1,21 +1,26 @@
 import base64
+import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
-import numpy as np
+import matplotlib
 import polars as pl
 import pytest
 
 from olvf_assets.evaluation.tables import METRIC_TABLE
 from olvf_assets.reporting import drawing
-from olvf_assets.reporting.gallery import draw_gallery, figure_table
-from olvf_assets.reporting.page import write_report
+from olvf_assets.reporting.page import SECTIONS, page_text
+from olvf_assets.reporting.pictures import tables_read
 from olvf_assets.reporting.printing import metrics_text
-from olvf_assets.reporting.sheets import draw_crop_sheet, draw_film_sheet
+from olvf_assets.reporting.redrawing import pictures_of
+from olvf_assets.reporting.report import PICTURES, figure_table, make_report
+from olvf_assets.reporting.sheets import crop_sheet, film_sheet
 from olvf_assets.reporting.tables import REPORT_FIGURES
 from olvf_assets.reporting.thesis_table6 import table_6
-from olvf_assets_tests.reporting.made_up import REPORTING, load_made_up_image, made_up_tables
+from olvf_assets_tests.reporting.made_up import REPORTING, MadeUpStore, made_up_tables, run_in
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +30,20 @@ def tables():
 
 @pytest.fixture(scope="module")
 def report(tables, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    pictures = draw_gallery(folder, tables, load_made_up_image, REPORTING, seed=1)
-    page = write_report(folder, pictures, tables, "demo", synthetic={"institution_1": True})
-    return pictures, page.read_text(encoding="utf-8")
+    data = tmp_path_factory.mktemp("report")
+    table = make_report(run_in(data), tables, data / "reports")
+    return Report(data / "reports", table, (data / "reports" / "index.html").read_text(encoding="utf-8"))
+
+
+class Report(NamedTuple):
+    folder: Path
+    table: pl.DataFrame
+    html: str
+
+
+def page_without_pictures(tables: dict[str, pl.DataFrame], made_up: set[str], **other: pl.DataFrame) -> str:
+    known = {name: tables[name] for name in tables_read(page_text)}
+    return page_text([], "demo", made_up, **{**known, **other})
 
 
 def colours(path) -> set[tuple[int, ...]]:
@@ -40,18 +55,23 @@ def rgb(colour: str) -> tuple[int, ...]:
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
 
 
-def test_page_holds_every_picture_byte_for_byte_and_asks_for_nothing_else(report):
-    pictures, html = report
-    embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)]
-    assert embedded == [picture.path.read_bytes() for picture in pictures]
+def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_nothing_else(report):
+    embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", report.html)]
+    drawn = {path.stem: path.read_bytes() for path in report.folder.glob("*.png")}
+    assert sorted(embedded) == sorted(drawn.values())
     assert len(embedded) == 12
-    assert "<script" not in html
-    leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", html))
+    assert "<script" not in report.html
+    leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", report.html))
     assert leads_to == {"data_docs/index.html"}
+    sections = dict(re.findall(r'<h2 id="(\w+)">(.*?)(?=<h2|</body>)', report.html, re.DOTALL))
+    assert list(sections) == list(SECTIONS)
+    for each in PICTURES:
+        if not each.per:
+            assert f'alt="{each.title}"' in sections[each.section]
 
 
 def test_page_links_the_data_docs_with_what_they_say(report):
-    assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report[1].split())
+    assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report.html.split())
 
 
 def test_page_is_well_formed(report):
@@ -68,18 +88,18 @@ def test_page_is_well_formed(report):
             assert self.open.pop() == tag
 
     parser = Balanced()
-    parser.feed(report[1])
+    parser.feed(report.html)
     assert parser.open == []
 
 
-def test_page_says_what_it_is_not_and_that_its_data_are_synthetic(report, tables, tmp_path):
-    assert "Research use only. This is not a medical device" in report[1]
-    assert "Synthetic data" in report[1]
-    real = write_report(tmp_path, [], tables, "thesis", synthetic={"institution_1": False}).read_text(encoding="utf-8")
+def test_page_says_what_it_is_not_and_that_its_data_are_synthetic(report, tables):
+    assert "Research use only. This is not a medical device" in report.html
+    assert "Synthetic data" in report.html
+    real = page_without_pictures(tables, set())
     assert "not a medical device" in real
     assert "Synthetic data" not in real
-    both = {"institution_1": True, "institution_3": False}
-    mixed = write_report(tmp_path, [], tables, "demo", synthetic=both).read_text(encoding="utf-8")
+    keys = pl.DataFrame({"institution": ["institution_3", "institution_1"]})
+    mixed = page_without_pictures(tables, {"institution_1"}, institutions=keys)
     assert "patients of institution_1 were computed; those of institution_3 were handed" in mixed
     assert "no figure here says anything" not in mixed
 
@@ -88,35 +108,40 @@ def test_page_shows_the_runs_figures_with_the_thesis_figures_and_labels_beside(r
     where = {"model": "ensemble", "fold": "mean", "positive_class": "old", "metric": "false_discovery_rate"}
     for method in ("patient_bootstrap", "wald"):
         row = tables["external_metrics"].filter(ci_method=method, **where).row(0, named=True)
-        assert f"{row['value']:.3f} [{row['ci_low']:.3f}–{row['ci_high']:.3f}]" in report[1]
+        assert f"{row['value']:.3f} [{row['ci_low']:.3f}–{row['ci_high']:.3f}]" in report.html
     for expected in ("0.264", "0.161 [0.111–0.211]", "the thesis calls it “false positive rate”", "0.982"):
-        assert expected in report[1]
+        assert expected in report.html
 
 
 def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tables, tmp_path):
     empty = {name: frame.clear() for name, frame in tables.items()}
-    pictures = draw_gallery(tmp_path, empty, load_made_up_image, REPORTING, seed=1)
-    html = write_report(tmp_path, pictures, empty, "ci", synthetic={"institution_1": True}).read_text(encoding="utf-8")
+    make_report(run_in(tmp_path), empty, tmp_path)
+    html = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
     assert html.count("<img") == 10
 
 
-def test_same_tables_give_the_same_bytes_without_dates(report, tables, tmp_path):
-    again = draw_gallery(tmp_path, tables, load_made_up_image, REPORTING, seed=1)
-    for first, second in zip(report[0], again, strict=True):
-        data = second.path.read_bytes()
-        assert data == first.path.read_bytes()
+def test_same_tables_give_the_same_bytes_without_dates_whatever_the_machine_s_own_style(report, tables, tmp_path):
+    with matplotlib.rc_context({"axes.grid": True, "font.size": 20, "savefig.facecolor": "red"}):
+        again = make_report(run_in(tmp_path), tables, tmp_path)
+    assert again.equals(report.table)
+    for name in again["path"]:
+        data = (tmp_path / name).read_bytes()
+        assert data == (report.folder / name).read_bytes()
         assert b"tEXt" not in data
         assert b"tIME" not in data
 
 
 def test_figure_table_names_each_file_with_its_hash(report):
-    pictures, _ = report
-    table = figure_table(pictures, pictures[0].path.parent)
-    assert table.schema == REPORT_FIGURES
-    flows = [f"stard_flow_{institution}.svg" for institution in ("institution_1", "institution_2")]
-    assert sorted(table["path"]) == sorted([*(f"{picture.name}.png" for picture in pictures), *flows])
-    assert table["sha256"].str.len_chars().to_list() == [64] * 14
+    assert report.table.schema == REPORT_FIGURES
+    assert set(report.table["path"]) == {each.name for each in report.folder.iterdir()} - {"index.html"}
+    assert report.table["path"].n_unique() == 14
+    assert {name.split(".")[0] for name in report.table["path"]} == set(report.table["figure"])
+    for path, sha256 in report.table.select("path", "sha256").iter_rows():
+        assert hashlib.sha256((report.folder / path).read_bytes()).hexdigest() == sha256
+    flow = report.table.filter(path="stard_flow_institution_2.svg").row(0, named=True)
+    assert flow["title"] == "Flow of participants, Institution 2"
+    assert figure_table([]).schema == REPORT_FIGURES
 
 
 def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
@@ -130,32 +155,30 @@ def test_crop_frames_have_the_colour_of_the_predicted_class(tmp_path):
         predicted=pl.lit("fresh"),
         p_fresh=0.8,
     )
-    path = tmp_path / "sheet.png"
-    settings = REPORTING.model_copy(update={"dots_per_inch": 150})
-    draw_crop_sheet(crops, predictions, load_made_up_image, path, settings, seed=1)
-    pixels = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB).reshape(-1, 3)
+    profile = run_in(tmp_path).profile
+    sharp = profile.model_copy(update={"reporting": REPORTING.model_copy(update={"dots_per_inch": 150})})
+    tables = {"vertebra_crops": crops, "ensemble_predictions": predictions}
+    pictures_of([crop_sheet], tables, run_in(tmp_path, sharp), tmp_path)
+    pixels = cv2.cvtColor(cv2.imread(str(tmp_path / "crop_sheet.png")), cv2.COLOR_BGR2RGB).reshape(-1, 3)
     count = {name: int((pixels == rgb(colour)).all(axis=1).sum()) for name, colour in drawing.CLASS_COLOURS.items()}
     assert count["fresh"] > 2 * count["old"]
     assert count["fresh"] > 2 * count["normal"]
 
 
-def test_film_sheet_shows_as_many_films_as_asked_and_both_kinds_of_boxes(tables, tmp_path):
+def test_film_sheet_shows_as_many_films_as_asked_and_the_same_ones_each_time(tables, tmp_path):
     asked = []
-
-    def load(relative: str) -> np.ndarray:
-        asked.append(relative)
-        return load_made_up_image(relative)
-
-    path = tmp_path / "sheet.png"
-    draw_film_sheet(tables["films"], tables["reader_boxes"], tables["detections"], load, path, REPORTING, seed=1)
-    assert len(asked) == len(set(asked)) == 6
-    draw_film_sheet(tables["films"], tables["reader_boxes"], tables["detections"], load, path, REPORTING, seed=1)
-    assert asked[6:] == asked[:6]
+    for folder in (tmp_path / "first", tmp_path / "again"):
+        run = run_in(folder)
+        assert isinstance(run.store, MadeUpStore)
+        pictures_of([film_sheet], tables, run, folder)
+        asked.append(run.store.asked)
+    assert len(asked[0]) == len(set(asked[0])) == 6
+    assert asked[0] == asked[1]
 
 
 def test_roc_picture_uses_the_three_class_colours(report):
-    pictures, _ = report
-    assert {rgb(colour) for colour in drawing.CLASS_COLOURS.values()} <= colours(pictures[2].path)
+    wanted = {rgb(colour) for colour in drawing.CLASS_COLOURS.values()}
+    assert wanted <= colours(report.folder / "roc_curves.png")
 
 
 def test_printed_tables_hold_the_bootstrap_figures_aligned(tables):

@@ -12,7 +12,8 @@ from olvf_assets.cohort.baseline import baseline_characteristics
 from olvf_assets.cohort.rehearsal import rehearse
 from olvf_assets.evaluation.metrics import rates
 from olvf_assets.evaluation.tables import TEST_METRICS
-from olvf_assets.graph import all_tables
+from olvf_assets.orchestration.graph import all_tables
+from olvf_assets.orchestration.sql_models import load_models
 from olvf_assets.profiles import Profile, load_profile
 from olvf_assets.reporting.tables import THESIS_COMPARISON
 from olvf_assets.reporting.thesis_comparison import Study, thesis_comparison
@@ -57,7 +58,10 @@ def tables() -> dict[str, pl.DataFrame]:
     comparison = next(each for each in all_tables() if each.name == "thesis_comparison")
     schemas = {each.name: each.schema for each in all_tables() if each.schema is not None}
     made = {name: schemas[name].to_frame() for name in comparison.reads if name in schemas}
-    sites = [rehearse(key, THESIS.phantom, THESIS.intake, THESIS.seed) for key in ("institution_1", "institution_2")]
+    sites = [
+        rehearse(key, THESIS.phantom, THESIS.intake, THESIS.seed, load_models())
+        for key in ("institution_1", "institution_2")
+    ]
     for name in ("participant_flow", "consensus_queue", "institutions"):
         made[name] = pl.concat(site[name] for site in sites)
     crops = pl.concat(site["vertebra_crops"] for site in sites)

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from olvf_assets.intake.decoders import decode
+from olvf_assets.intake.pixels.decoders import decode
 from olvf_assets.phantom.dicom import make_dataset, write_film
 from olvf_assets_tests.intake.films_by_dcmtk import FORMS, LOSSY, call, pixel_sha256, pixels_by_dcmtk, write_forms
 from olvf_assets_tests.intake.phantom_films import cases

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 LAYOUT = struct.Struct("=QQiiii488s")  # as in disk.py, which such a process may not be able to import
-KILL, FAIL = 1, 2
+KILL, FAIL, HOLD = 1, 2, 3
 MAKES = os.O_CREAT | os.O_TRUNC
 
 
@@ -45,6 +45,8 @@ class _Page:
         fcntl.flock(self.handle, fcntl.LOCK_UN)
         if strikes and action == KILL:
             os.killpg(group, signal.SIGKILL)
+        if strikes and action == HOLD:
+            os.killpg(group, signal.SIGSTOP)
         if strikes and action == FAIL:
             raise OSError(error, os.strerror(error), full)
 

@@ -1,0 +1,188 @@
+"""Forgetting a patient or an institution for good, and the proof of it.
+
+What lives here: the order in which traces are erased, and the search afterwards. What does not: whose traces (`plan`),
+how a table, a picture or a database row is erased (`storage/erasure.py`).
+
+Everything in the lake is made from the landing folder and can be made again. So the tables of the hospital and all that
+are made of several hospitals go as a whole; what is slow to make (decoded films, copies, trained weights) stays unless
+it derives from who is forgotten. Whoever helped to train is in every weight: those go, and are trained again.
+"""
+
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
+from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.intake.landing.box_names import BOXES_FOLDER
+from olvf_assets.intake.landing.file_names import on_disk
+from olvf_assets.intake.privacy.key_check import check_file
+from olvf_assets.intake.privacy.whois import films_of, ids_in_sheets
+from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.orchestration.run_log import LOGS
+from olvf_assets.storage import erasure
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.records import FOLDER as MADE
+from olvf_assets.storage.traces import files_with
+
+LEARNT = ("detector", "detector_generations", "classifiers", "packed_pixels", "replicas", "gradcam")
+Report = Callable[[str], None]
+
+
+class StillInLandingError(OlvfError):
+    """The landing folder still holds what would bring him back at the next run."""
+
+
+class TracesLeftError(OlvfError):
+    """Something is left after erasing; names the files."""
+
+
+class NoHomeError(MachineError):
+    """It is not known where Dagster keeps its records."""
+
+
+def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, report: Report) -> None:
+    """Erase everything that a plan names, and search what is left.
+
+    A killed call is finished by the same call: what was known of him is noted (as pseudonyms and hashes) until the
+    proof is done.
+
+    Args:
+        plan: as `plan_to_forget` returned it.
+        study: the data folder and the profile.
+        home: where Dagster keeps its records.
+        landing: whether his files in the landing folder are removed as well.
+        report: told what was erased.
+
+    Raises:
+        StillInLandingError: his files are in the landing folder and `landing` does not say that they may go, or they
+            are in sheets or archives, which only the hospital can change.
+        TracesLeftError: the search found something.
+        DataFolderBusyError: a run is under way.
+        DatabaseBusyError: Dagster's records are open in another program.
+    """
+    lake = study.store.root
+    with erasure.data_folder_held(study.data):
+        _clear_landing(plan, study, remove=landing, report=report)
+        note(plan, lake)
+        _erase_tables(plan, lake, report)
+        _erase_work(plan, lake, report)
+        for path in (study.data / "reports", lake / MADE, *study.data.glob("olvf.duckdb*")):
+            erasure.remove(path)
+        report("the warehouse and the report are erased; they are made again without him")
+        runs = erasure.erase_records(home, plan.traces)
+        report(f"{runs} runs that mention him are erased from Dagster's records")
+        logs = list(files_with(plan.traces, [study.data / LOGS]))
+        for path in logs:
+            erasure.remove(path)
+        report(f"{len(logs)} log files that mention him are erased")
+        if plan.shared:
+            report(f"some of the films were handed over by {', '.join(sorted(plan.shared))} too, and stay there")
+        _prove(plan, study, home, report)
+        erasure.remove(lake / JOURNAL)
+
+
+def dagster_home(study: StudyResource) -> Path:
+    """Return where Dagster keeps its records.
+
+    Raises:
+        NoHomeError: DAGSTER_HOME is not set and there are none in the data folder.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or study.data / "dagster")
+    if not home.is_dir():
+        raise NoHomeError(f"{home} is no folder, so Dagster's records cannot be searched; run: . ./env.sh")
+    return home.resolve()
+
+
+def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Report) -> None:
+    folder = study.data / "landing" / plan.institution
+    if not folder.exists():
+        return
+    if not plan.of_patient:
+        if not remove:
+            raise StillInLandingError(
+                f"{folder} is there, and the next run would take it in again; move it away, or say --landing to have "
+                "it removed"
+            )
+        erasure.remove(folder)
+        report(f"{folder} is removed")
+        return
+    names = names_of(study, plan.institution)
+    films = films_of(folder, plan.name, names)
+    packed = [path for path in films if not on_disk(folder, path).is_file()]
+    in_sheets = any(names.patient(each) == plan.name for each in ids_in_sheets(folder))
+    if in_sheets or packed or (films and not remove):
+        where = [*(["its sheets"] if in_sheets else []), *([f"{len(packed)} films in archives"] if packed else [])]
+        where += [f"{len(films) - len(packed)} films"] if len(films) > len(packed) else []
+        raise StillInLandingError(
+            f"{plan.name} is in the landing folder of {plan.institution} ({', '.join(where)}), and the next run would "
+            "take him in again. Take him out of sheets and archives by hand; --landing removes his other films. "
+            f"`python -m olvf_assets whois {plan.name}` lists them"
+        )
+    for path in films:
+        film = on_disk(folder, path)
+        erasure.remove(film)
+        for box in (folder / BOXES_FOLDER).rglob(f"{glob.escape(film.stem)}.*"):
+            erasure.remove(box)
+    report(f"{len(films)} films of his are removed from the landing folder")
+
+
+def _erase_tables(plan: Plan, lake: Path, report: Report) -> None:
+    gone = 0
+    for table in list(erasure.tables(lake)):
+        frame, partition_by = erasure.read(table)
+        rows = frame.filter(pl.col("institution") != plan.institution) if partition_by == ["institution"] else frame[:0]
+        gone += frame.height - rows.height
+        erasure.replace(table, rows, partition_by)
+    for leftover in (lake / "tables").glob(f"{erasure.PARTIAL}*"):
+        erasure.remove(leftover)
+    report(f"{gone} rows are erased, with all old versions of all tables; the next run makes those of others again")
+
+
+def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
+    folders, learnt = 0, 0
+    for work in list(erasure.work_folders(lake)):
+        kind = work.parent.name
+        weight = kind in WEIGHTS and f"{kind}/{work.name}" not in plan.weights
+        if kind in LEARNT and (plan.learnt or weight):
+            learnt += 1
+        elif not work.name.startswith(f"{plan.institution}-") and not erasure.holds(work, plan.traces.are_in):
+            continue
+        erasure.remove(work)
+        folders += 1
+    report(f"{folders} pieces of work are erased, {learnt} of them trainings that may have learnt from him")
+    for path in (lake / "arrivals").glob(f"{plan.institution}.*"):
+        erasure.remove(path)
+    if not plan.of_patient:
+        erasure.remove(check_file(ArtifactStore(lake), plan.institution))
+    for path in list(files_with(plan.traces, [lake], [lake / "images", lake / "tables", lake / JOURNAL])):
+        erasure.remove(path)
+    left = [erasure.read(table)[0] for table in erasure.tables(lake)]
+    used = plan.pictures.union(*map(erasure.pictures_of, left))
+    used = used | {picture for work in erasure.work_folders(lake) for picture in erasure.pictures_of_work(work)}
+    pictures = erasure.unused_pictures(lake, used)
+    for path in pictures:
+        erasure.remove(path)
+    report(f"{len(pictures)} pictures are erased that nobody else uses")
+
+
+def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:
+    """Search every file of the data folder and of Dagster's records.
+
+    Raises:
+        TracesLeftError: something was found.
+    """
+    besides = [study.data / "landing", study.data / "weights", study.store.root / JOURNAL, study.data / ".runs"]
+    folders = [study.data] if home.is_relative_to(study.data) else [study.data, home]
+    left = list(files_with(plan.traces, folders, besides))
+    if left:
+        listed = "\n".join(f"  {path}" for path in left[:20])
+        raise TracesLeftError(f"{len(left)} files still tell of {plan.name}; start the command again\n{listed}")
+    count = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
+    report(
+        f"proof: {len(plan.traces.ids)} pseudonyms and hashes and {len(plan.traces.words)} names were searched for in "
+        f"{count} files ({', '.join(map(str, folders))}; tables, archives and databases unpacked) and found in none"
+    )

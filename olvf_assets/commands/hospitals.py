@@ -1,0 +1,172 @@
+"""A hospital more: from its folder to a partition.
+
+What lives here: registering institutions as partitions, and bringing a hospital's folder to `data/landing`. What does
+not: reading its films (room `intake`).
+"""
+
+import itertools
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from dagster import DagsterInstance
+
+from olvf_assets.foundation.write_faults import write_fault, write_faults_named
+from olvf_assets.intake.landing.file_names import on_disk
+from olvf_assets.intake.landing.institution_file import read_institution
+from olvf_assets.intake.landing.landing import LandingError, landing_files
+from olvf_assets.intake.landing.landing_walk import walk_files
+from olvf_assets.intake.privacy.key_check import keyed_institutions, refuse_other_key, way_out
+from olvf_assets.intake.privacy.pseudonyms import (
+    KEY_FILE,
+    KEY_VARIABLE,
+    Pseudonymiser,
+    PseudonymKeyError,
+    make_key_file,
+    pseudonymiser,
+)
+from olvf_assets.orchestration.lost_runs import report_lost_runs
+from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
+from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.profiles import profile_name
+from olvf_assets.storage.landing_folders import KEY_PATTERN, landing_folders
+from olvf_assets.storage.places import data_folder
+
+NEXT_STEPS = """{name} is registered: {files} files in {folder}.
+{key_note}It is taken in within two minutes while `make ui` runs (sensor landing_folders_changed, then score_new_films),
+or now by:
+  . ./env.sh && dagster asset materialize --select '*'
+Its rows in external_metrics come from the networks there are; nothing is trained again."""
+
+
+def register_institutions() -> list[str]:
+    """Make every institution of the profile and of `data/landing` a partition, and return their keys.
+
+    Runs whose process is gone are reported as failed on the way, so that the UI opens on what is true.
+    """
+    keys = study_at_hand().institutions()
+    with DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
+        report_lost_runs(instance, data_folder())
+    return keys
+
+
+def add_hospital(key: str, source: Path) -> str:
+    """Copy a hospital's folder to `data/landing/<key>`, register it, and return what to do next.
+
+    The copy appears under its name only when it is whole. A key for pseudonyms is made if there is none.
+
+    Raises:
+        LandingError: the key cannot be one, the folder is not laid out as it must be, or the name is taken.
+        PseudonymKeyError: the lake holds hospitals that were taken in with a key that is not at hand.
+        DiskFullError, WriteFaultError: the data folder's disk.
+    """
+    if not KEY_PATTERN.fullmatch(key):
+        raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
+    study = study_at_hand()
+    if key in study.profile.phantom.institutions:
+        raise LandingError(
+            f"NAME={key} is a synthetic hospital of profile {study.profile_name}, whose pseudonyms protect nobody; "
+            f"choose another, for example NAME={_free_name(study)}"
+        )
+    if not source.is_dir():
+        raise LandingError(f"FROM={source} is not a folder")
+    make_key = _needs_key(key, study)
+    landing = study.data / "landing"
+    target = landing / key
+    if target.exists():
+        raise LandingError(f"{target} exists; copy new films into it, or choose another NAME")
+    partial = landing / f".{key}.partial" / key
+    shutil.rmtree(partial.parent, ignore_errors=True)
+    try:
+        left_behind = _copy(source, partial)
+        read_institution(partial)
+        with write_faults_named(target):
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial.parent, ignore_errors=True)
+    key_note = ""
+    if left_behind:
+        counts = ", ".join(f"{reason} {n}" for reason, n in sorted(left_behind.items()))
+        key_note = f"Not copied: {counts}.\n"
+    if make_key:
+        key_note += f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
+    register_institutions()
+    return NEXT_STEPS.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
+
+
+def _copy(source: Path, target: Path) -> Counter[str]:
+    """Copy what has arrived in a hospital's folder, links followed, and count by reason what cannot be copied.
+
+    Raises:
+        DiskFullError, WriteFaultError: the data folder's disk.
+        LandingError: a file was taken away or cannot be read.
+    """
+    left_behind: Counter[str] = Counter()
+    with write_faults_named(target):
+        target.mkdir(parents=True)
+    for file in walk_files(source):
+        if file.state == "refused" or file.reason == "link_to_above":
+            left_behind[file.reason or file.state] += 1
+        elif file.state == "arrived":
+            place = on_disk(target, file.path)
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(on_disk(source, file.path), place)
+            except OSError as error:
+                if (fault := write_fault(target, error)) is not None:
+                    raise fault from None
+                raise LandingError(
+                    f"a file of FROM={source} could not be copied ({error.strerror}); nothing was taken in. See to it "
+                    "and start again"
+                ) from None
+    return left_behind
+
+
+def who_is_asked_for(asked: str) -> list[str]:
+    """Return whom or what a pseudonym or hidden name stands for, see `intake.privacy.whois`.
+
+    Raises:
+        PseudonymKeyError: there is no key, or it is not the one that the hospitals were taken in with.
+        NobodyFoundError: nothing is called so.
+    """
+    from olvf_assets.intake.privacy.whois import who_is
+
+    return who_is(asked, landed_hospitals())
+
+
+def landed_hospitals() -> dict[Path, Pseudonymiser]:
+    """Return the landing folder of every institution with what makes its pseudonyms."""
+    study = study_at_hand()
+    synthetic = study.profile.phantom.institutions
+    folders = [study.data / "landing" / key for key in landing_folders(study.data / "landing")]
+    found = {
+        folder: pseudonymiser(folder.name, folder.name in synthetic, study.data)
+        for folder in folders
+        if KEY_PATTERN.fullmatch(folder.name)
+    }
+    for names in found.values():
+        if not names.synthetic:
+            refuse_other_key(names, study.store)
+    return found
+
+
+def study_at_hand() -> StudyResource:
+    """Return the study that environment variables name."""
+    return StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
+
+
+def _free_name(study: StudyResource) -> str:
+    taken = set(study.institutions())
+    return next(name for number in itertools.count(1) if (name := f"institution_{number}") not in taken)
+
+
+def _needs_key(institution: str, study: StudyResource) -> bool:
+    """Return whether a key must be made; refuse one that is not that of the hospitals there are."""
+    if os.environ.get(KEY_VARIABLE, "").strip() or (study.data / KEY_FILE).exists():
+        refuse_other_key(pseudonymiser(institution, synthetic=False, data_dir=study.data), study.store)
+        return False
+    if held := keyed_institutions(study.store):
+        raise PseudonymKeyError(f"the key that {', '.join(held)} were taken in with is not there. {way_out(held)}")
+    return True

@@ -1,0 +1,87 @@
+"""What a picture looks like, small enough to compare every one with every other.
+
+What lives here: thumbnails of films and crops (`picture_fingerprints`), and the search for near-duplicates among them.
+What does not: what a near-duplicate means (`leakage.py`).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from olvf_assets.evaluation.tables import PICTURE_FINGERPRINTS
+from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.storage.artifacts import ArtifactStore
+
+SIDE_PX = 24
+PICTURES_PER_TASK = 64
+LEFT_AT_ONCE = 4096  # a block of correlations takes 32 MiB
+RIGHT_AT_ONCE = 2048
+
+
+def picture_fingerprints(
+    films: pl.DataFrame, vertebra_crops: pl.DataFrame, store: ArtifactStore, report: Callable[[str], None] | None = None
+) -> pl.DataFrame:
+    """Return `picture_fingerprints`: a thumbnail, 24 x 24 grey bytes row by row, of every picture of a film or crop.
+
+    Args:
+        films: `films`.
+        vertebra_crops: `vertebra_crops`, any protocols.
+        store: where the pictures lie.
+        report: gets progress lines.
+    """
+    pictures = pl.concat(
+        [films.select("institution", "image_path"), vertebra_crops.select("institution", "image_path")]
+    )
+    pictures = pictures.unique().sort("institution", "image_path")
+    groups = [part["image_path"].to_list() for part in pictures.iter_slices(PICTURES_PER_TASK)]
+    made = parallel_map(
+        partial(_thumbnails, root=store.root), groups, workers=0, what="groups of thumbnails", report=report
+    )
+    thumbnails = [each for group in made for each in group]
+    return pictures.with_columns(thumbnail=pl.Series(thumbnails, dtype=pl.Binary)).cast(PICTURE_FINGERPRINTS)
+
+
+def near_duplicates(left: list[bytes], right: list[bytes], least_correlation: float) -> list[tuple[int, int, float]]:
+    """Return (left index, right index, correlation) of all pairs of thumbnails that are at least so alike.
+
+    Spearman's correlation of the grey values, so neither brightness nor contrast nor any other monotonic change of grey
+    values (window, gamma) counts. Every pair is compared, by matrix products: 2 x 576 operations a pair. A thumbnail of
+    a single grey value is like nothing.
+    """
+    if not left or not right:
+        return []
+    one = _standardised_ranks(left)
+    found = []
+    for start in range(0, len(right), RIGHT_AT_ONCE):
+        other = _standardised_ranks(right[start : start + RIGHT_AT_ONCE])
+        for begin in range(0, len(left), LEFT_AT_ONCE):
+            correlation = one[begin : begin + LEFT_AT_ONCE] @ other.T
+            rows, columns = np.nonzero(correlation >= least_correlation)
+            found += [
+                (begin + int(i), start + int(j), float(correlation[i, j])) for i, j in zip(rows, columns, strict=True)
+            ]
+    return found
+
+
+def _standardised_ranks(thumbnails: list[bytes]) -> np.ndarray:
+    """Return float32 (n, 576): the ranks of the grey values, mean 0 and length 1 (length 0 if all are equal)."""
+    from scipy.stats import rankdata
+
+    parts = []
+    for start in range(0, len(thumbnails), LEFT_AT_ONCE):
+        few = thumbnails[start : start + LEFT_AT_ONCE]
+        ranks = rankdata(np.frombuffer(b"".join(few), np.uint8).reshape(len(few), -1), axis=1)
+        ranks -= ranks.mean(axis=1, keepdims=True)
+        parts.append((ranks / np.maximum(np.linalg.norm(ranks, axis=1, keepdims=True), 1e-9)).astype(np.float32))
+    return np.concatenate(parts)
+
+
+def _thumbnails(paths: list[str], root: Path) -> list[bytes]:
+    import cv2
+
+    store = ArtifactStore(root)
+    size = (SIDE_PX, SIDE_PX)
+    return [cv2.resize(store.load_image(path), size, interpolation=cv2.INTER_AREA).tobytes() for path in paths]

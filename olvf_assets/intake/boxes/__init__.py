@@ -1,0 +1,1 @@
+"""Drawn boxes, in the formats and class lists of labelling programs."""

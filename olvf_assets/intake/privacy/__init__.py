@@ -1,0 +1,1 @@
+"""Pseudonyms and what hides or finds identifiers: in headers, in names of files, by the key."""

@@ -1,0 +1,1 @@
+"""Sheets of subjects, readers and conditions: files, words and problems."""

@@ -1,0 +1,276 @@
+"""The parts of one table in one run: which stand as they are, which are made, and the record of each.
+
+What lives here: applying the rule of `foundation.made` to a table with its checks. What does not: the rule itself, what
+the failure of a part means for others (`steps.py`).
+"""
+
+import errno
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+
+from olvf_assets.foundation.code_identity import Made
+from olvf_assets.foundation.made import WHOLE, Finding, Ingredients, Record, changes, frame_digest, text_digest
+from olvf_assets.foundation.settings import SettingsRead, settings_read
+from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
+from olvf_assets.orchestration.preview import row_in_words, rows_in_markdown
+from olvf_assets.storage.records import Records, files_digest
+
+SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
+SHOWN_REASONS = 3
+Frames = Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """What parts need to know of the lake.
+
+    Attributes:
+        root: its folder.
+        stored: gives a table as it lies there, None if it was never written.
+        digest: gives the digest of a table as it lies there.
+    """
+
+    root: Path
+    stored: Callable[[str], pl.DataFrame | None]
+    digest: Callable[[str], str]
+
+
+@dataclass
+class Part:
+    """One part of a table, made or found standing.
+
+    Attributes:
+        rows: its rows.
+        notes: what is shown beside the materialisation.
+        findings: by check.
+        broken: a sentence for each blocking rule that it breaks.
+        record: what is to be kept once the rows are stored; `rows` and `files` in it are filled in then.
+        standing: whether it was found as it must be.
+        own_seconds: in the table's own function; of a fold 0, for several are made together.
+        again: why it is to be made again next time all the same.
+    """
+
+    rows: pl.DataFrame
+    notes: dict[str, object]
+    findings: dict[str, Finding]
+    broken: list[str]
+    record: Record
+    standing: bool
+    own_seconds: float = 0.0
+    again: list[str] = field(default_factory=list)
+
+
+class Parts:
+    """The parts of a table in one run.
+
+    Args:
+        table: the table.
+        checks: its checks.
+        code: what table and checks are made of.
+        lake: where the table lies.
+        force: make every part again.
+        report: shows a line of progress.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        checks: Sequence[Check],
+        code: Made,
+        lake: Lake,
+        *,
+        force: bool = False,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.table, self.checks, self.code, self.lake = table, checks, code, lake
+        self.own_seconds = 0.0
+        self.done: dict[str, Part] = {}
+        self._force, self._report = force or table.always, report
+        self._records = Records(lake.root)
+        self._stored = lake.stored(table.name)
+        self._digests: dict[int, tuple[pl.DataFrame, str]] = {}
+
+    def standing(self, part: str, run: TableRun, frames: Frames) -> Part | None:
+        """Return a part of the lake if all that it is made of is as it was, and it lies there as it was made."""
+        record = self._records.find(self.table.name, part)
+        if record is None or self._force:
+            return None
+        reasons = list(self.reasons(part, record, run, frames))
+        if reasons:
+            more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+            self._report(f"{self._said(part)}made again: {'; '.join(reasons[:SHOWN_REASONS])}{more}")
+            return None
+        rows = self.table.conform(self._lying(part))
+        return Part(rows, dict(record.notes), dict(record.findings), [], record, standing=True)
+
+    def reasons(self, part: str, record: Record, run: TableRun, frames: Frames) -> Iterator[str]:
+        """Yield, in words, why a part cannot stand."""
+        yield from changes(record, self._ingredients(run, frames), run.profile, self.lake.digest)
+        lying = self._lying(part)
+        if frame_digest(lying) != record.rows:
+            yield "its rows in the lake are not those that were made"
+            return
+        try:
+            self.table.conform(lying)
+        except TableContractError as error:  # of an older release
+            yield str(error)
+        if self._files(run, lying) != record.files:
+            yield "a file that it names, or that was written beside it, is missing or another"
+
+    def part(self, part: str, run: TableRun, frames: Frames) -> Part:
+        """Return one part, made if it does not stand."""
+        found = self.standing(part, run, frames)
+        if found is None:
+            with self._noting(run) as noted:
+                looking, before = self._looking(run, noted), self.own_seconds
+                found = self._held(self._made(looking, frames), looking, frames, noted)
+                found.own_seconds = round(self.own_seconds - before, 3)
+        self.done[part] = found
+        return found
+
+    def folds(self, folds: Sequence[int], run: TableRun, frames_of: Callable[[Sequence[int]], Frames]) -> list[Part]:
+        """Return the parts of the asked folds; those that do not stand are made together.
+
+        Args:
+            folds: the folds.
+            run: what is known of the run.
+            frames_of: gives what some folds are made of.
+        """
+        frames = {fold: frames_of((fold,)) for fold in folds}
+        found = {fold: self.standing(str(fold), replace(run, folds=(fold,)), frames[fold]) for fold in folds}
+        todo = tuple(fold for fold, part in found.items() if part is None)
+        if todo:
+            with self._noting(run) as noted:
+                rows = self._made(self._looking(replace(run, folds=todo), noted), frames_of(todo))
+                for fold in todo:
+                    own = replace(run, folds=(fold,), notes=dict(run.notes))
+                    found[fold] = self._held(
+                        rows.filter(pl.col("fold") == fold), self._looking(own, noted), frames[fold], noted
+                    )
+        parts = [part for fold in folds if (part := found[fold]) is not None]
+        self.done.update(zip(map(str, folds), parts, strict=True))
+        return parts
+
+    def lies_there(self, *, all_parts: bool) -> bool:
+        """Return whether what was made lies in the lake already, row for row.
+
+        Args:
+            all_parts: what is done is the whole table, so that nothing else may lie there.
+        """
+        if self._stored is None:
+            return False
+        if all_parts and self.table.by is not None and self._lying_parts() - set(self.done):
+            return False
+        return all(
+            part.standing
+            or (
+                (before := self._records.find(self.table.name, name)) is not None
+                and before.made == part.record.made
+                and before.rows == frame_digest(self._lying(name))
+            )
+            for name, part in self.done.items()
+        )
+
+    def keep_records(self, run: TableRun) -> None:
+        """Keep the record of each part, now that all of them are stored."""
+        self._stored = self.lake.stored(self.table.name)
+        for name, part in self.done.items():
+            lying = self._lying(name)
+            record = replace(part.record, rows=frame_digest(lying), files=self._files(run, lying))
+            if part.again:
+                self._records.forget(self.table.name, name)
+            elif not (part.standing and record == part.record):
+                self._records.keep(self.table.name, name, record)
+
+    def _made(self, run: TableRun, frames: Frames) -> pl.DataFrame:
+        start = time.perf_counter()
+        try:
+            frame = self.table.conform(self.table.make(run, **{name: frames[name] for name in self.table.reads}))
+        except OSError as error:  # of a library that writes files by itself
+            disk_fails = error.errno in (*NO_ROOM, errno.EIO, errno.EROFS)
+            if disk_fails and (fault := write_fault(Path(error.filename or self.lake.root), error)) is not None:
+                raise fault from error
+            raise
+        self.own_seconds += time.perf_counter() - start
+        return frame
+
+    def _held(self, rows: pl.DataFrame, run: TableRun, frames: Frames, noted: "_Noted") -> Part:
+        """Hold a part that was made against the checks."""
+        findings, broken = {}, []
+        for each in self.checks:
+            known = {**frames, self.table.name: rows}
+            breaking = each.find(run, **{name: known[name] for name in each.reads})
+            findings[each.name] = Finding(0)
+            if breaking.height:
+                first = breaking.row(0, named=True)
+                shown = rows_in_markdown(breaking, SHOWN_ROWS, SHOWN_LETTERS)
+                findings[each.name] = Finding(breaking.height, row_in_words(first), shown)
+            if breaking.height and each.blocking:
+                broken.append(f"{breaking.height} rows break {each.name}, the first: {first}.")
+        record = Record(
+            self._ingredients(run, frames), noted.settings.digests(),
+            {name: self.lake.digest(name) for name in sorted(noted.looked_up)},
+            frame_digest(rows), "", "", dict(run.notes), findings,
+        )  # fmt: skip
+        return Part(rows, dict(run.notes), findings, broken, record, standing=False, again=run.again)
+
+    def _ingredients(self, run: TableRun, frames: Frames) -> Ingredients:
+        reads = {*self.table.reads, *(name for each in self.checks for name in each.reads)} - {self.table.name}
+        looks = {self.table.name: self.table.outside, **{each.name: each.outside for each in self.checks}}
+        return Ingredients(
+            self.code.digests,
+            self.code.libraries,
+            {name: self._digest(frames[name]) for name in sorted(reads)},
+            {name: text_digest(outside(run)) for name, outside in looks.items() if outside is not None},
+        )
+
+    def _digest(self, frame: pl.DataFrame) -> str:
+        if id(frame) not in self._digests:
+            self._digests[id(frame)] = (frame, frame_digest(frame))
+        return self._digests[id(frame)][1]
+
+    def _files(self, run: TableRun, rows: pl.DataFrame) -> str:
+        beside = self.table.beside(run, rows) if self.table.beside is not None else []
+        return files_digest(self.lake.root, rows, beside)
+
+    def _lying(self, part: str) -> pl.DataFrame:
+        """Return the rows of a part as they lie in the lake."""
+        if self._stored is None:
+            return pl.DataFrame()
+        if self.table.by is None:
+            return self._stored
+        return self._stored.filter(pl.col(self.table.by).cast(pl.String) == part)
+
+    def _lying_parts(self) -> set[str]:
+        if self._stored is None or self.table.by is None:
+            return set()
+        return set(self._stored[self.table.by].cast(pl.String).unique())
+
+    @contextmanager
+    def _noting(self, run: TableRun) -> Iterator["_Noted"]:
+        with settings_read(run.profile) as read:
+            yield _Noted(read)
+
+    def _looking(self, run: TableRun, noted: "_Noted") -> TableRun:
+        """Return the run with its look-ups noted, and whether the table is forced."""
+
+        def stored(name: str) -> pl.DataFrame | None:
+            noted.looked_up.add(name)
+            return run.stored(name)
+
+        return replace(run, stored=stored, forced=self._force)
+
+    def _said(self, part: str) -> str:
+        return "" if part == WHOLE else f"{self.table.by} {part} is "
+
+
+@dataclass
+class _Noted:
+    settings: SettingsRead
+    looked_up: set[str] = field(default_factory=set)

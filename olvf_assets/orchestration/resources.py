@@ -1,0 +1,211 @@
+"""The study and its lake as Dagster resources.
+
+What lives here: which profile is in force, where the data folder is, which institutions there are. What does not: any
+number of the study (profiles), any reading of what a hospital sent (intake), how a table is stored (`storage.lake`).
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+from dagster import ConfigurableIOManagerFactory, ConfigurableResource, InitResourceContext, get_dagster_logger
+from pydantic import PrivateAttr
+
+from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.made import frame_digest
+from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
+from olvf_assets.intake.landing.institution_file import read_institution, role_between_the_lines
+from olvf_assets.orchestration.event_log import held_event_log
+from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
+from olvf_assets.profiles import Profile, load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.crash import tidy_after_crash
+from olvf_assets.storage.landing_folders import landing_folders, odd_folders
+from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
+from olvf_assets.storage.run_lock import hold_data_folder
+
+if TYPE_CHECKING:
+    from olvf_assets.storage.lake import Lake
+
+
+class DataFolderError(MachineError):
+    """The data folder cannot be written to."""
+
+
+class AbsentTableError(MachineError):
+    """A table that another one is made of is not in the lake."""
+
+
+class LakeResource(ConfigurableIOManagerFactory["Lake"]):
+    """The lake, whose libraries (pyarrow and pandas among them) are loaded by the first run that reads or writes it.
+
+    The code location, its sensors and every command that only looks at the graph start without them.
+
+    Attributes:
+        base_dir: where the tables lie, a path or the address of an object store.
+    """
+
+    base_dir: str
+
+    def create_io_manager(self, context: InitResourceContext) -> "Lake":
+        """Return what reads and writes tables."""
+        from dagster_polars.io_managers.delta import DeltaWriteMode
+
+        from olvf_assets.storage.lake import Lake
+
+        lake = Lake(base_dir=self.base_dir, mode=DeltaWriteMode.overwrite)
+        lake.setup_for_execution(context)
+        return lake
+
+
+class StudyResource(ConfigurableResource):
+    """Profile and folders of a run, and the institutions that bad input has stopped in it.
+
+    Attributes:
+        profile_name: a file of `olvf_assets/profiles` without `.yaml`.
+        data_folder: where landing/, lake/, reports/ and olvf.duckdb lie.
+    """
+
+    profile_name: str
+    data_folder: str
+
+    _profile: Profile | None = PrivateAttr(default=None)
+    _digests: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+
+    @contextmanager
+    def yield_for_execution(self, context: InitResourceContext) -> Iterator["StudyResource"]:
+        """Hold the data folder for the time of a run; a second run waits, or ends at once where OLVF_WAIT is 0.
+
+        Sensors and schedules, which read and change nothing there, hold nothing.
+
+        Raises:
+            DataFolderError: as `setup_for_execution`.
+            DataFolderInUseError: another run holds the folder and this one is not to wait.
+            DataFolderLockError: the folder's file system knows no locks.
+        """
+        self.setup_for_execution(context)
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            yield self
+            return
+        log = context.log or get_dagster_logger()
+        announce(instance, self.data, run.run_id)
+        report_lost_runs(instance, self.data, report=log.warning)
+        wait = os.environ.get("OLVF_WAIT") != "0"
+        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died:
+            if (odd := odd_folders(self.data / "landing")) is not None:
+                log.warning(odd)
+            if died is not None:
+                tidy_after_crash(self.data, report=log.warning)
+            with held_event_log(instance, run.run_id):
+                yield self
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        """Refuse a data folder that cannot be written to, before any work is done in it.
+
+        Raises:
+            DataFolderError: names the folder and the way out.
+        """
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.data).close()
+        except OSError as error:
+            if error.errno in NO_ROOM and (fault := write_fault(self.data / "landing", error)) is not None:
+                raise fault from None
+            raise DataFolderError(
+                f"{self.data}: the data folder cannot be written to ({error.strerror}); give this user the right to "
+                "write there, or set OLVF_DATA to a folder that can be written to"
+            ) from None  # what the system said is in the message, and Dagster shows the innermost error last
+
+    @property
+    def profile(self) -> Profile:
+        """Return the profile, read once."""
+        if self._profile is None:
+            self._profile = load_profile(self.profile_name)
+        return self._profile
+
+    @property
+    def data(self) -> Path:
+        """Return the data folder."""
+        return Path(self.data_folder)
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Return the store of pictures and long work."""
+        return ArtifactStore(self.data / "lake")
+
+    def has_table(self, name: str) -> bool:
+        """Return whether a table was ever written to the lake."""
+        return (self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").is_dir()
+
+    def institutions(self) -> list[str]:
+        """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""
+        return sorted({*self.profile.phantom.institutions, *landing_folders(self.data / "landing")})
+
+    def stored(self, name: str) -> pl.DataFrame | None:
+        """Return a table as it lies in the lake, None if it was never written."""
+        path = self.data / "lake" / "tables" / f"{name}.delta"
+        return pl.read_delta(str(path)) if path.exists() else None
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Return a table as it lies in the lake.
+
+        Raises:
+            AbsentTableError: it was never made.
+        """
+        found = self.stored(name)
+        if found is None:
+            raise AbsentTableError(f"table {name} is not in the lake; materialise it first: --select '+{name}' or '*'")
+        return found
+
+    def stored_digest(self, name: str) -> str:
+        """Return the digest of a table as it lies in the lake."""
+        log = self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log"
+        version = max((file.name for file in log.glob("*.json")), default="")
+        if self._digests.get(name, ("", ""))[0] != version or not version:
+            self._digests[name] = (version, frame_digest(self.stored(name)))
+        return self._digests[name][1]
+
+    def train_without(self) -> frozenset[str]:
+        """Return the development hospitals that nothing is learnt from."""
+        return frozenset(self.profile.train_without)
+
+    def stop(self, run_id: str, institution: str, table: str, reason: str) -> None:
+        """Leave an institution out of the rest of a run, and out of what is learnt until its table can be made."""
+        self._left_out.note(Stop(institution, self.role(institution), table, reason, run_id))
+
+    def made(self, institution: str, table: str) -> None:
+        """Note that a table of an institution could be made."""
+        self._left_out.end(institution, table)
+
+    def left_out(self) -> tuple[Stop, ...]:
+        """Return the institutions that are left out now, by this run or an earlier one."""
+        return tuple(self._left_out.stops(self.institutions()))
+
+    def stopped(self, run_id: str) -> dict[str, str]:
+        """Return the institutions left out of a run, with the reason."""
+        return {stop.institution: stop.reason for stop in self.left_out() if stop.run_id == run_id}
+
+    def role(self, institution: str) -> str:
+        """Return an institution's role: what its file says, else what the lake or the profile knows, else `unknown`.
+
+        A file that cannot be read as a whole may still hold the word; a hospital that never said its role has not been
+        part of what was learnt.
+        """
+        folder = self.data / "landing" / institution
+        try:
+            return read_institution(folder).role
+        except (OlvfError, OSError):
+            known = self.stored("institutions")
+        roles = [] if known is None else known.filter(pl.col("institution") == institution)["role"].to_list()
+        if institution in self.profile.phantom.institutions:
+            roles.append(self.profile.phantom.institutions[institution].role)
+        return roles[0] if roles else role_between_the_lines(folder)
+
+    @property
+    def _left_out(self) -> LeftOut:
+        return LeftOut(self.data / "lake" / LEFT_OUT_FOLDER)

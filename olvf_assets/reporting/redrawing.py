@@ -1,0 +1,146 @@
+"""Which pictures of a report must be drawn again.
+
+What lives here: the floor's one rule (`foundation/made.py`) applied to each picture, and the files in the report's
+folder. What does not: the rule, what a picture shows, the page.
+
+A picture is made of the frames that it shows, of the code and libraries behind its drawing function, and of the
+settings that this read. While all of this is as it was, and its files are those that were drawn, it stands. The record
+is written after the files: what a killed run leaves is drawn again.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from olvf_assets.foundation.code_identity import Made, sources
+from olvf_assets.foundation.made import Ingredients, Record, changes, frame_digest, text_digest
+from olvf_assets.foundation.settings import note_read, settings_read
+from olvf_assets.foundation.tables import TableRun
+from olvf_assets.reporting import drawing
+from olvf_assets.reporting.pictures import Frames, Look, Member, Picture, Section
+from olvf_assets.storage.artifacts import read_if_whole
+from olvf_assets.storage.records import Records
+
+RECORDS = "report_pictures"  # beside those of tables
+SUFFIXES = (".png", ".svg")
+SHOWN_REASONS = 3
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A picture as it lies in the report's folder.
+
+    Attributes:
+        name: file name without ending.
+        title: heading above it.
+        caption: what is to be seen, in a sentence or two.
+        section: of the page.
+        files: {name: sha256}, the PNG file first.
+        drawn: whether it was drawn now, or stands from before.
+    """
+
+    name: str
+    title: str
+    caption: str
+    section: Section
+    files: Mapping[str, str]
+    drawn: bool
+
+
+def pictures_of(
+    pictures: Sequence[Picture], tables: Mapping[str, pl.DataFrame], run: TableRun, folder: Path
+) -> list[Shown]:
+    """Return every picture, each drawn into `folder` unless it stands there.
+
+    Args:
+        pictures: what is declared.
+        tables: all that they read; rows of all institutions and protocols.
+        run: the run of the table `report_figures`.
+        folder: made if missing; a file is replaced as a whole.
+    """
+    saving = sources().of(_draw)
+    return [
+        _picture(each, member, run, folder, own)
+        for each in pictures
+        for own in [_both(sources().of(each.draw), saving)]
+        for member in each.members(tables)
+    ]
+
+
+def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
+    """Remove from `folder` the pictures that the report has no more, and forget them."""
+    files = {name for each in shown for name in each.files}
+    for path in folder.iterdir():
+        if path.suffix in SUFFIXES and path.name not in files and path.is_file():
+            path.unlink()
+    records = Records(run.store.root)
+    for part in set(records.parts(RECORDS)) - {each.name for each in shown}:
+        records.forget(RECORDS, part)
+
+
+def _picture(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> Shown:
+    look, records, names = Look(run, member.title), Records(run.store.root), picture.files(member)
+    frames = picture.frames(look, member)
+    now = _ingredients(member, frames, code)
+    record = records.find(RECORDS, member.name)
+    reasons = list(_reasons(record, now, run, folder, names))
+    if record is not None and not reasons:
+        note_read(run.profile, record.settings)  # the table rests on them, whether they are read now or were before
+    else:
+        more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+        run.report(f"{member.name} is drawn: {'; '.join(reasons[:SHOWN_REASONS])}{more}")
+        with settings_read(run.profile) as read:
+            _draw(picture, look, frames, [folder / name for name in names])
+        drawn = text_digest(_hashes(folder, names))
+        records.keep(RECORDS, member.name, Record(now, read.digests(), {}, drawn, drawn, drawn))
+    return Shown(
+        member.name, member.title, picture.caption, picture.section, _hashes(folder, names), drawn=bool(reasons)
+    )
+
+
+def _reasons(
+    record: Record | None, now: Ingredients, run: TableRun, folder: Path, names: Sequence[str]
+) -> Iterator[str]:
+    """Yield, in words, why a picture cannot stand."""
+    if record is None:
+        yield "it never was"
+        return
+    if run.forced:
+        yield "somebody asked for it"
+    yield from changes(record, now, run.profile, lambda name: "")
+    if text_digest(_hashes(folder, names)) != record.files:
+        yield "its file is missing or another"
+
+
+def _both(drawing_it: Made, saving: Made) -> Made:
+    return Made(drawing_it.digests | saving.digests, drawing_it.libraries | saving.libraries)
+
+
+def _ingredients(member: Member, frames: Frames, code: Made) -> Ingredients:
+    return Ingredients(
+        code.digests,
+        code.libraries,
+        {name: frame_digest(frame.with_row_index("the place of a row")) for name, frame in frames.items()},
+        {"its name and title": text_digest([member.name, member.title])},
+    )
+
+
+def _draw(picture: Picture, look: Look, frames: Frames, paths: Sequence[Path]) -> None:
+    """Draw a picture into its files."""
+    dots_per_inch = picture.dots_per_inch or look.settings.dots_per_inch
+    with drawing.styled(picture.style):
+        figure = picture.draw(look, **frames)
+        for path in paths:
+            drawing.save(figure, path, dots_per_inch)
+
+
+def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the digest of each file's content; `absent` for one that is not there."""
+    return {name: _hash(folder / name) for name in names}
+
+
+def _hash(path: Path) -> str:
+    return read_if_whole(path, lambda file: hashlib.sha256(file.read_bytes()).hexdigest()) or "absent"

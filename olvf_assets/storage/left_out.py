@@ -1,0 +1,75 @@
+"""Which hospitals are left out because of what they handed over, kept from run to run.
+
+What lives here: the record of a stop (hospital, role, table, reason), which ends when that table of that hospital is
+made. What does not: stopping, and finding out a hospital's role (`orchestration`), the table that shows the records
+(`reporting`). A record is one small file under the lake root, so that runs and processes share it.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from olvf_assets.storage.artifacts import read_if_whole, read_json, remove, write_atomically
+
+LEFT_OUT_FOLDER = "left_out"  # below the lake
+
+
+class Stop(NamedTuple):
+    """A hospital that is left out.
+
+    role: `development`, `external` or `unknown`. table: the table that could not be made of its files. reason: the
+    error's message. run_id: the run in which it was stopped.
+    """
+
+    institution: str
+    role: str
+    table: str
+    reason: str
+    run_id: str
+
+    @property
+    def text(self) -> str:
+        """Return who, what and why in one line."""
+        return f"{self.institution} ({self.role}) is left out: its {self.table} could not be made: {self.reason}"
+
+
+class LeftOut:
+    """The records of stopped hospitals.
+
+    Args:
+        folder: where they lie; made when the first one is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def note(self, stop: Stop) -> None:
+        """Keep a stop; a hospital has one record, the latest."""
+        text = json.dumps(stop._asdict(), indent=2)
+        write_atomically(self._file(stop.institution), partial(_write, text=text))
+
+    def end(self, institution: str, table: str) -> None:
+        """Forget the stop of a hospital if it was at this table, which could be made now."""
+        stop = _read(self._file(institution))
+        if stop is not None and stop.table == table:
+            remove(self._file(institution))
+
+    def stops(self, institutions: Collection[str]) -> list[Stop]:
+        """Return the stops of the hospitals that there are, by name; a record that cannot be read is none."""
+        found = [_read(self._file(institution)) for institution in sorted(institutions)]
+        return [stop for stop in found if stop is not None]
+
+    def _file(self, institution: str) -> Path:
+        # A landing folder may bear any name, a file of ours may not.
+        return self.folder / f"{hashlib.sha256(institution.encode()).hexdigest()[:16]}.json"
+
+
+def _read(file: Path) -> Stop | None:
+    return read_if_whole(file, lambda path: Stop(**read_json(path)))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)

@@ -1,0 +1,230 @@
+"""Who is forgotten is in no file any more; the others are."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from dagster import DagsterInstance
+
+from olvf_assets.commands.forgetting import erase
+from olvf_assets.commands.forgetting.erase import StillInLandingError, TracesLeftError, forget
+from olvf_assets.commands.forgetting.plan import JOURNAL, UnknownTargetError, plan_to_forget
+from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
+from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.storage import erasure
+from olvf_assets.storage.erasure import DataFolderBusyError, data_folder_held
+from olvf_assets.storage.traces import Traces, files_with
+from olvf_assets_tests.planted_hospital import PATIENT_IDS
+from olvf_assets_tests.planted_intake import KEY, Intake
+
+NAMES = Pseudonymiser("clinic", KEY.encode())
+SHARED_ID, HIS_ID, ANOTHER_ID = PATIENT_IDS  # copies of the first patient's film lie in other hospitals as well
+HIM, ANOTHER = NAMES.patient(HIS_ID), NAMES.patient(ANOTHER_ID)
+
+
+class Left:
+    """A copy of what the planted hospital's intake left, whose landing folders are taken away."""
+
+    def __init__(self, intake: Intake, root: Path) -> None:
+        self.data, self.home = root / "data", root / "home"
+        shutil.copytree(intake.data, self.data, symlinks=True)
+        shutil.copytree(intake.home, self.home)
+        self.landing = (self.data / "landing" / "clinic").rename(root / "kept apart")
+        for other in (self.data / "landing").iterdir():
+            shutil.rmtree(other)
+        self.study = StudyResource(profile_name="ci", data_folder=str(self.data))
+        self.said: list[str] = []
+        work = self.study.store.work_folder("classifiers", {"of": "nobody knows whom"})
+        (work / "checkpoint.safetensors").write_bytes(b"weights")
+
+    def back(self) -> Path:
+        return self.landing.rename(self.data / "landing" / "clinic")
+
+    def forget(self, asked: str, *, landing: bool = False) -> None:
+        plan = plan_to_forget(asked, self.study)
+        forget(plan, self.study, self.home, landing=landing, report=self.said.append)
+
+    def keep_only(self, institution: str) -> None:
+        """Take the rows of all other hospitals out of the tables."""
+        for table in list(erasure.tables(self.data / "lake")):
+            rows, partition_by = erasure.read(table)
+            if partition_by == ["institution"]:
+                erasure.replace(table, rows.filter(institution=institution), partition_by)
+
+    def films(self) -> pl.DataFrame:
+        return erasure.read(self.data / "lake" / "tables" / "films.delta")[0]
+
+    def tells_of(self, *ids: str, words: frozenset[str] = frozenset()) -> list[Path]:
+        return list(files_with(Traces(frozenset(ids), words), [self.data, self.home]))
+
+    def state(self) -> dict[str, bytes]:
+        return {
+            str(path): path.read_bytes() for path in self.data.rglob("*") if path.is_file() and ".runs" not in str(path)
+        }
+
+
+@pytest.fixture
+def left(intake: Intake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Left]:
+    monkeypatch.setenv("OLVF_PSEUDONYM_KEY", KEY)
+    yield Left(intake, tmp_path)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("asked", [HIM, "８８７０００２ "])
+def test_a_patient_is_in_no_file_any_more(left: Left, asked: str) -> None:
+    if asked != HIM:  # the patient's number, which the other hospitals' sheets name as well
+        left.keep_only("clinic")
+    films = left.films().filter(institution="clinic")
+    his = films.filter(patient_id=HIM)
+    assert his.height == 1
+    (picture,) = his["image_path"]
+    assert (left.data / "lake" / picture).is_file()
+    headers = erasure.read(left.data / "lake" / "tables" / "dicom_headers.delta")[0].filter(patient_id=HIM)
+    logs = {name: left.data / "logs" / f"{name}.log" for name in ("his", "other")}
+    for name, path in logs.items():
+        path.write_text(f"run of {HIM if name == 'his' else ANOTHER}")
+    ids = {HIM, *his["film_id"], Path(picture).stem}
+    assert len(left.tells_of(*ids)) > 5
+    left.forget(asked)
+    assert left.tells_of(*ids, *headers["film_id"]) == []
+    assert "found in none" in left.said[-1]
+    assert not (left.data / "lake" / picture).exists()
+    assert (logs["his"].exists(), logs["other"].exists()) == (False, True)
+    kept = films.filter(patient_id=ANOTHER)["image_path"].item()
+    assert (left.data / "lake" / kept).is_file()
+    assert not (left.data / "olvf.duckdb").exists()
+    assert not (left.data / "lake" / JOURNAL).exists()
+
+
+def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:
+    with pytest.raises(UnknownTargetError, match=rf"several institutions .*{NAMES.patient(SHARED_ID)} \(clinic\)"):
+        left.forget(SHARED_ID)
+    left.forget(NAMES.patient(SHARED_ID))
+    assert left.tells_of(NAMES.patient(SHARED_ID)) == []
+    assert any("were handed over by archive, box_class" in line for line in left.said)
+    assert "archive" in left.films()["institution"]
+
+
+def test_an_institution_is_in_no_file_any_more_and_needs_no_key(left: Left, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OLVF_PSEUDONYM_KEY")
+    with DagsterInstance.from_config(str(left.home)) as instance:
+        assert "clinic" in instance.get_dynamic_partitions("institution")
+    assert len(left.tells_of(HIM, ANOTHER, words=frozenset({"clinic"}))) > 20
+    pictures = left.films().filter(pl.col("patient_id").is_in([HIM, ANOTHER]))["image_path"].to_list()
+    assert len(pictures) == 2
+    left.forget("clinic")
+    assert left.tells_of(HIM, ANOTHER, words=frozenset({"clinic"})) == []
+    assert [picture for picture in pictures if (left.data / "lake" / picture).exists()] == []
+    with DagsterInstance.from_config(str(left.home)) as instance:
+        assert "clinic" not in instance.get_dynamic_partitions("institution")
+        assert instance.get_runs() == []
+
+
+def test_old_versions_of_tables_are_gone_as_well(left: Left) -> None:
+    table = left.data / "lake" / "tables" / "subjects.delta"
+    rows, partition_by = erasure.read(table)
+    rows.filter(pl.col("patient_id") != HIM).write_delta(
+        str(table), mode="overwrite", delta_write_options={"partition_by": partition_by} if partition_by else {}
+    )
+    assert len([path for path in left.tells_of(HIM) if path.is_relative_to(table)]) >= 1
+    left.forget(HIM)
+    assert left.tells_of(HIM) == []
+
+
+def test_whoever_is_in_landing_would_come_back_so_nothing_is_erased(left: Left) -> None:
+    left.back()
+    before = left.state()
+    for landing in (False, True):
+        with pytest.raises(StillInLandingError, match=r"in the landing folder of clinic \(its sheets, ") as caught:
+            left.forget(HIM, landing=landing)
+        assert HIS_ID not in str(caught.value)
+    with pytest.raises(StillInLandingError, match="--landing"):
+        left.forget("clinic")
+    assert left.state() == before
+
+
+def test_a_patient_s_films_and_boxes_are_removed_from_landing_when_that_is_said(left: Left) -> None:
+    folder = left.back()
+    for sheet in ("subjects.xlsx", "readers.csv", "conditions.csv"):
+        (folder / sheet).unlink()
+    (folder / "subjects.csv").write_text("patient_id\n" + f"{SHARED_ID}\n{ANOTHER_ID}\n")
+    with pytest.raises(StillInLandingError, match=r"\([1-9] films\).*--landing removes"):
+        left.forget(HIM)
+    left.forget(HIM, landing=True)
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert not [name for name in names if HIS_ID in name]
+    assert [name for name in names if ANOTHER_ID in name]
+
+
+def test_an_institution_s_landing_folder_is_removed_when_that_is_said(left: Left) -> None:
+    folder = left.back()
+    left.forget("clinic", landing=True)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("at", ["_erase_work", "erase_records"])
+def test_a_killed_call_is_finished_by_the_same_call(left: Left, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = set(left.films().filter(institution="clinic", patient_id=HIM)["film_id"])
+
+    def killed(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(erasure if at == "erase_records" else erase, at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            left.forget(HIM)
+    journal = (left.data / "lake" / JOURNAL).read_text()
+    assert HIS_ID not in journal
+    with pytest.raises(UnknownTargetError, match="was not finished"):
+        plan_to_forget("clinic", left.study)
+    left.forget(HIM)
+    assert left.tells_of(HIM, *films) == []
+
+
+def test_what_is_left_is_named_and_the_call_fails(left: Left) -> None:
+    (left.data / "a note.txt").write_text(f"the patient {HIM}")
+    with pytest.raises(TracesLeftError, match=r"1 files still tell of P.*\n.*a note\.txt"):
+        left.forget(HIM)
+    assert json.loads((left.data / "lake" / JOURNAL).read_text())["name"] == HIM
+
+
+def test_weights_that_may_have_learnt_from_him_go_and_those_that_cannot_stay(left: Left) -> None:
+    tables = left.data / "lake" / "tables"
+    used = left.study.store.work_folder("classifiers", {"of": "the current tables"})
+    weights = f"work/classifiers/{used.name}/weights.safetensors"
+    pl.DataFrame({"weights_path": [weights]}).write_delta(str(tables / "resnet50_checkpoints.delta"))
+    other = left.study.store.work_folder("classifiers", {"of": "nobody knows whom"})
+    left.forget(HIM)  # of an external hospital
+    assert used.is_dir()
+    assert not other.exists()
+    assert not (tables / "resnet50_checkpoints.delta").exists()
+    assert (used / "provenance.json").exists()
+
+
+def test_whoever_helped_to_train_is_in_every_weight(left: Left) -> None:
+    tables = left.data / "lake" / "tables"
+    used = left.study.store.work_folder("classifiers", {"of": "the current tables"})
+    weights = f"work/classifiers/{used.name}/weights.safetensors"
+    pl.DataFrame({"weights_path": [weights]}).write_delta(str(tables / "resnet50_checkpoints.delta"))
+    pl.DataFrame({"institution": ["clinic"], "patient_id": [ANOTHER]}).write_delta(str(tables / "splits.delta"))
+    left.forget(HIM)
+    assert not used.exists()
+    assert any("trainings that may have learnt from him" in line for line in left.said)
+
+
+@pytest.mark.parametrize("asked", ["Pffffffffffffffff", "4711", "", "institution_9"])
+def test_nobody_is_forgotten_in_place_of_another(left: Left, asked: str) -> None:
+    before = left.state()
+    with pytest.raises(UnknownTargetError):
+        left.forget(asked)
+    assert left.state() == before
+
+
+def test_a_run_that_is_under_way_is_not_disturbed(left: Left) -> None:
+    before = left.state()
+    with data_folder_held(left.data), pytest.raises(DataFolderBusyError):
+        left.forget(HIM)
+    assert left.state() == before
