@@ -100,6 +100,14 @@ class Sources:
             self.kept.note(key, (made.digests, made.libraries))
         return made
 
+    def _followed(self, function: FunctionType, names: set[Name], values: list[str]) -> Made:
+        for name in names:
+            self._know(name.module)
+        made = self.named(names)
+        if values:
+            made.digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
+        return made
+
     def named(self, names: Iterable[Name]) -> Made:
         """Return what functions, classes or constants of the package are made of."""
         met = frozenset[Name]().union(*(self._reached(name) for name in names))

@@ -34,7 +34,8 @@ class KeptCode:
         self._file, self._state, self._new = file, state, False
         kept: dict[str, Any] = {}
         with suppress(OSError, ValueError):  # absent, damaged or another user's: all is found out anew
-            kept = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+            found = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
+            kept = found if isinstance(found, dict) else {}
         self._known: dict[str, Found] = kept["known"] if kept.get("state") == state else {}
 
     def find(self, key: str) -> Found | None:
@@ -51,11 +52,10 @@ class KeptCode:
             return
         text = json.dumps({"state": self._state, "known": self._known})
         with suppress(OSError):
-            self._file.parent.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._file.parent) as partial:
-                whole = Path(partial) / self._file.name
-                whole.write_text(text, encoding="utf-8")
-                whole.replace(self._file)
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = self._file.with_suffix(f".{os.getpid()}")
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, self._file)
         self._new = False
 
 

@@ -26,12 +26,12 @@ from dagster import (
 from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
 from olvf_assets.foundation.made import WHOLE
-from olvf_assets.foundation.shown import shown, shown_of_part
 from olvf_assets.foundation.tables import OWN_SECONDS, ROWS, UNCHANGED, Check, Dimension, FrameToStore, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
-from olvf_assets.foundation.versions import data_version, seen_now, version_tags
 from olvf_assets.orchestration.parts import Finding, Part, Parts
 from olvf_assets.orchestration.parts import Lake as LakeAtHand
+from olvf_assets.orchestration.shown import shown, shown_of_part
+from olvf_assets.orchestration.versions import data_version, seen_now, version_tags
 from olvf_assets.storage.taken_in import FOLDER_STATE, record_stored
 
 if TYPE_CHECKING:
@@ -186,7 +186,10 @@ class Step:
             record_stored(self.study.store, key, self.spec.name, reads=per_institution)
 
     def output(self, frame: pl.DataFrame) -> "Output[pl.DataFrame]":
-        """Return what Dagster stores, and is told of; rows that lie in the lake already are not written again."""
+        """Return what Dagster stores, and is told of; rows that lie in the lake already are not written again.
+
+        Of a table that is made whole, each partition is told of, too.
+        """
         self.metadata[OWN_SECONDS] = round(self.parts.own_seconds, 3)
         if self.parts.lies_there(all_parts=not self.one_partition):
             self.metadata[UNCHANGED] = True

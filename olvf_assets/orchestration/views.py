@@ -164,7 +164,7 @@ def _build(
             step.note_closed(closes)
             for stop in study.left_out():
                 context.log.warning(stop.text)
-        if closes and view == "study":
+        if whole_ancestry:
             yield step.told_again(frame)
 
     return body
