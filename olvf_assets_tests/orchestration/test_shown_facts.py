@@ -53,6 +53,12 @@ def reached(spec: Table) -> set[str]:
     source = Path(inspect.getsourcefile(spec.make))
     tree = ast.parse(source.read_text())
     functions = {each.name: each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
+    above = {
+        name.asname or name.name: each.module
+        for each in tree.body
+        if isinstance(each, ast.ImportFrom)
+        for name in each.names
+    }
     todo, seen, modules = [spec.make.__name__], set(), set()
     while todo:
         function = functions.get(todo.pop())
@@ -60,7 +66,9 @@ def reached(spec: Table) -> set[str]:
             continue
         seen.add(function.name)
         modules |= modules_in(function)
-        todo += [each.id for each in ast.walk(function) if isinstance(each, ast.Name)]
+        names = [each.id for each in ast.walk(function) if isinstance(each, ast.Name)]
+        modules |= {above[name] for name in names if name in above}
+        todo += names
     libraries, looked_at = {"polars"}, set()
     while modules:
         module = modules.pop()
