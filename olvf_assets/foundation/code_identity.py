@@ -91,11 +91,7 @@ class Sources:
         ours = all(name.module in self._own for name in names)
         if ours and (known := self.kept.find(key)) is not None:
             return Made(*known)
-        for name in names:
-            self._know(name.module)
-        made = self.named(names)
-        if values:
-            made.digests[f"{function.__module__}:{function.__qualname__} closes over"] = sha256("\n".join(values))
+        made = self._followed(function, names, values)
         if ours:
             self.kept.note(key, (made.digests, made.libraries))
         return made
