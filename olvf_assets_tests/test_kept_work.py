@@ -106,6 +106,7 @@ def test_what_does_not_decide_is_there() -> None:
 
 def test_libraries_count_unless_they_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     function = "olvf_assets.detection.copies:_pictures"
+    monkeypatch.setattr(code_identity, "sources", Sources)
     before, without = code_digest(function), code_digest(function, libraries=False)
     monkeypatch.setattr(code_identity, "_versions", lambda tops: {"imgaug": "0.5.0"})
     code_digest.cache_clear()
