@@ -10,6 +10,7 @@ import polars as pl
 
 from olvf_assets.cohort.expected import EXPECTED_EXCLUSIONS, EXPECTED_FILE, counted_exclusions
 from olvf_assets.cohort.rehearsal import rehearse
+from olvf_assets.foundation.artifacts import write_atomically
 from olvf_assets.profiles import FOLDER, load_profile
 
 
@@ -28,8 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the file and return the exit status."""
     argparse.ArgumentParser(prog="python -m olvf_assets.cohort", description=__doc__).parse_args(arguments)
     counts = expected_of_profiles()
-    EXPECTED_FILE.parent.mkdir(exist_ok=True)
-    counts.write_csv(EXPECTED_FILE)
+    write_atomically(EXPECTED_FILE, counts.write_csv)
     print(f"{counts.height} counts in {EXPECTED_FILE}")
     return 0
 
