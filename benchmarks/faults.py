@@ -84,7 +84,7 @@ def try_faults(asked: argparse.Namespace, scratch: Path) -> list[Trial]:
             trial = ground.strike(name, kind)
             trials.append(trial)
             verdict = "; ".join(trial.wrong) or ("survived" if trial.struck else "over before it struck")
-            print(f"{name:<28}{trial.fault:<20}{trial.where[-58:]:<60}{verdict}", flush=True)
+            print(f"{name:<32}{trial.fault:<20}{trial.where[-58:]:<60}{verdict}", flush=True)
     finally:
         nursery.close()
     kinds, tables = len({each.fault for each in trials}), len({each.table for each in trials})

@@ -12,6 +12,7 @@ from olvf_assets.cohort.expected import EXPECTED_EXCLUSIONS, EXPECTED_FILE, coun
 from olvf_assets.cohort.rehearsal import rehearse
 from olvf_assets.orchestration.sql_models import load_models
 from olvf_assets.profiles import FOLDER, load_profile
+from olvf_assets.storage.artifacts import write_atomically
 
 
 def expected_of_profiles() -> pl.DataFrame:
@@ -29,8 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the file and return the exit status."""
     argparse.ArgumentParser(prog="python -m olvf_assets.cohort", description=__doc__).parse_args(arguments)
     counts = expected_of_profiles()
-    EXPECTED_FILE.parent.mkdir(exist_ok=True)
-    counts.write_csv(EXPECTED_FILE)
+    write_atomically(EXPECTED_FILE, counts.write_csv)
     print(f"{counts.height} counts in {EXPECTED_FILE}")
     return 0
 
