@@ -9,6 +9,7 @@ from olvf_assets.classification.provenance import training_description
 from olvf_assets.detection.provenance import detector_description
 from olvf_assets.foundation import code_identity
 from olvf_assets.foundation.code_identity import PACKAGE, Sources, UnknownCodeError, code_digest
+from olvf_assets.foundation.code_units import Name
 from olvf_assets.foundation.provenance import NOT_DECIDING
 from olvf_assets.intake.headers.known import KnownHeaders
 from olvf_assets.intake.pixels.pixels import _work_folder
@@ -92,6 +93,18 @@ def test_kept_work_is_that_of_the_code_that_decides_it(
         assert (work() != as_it_is) is another
     finally:
         code_digest.cache_clear()
+
+
+def test_exactly_these_modules_decide_the_weights_of_a_network_and_of_the_detector() -> None:
+    """One that comes in here makes every hospital train again after an update: see that it decides something."""
+    for training, deciding in (
+        ("classification", {"augmentation", "networks", "pixels", "training"}),
+        ("detection", {"trainer", "training", "ultralytics_home"}),
+    ):
+        made = Sources().named([Name(f"olvf_assets.{training}.training", "_train")])
+        modules = {each.split(":")[0] for each in made.digests} - set(NOT_DECIDING)
+        own = {f"olvf_assets.{training}.{name}" for name in deciding}
+        assert modules == own | {"olvf_assets.foundation.seeds", "olvf_assets.foundation.vocabulary"}
 
 
 @pytest.mark.parametrize("function", ["olvf_assets.foundation.seeds:nothing", "olvf_assets.nowhere:derive_seed"])

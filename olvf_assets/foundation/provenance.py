@@ -18,12 +18,11 @@ LIBRARIES_OF_NETWORKS = ("torch", "torchvision", "numpy", "opencv-python", "open
 # They name, keep and report what was computed elsewhere; values of settings are in each description themselves.
 NOT_DECIDING = (
     "olvf_assets.storage.artifacts",
-    "olvf_assets.foundation.code_identity",
-    "olvf_assets.foundation.code_units",
     "olvf_assets.foundation.errors",
     "olvf_assets.foundation.parallel",
     "olvf_assets.foundation.provenance",
     "olvf_assets.foundation.settings",
+    "olvf_assets.foundation.write_faults",
     "olvf_assets.classification.progress",
     "olvf_assets.classification.provenance",
     "olvf_assets.classification.settings",
