@@ -4,6 +4,7 @@ The detector is left out: it is right about every vertebra.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from olvf_assets.detection.provenance import detector_description, learnt_from, 
 from olvf_assets.detection.tables import DETECTOR_EVOLUTION, DETECTOR_MODEL
 from olvf_assets.evaluation.checks import FRESHNESS
 from olvf_assets.evaluation.firewall.freshness import STALE
-from olvf_assets.foundation.tables import TableRun
+from olvf_assets.foundation.tables import Table, TableRun
 from olvf_assets.foundation.vocabulary import CLASSES, PROTOCOLS
 from olvf_assets.orchestration.graph import all_checks, all_tables
 from olvf_assets.profiles import load_profile
@@ -87,9 +88,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
             tables["detector_model"] = pl.concat(
                 untrained_detector(tables["detector_copies"], run, *row) for row in detectors.iter_rows()
             )
-        table = known[name]
-        tables[name] = table.conform(table.make(run, **{read: tables[read] for read in table.reads}))
+        tables[name] = pl.concat(rows(known[name], run, tables, known))
     return run, tables
+
+
+def rows(
+    table: Table, run: TableRun, tables: dict[str, pl.DataFrame], known: dict[str, Table]
+) -> Iterator[pl.DataFrame]:
+    """Yield a table's rows, hospital by hospital where it is kept so."""
+    for key in ("institution_1", "institution_2") if table.by == "institution" else ("",):
+        own = {
+            name: tables[name].filter(institution=key) if key and known[name].by == "institution" else tables[name]
+            for name in table.reads
+        }
+        yield table.conform(table.make(dataclasses.replace(run, institution=key), **own))
 
 
 @pytest.mark.parametrize(

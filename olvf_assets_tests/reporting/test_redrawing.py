@@ -133,7 +133,8 @@ def code(before: str, after: str, module: str = __name__) -> Change:
 
 
 def library(report: Report, patch: pytest.MonkeyPatch) -> None:
-    versions = code_identity._versions
+    versions, found_anew = code_identity._versions, code_identity.Sources()
+    patch.setattr(redrawing, "sources", lambda: found_anew)
     patch.setattr(code_identity, "_versions", lambda tops: {
         name: "99" if name == "matplotlib" else number for name, number in versions(tops).items()
     })  # fmt: skip
