@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pydicom
 import yaml
 from fault_tools.study import Study
@@ -258,7 +257,7 @@ def differing(one: Study, other: Study) -> list[str]:
 
 
 def _equal(one: Study, other: Study, name: str) -> bool:
-    return one.has_table(name) and pl.DataFrame.equals(one.table(name), other.table(name))
+    return one.has_table(name) and one.table(name).equals(other.table(name))
 
 
 @dataclass

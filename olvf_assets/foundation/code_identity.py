@@ -48,6 +48,10 @@ class Made:
     digests: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
 
+    def __or__(self, other: "Made") -> "Made":
+        """Return what two functions are made of together."""
+        return Made(self.digests | other.digests, self.libraries | other.libraries)
+
     @property
     def version(self) -> str:
         """Return 16 hex digits that change when anything of it does: what Dagster calls a code version."""
@@ -210,12 +214,10 @@ def codes_of(tables: Sequence[Table], checks: Mapping[str, Sequence[Check]]) -> 
 
 def code_of(table: Table, checks: Sequence[Check]) -> Made:
     """Return what a table, its columns and its checks are made of."""
-    found = [sources().of(each) for each in (table.make, *(each.find for each in checks))]
-    columns = {"the table's columns": sha256(str(table.schema))}
-    return Made(
-        columns | {name: digest for each in found for name, digest in each.digests.items()},
-        {name: number for each in found for name, number in each.libraries.items()},
-    )
+    made = Made({"the table's columns": sha256(str(table.schema))})
+    for function in (table.make, *(each.find for each in checks)):
+        made |= sources().of(function)
+    return made
 
 
 @lru_cache

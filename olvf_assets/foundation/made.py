@@ -14,7 +14,7 @@ The record is written after the rows: what a killed run leaves is made again.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from olvf_assets.foundation.settings import Settings, setting_digest
 
 WHOLE = "all"  # the part of a table that has no parts
 FORCE_VARIABLE = "OLVF_FORCE"
+SHOWN_REASONS = 3
 _SEEDS = (20_220_401, 716)
 
 
@@ -100,6 +101,12 @@ def changes(record: Record, now: Ingredients, profile: Settings, lookup: Callabl
     yield from _differences("setting", record.settings, settings)
     looked_up = {name: lookup(name) for name in record.looked_up}
     yield from _differences("table", record.looked_up, looked_up)
+
+
+def first_reasons(reasons: Sequence[str]) -> str:
+    """Return the first few reasons why something is made again, and how many there are beside them, as a line."""
+    more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
+    return f"{'; '.join(reasons[:SHOWN_REASONS])}{more}"
 
 
 def frame_digest(frame: pl.DataFrame | None) -> str:

@@ -14,7 +14,16 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.code_identity import Made
-from olvf_assets.foundation.made import WHOLE, Finding, Ingredients, Record, changes, frame_digest, text_digest
+from olvf_assets.foundation.made import (
+    WHOLE,
+    Finding,
+    Ingredients,
+    Record,
+    changes,
+    first_reasons,
+    frame_digest,
+    text_digest,
+)
 from olvf_assets.foundation.settings import SettingsRead, settings_read
 from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
 from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
@@ -22,7 +31,6 @@ from olvf_assets.orchestration.preview import row_in_words, rows_in_markdown
 from olvf_assets.storage.records import Records, files_digest
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
-SHOWN_REASONS = 3
 Frames = Mapping[str, pl.DataFrame]
 
 
@@ -103,8 +111,7 @@ class Parts:
             return None
         reasons = list(self.reasons(part, record, run, frames))
         if reasons:
-            more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-            self._report(f"{self._said(part)}made again: {'; '.join(reasons[:SHOWN_REASONS])}{more}")
+            self._report(f"{self._said(part)}made again: {first_reasons(reasons)}")
             return None
         rows = self.table.conform(self._lying(part))
         return Part(rows, dict(record.notes), dict(record.findings), [], record, standing=True)

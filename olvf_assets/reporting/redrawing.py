@@ -8,7 +8,6 @@ settings that this read. While all of this is as it was, and its files are those
 is written after the files: what a killed run leaves is drawn again.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.code_identity import Made, sources
-from olvf_assets.foundation.made import Ingredients, Record, changes, frame_digest, text_digest
+from olvf_assets.foundation.made import Ingredients, Record, changes, first_reasons, frame_digest, text_digest
+from olvf_assets.foundation.provenance import ABSENT, file_sha256
 from olvf_assets.foundation.settings import note_read, settings_read
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.reporting import drawing
@@ -26,7 +26,6 @@ from olvf_assets.storage.records import Records
 
 RECORDS = "report_pictures"  # beside those of tables
 SUFFIXES = (".png", ".svg")
-SHOWN_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def pictures_of(
     return [
         _picture(each, member, run, folder, own)
         for each in pictures
-        for own in [_both(sources().of(each.draw), saving)]
+        for own in [sources().of(each.draw) | saving]
         for member in each.members(tables)
     ]
 
@@ -90,8 +89,7 @@ def _picture(picture: Picture, member: Member, run: TableRun, folder: Path, code
     if record is not None and not reasons:
         note_read(run.profile, record.settings)  # the table rests on them, whether they are read now or were before
     else:
-        more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
-        run.report(f"{member.name} is drawn: {'; '.join(reasons[:SHOWN_REASONS])}{more}")
+        run.report(f"{member.name} is drawn: {first_reasons(reasons)}")
         with settings_read(run.profile) as read:
             _draw(picture, look, frames, [folder / name for name in names])
         drawn = text_digest(_hashes(folder, names))
@@ -115,10 +113,6 @@ def _reasons(
         yield "its file is missing or another"
 
 
-def _both(drawing_it: Made, saving: Made) -> Made:
-    return Made(drawing_it.digests | saving.digests, drawing_it.libraries | saving.libraries)
-
-
 def _ingredients(member: Member, frames: Frames, code: Made) -> Ingredients:
     return Ingredients(
         code.digests,
@@ -139,8 +133,4 @@ def _draw(picture: Picture, look: Look, frames: Frames, paths: Sequence[Path]) -
 
 def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Return the digest of each file's content; `absent` for one that is not there."""
-    return {name: _hash(folder / name) for name in names}
-
-
-def _hash(path: Path) -> str:
-    return read_if_whole(path, lambda file: hashlib.sha256(file.read_bytes()).hexdigest()) or "absent"
+    return {name: read_if_whole(folder / name, file_sha256) or ABSENT for name in names}

@@ -3,8 +3,9 @@
 What lives here: these notes. What does not: the state that a folder is in now, and which institutions are due
 (`intake.landing.arrivals`).
 
-An institution is taken in when all its tables are stored and were made from the state that its folder is in now. The
-state is noted only after the table is in the lake, so a run that dies on the way leaves its institution due.
+An institution is taken in when all its tables, and those that close a run (metrics, report, warehouse), are stored and
+were made from the state that its folder is in now. The state is noted only after the table is in the lake, so a run
+that dies on the way leaves its institution due.
 """
 
 import json
