@@ -8,7 +8,7 @@ override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
 export VENV PYTHON
 
-.PHONY: setup demo test test-servers lint ui sql bench add-hospital constraints clean
+.PHONY: setup demo test test-servers lint ui sql bench gpu-check add-hospital constraints clean
 
 setup:
 	@./setup.sh "$$VENV"
@@ -39,6 +39,9 @@ add-hospital: setup
 
 bench: setup
 	$(ENV) && for each in benchmarks/*.py; do python "$$each" --quick || exit 1; done
+
+gpu-check: setup
+	$(ENV) && python benchmarks/gpu.py --json
 
 constraints:
 	{ head -n 1 constraints.txt; "$(VENV)/bin/python" -m pip freeze --exclude-editable; } > constraints.new

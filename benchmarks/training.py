@@ -15,9 +15,7 @@ ensemble (films read, vertebrae cut, networks read and asked, probabilities summ
 passes; lower is better. `loading_peak_mib`: the largest memory of a process that packs and loads 6833 crops of
 166 x 140.
 
-On a GPU the networks are trained at batch 4, as in the thesis, also compiled with captured graphs
-(`<network>_compiled_over_plain`), and `fifteen_trainings_h` is extrapolated from one epoch of each; that path could not
-be tried where this was written. Without a GPU the script runs small and says so. `--quick`: slim networks only.
+A GPU is measured by `gpu.py`. `--quick`: slim networks only.
 """
 
 import argparse
@@ -38,15 +36,15 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from olvf_assets.classification import ensemble, predictions
-from olvf_assets.classification.networks import build, load_trained, one_thread, save_weights
+from olvf_assets.classification.learner import Learner
+from olvf_assets.classification.networks import build, load_trained, repeatable, save_weights
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, ClassificationSettings
-from olvf_assets.classification.training import _save_state, _train_epoch
 from olvf_assets.crops.crop import crop_vertebrae
 from olvf_assets.crops.settings import CropSettings
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
 from olvf_assets.profiles import load_profile
-from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.artifacts import ArtifactStore, write_atomically
 
 HEIGHT, WIDTH = 140, 166
 FULL_SCALE = 6833
@@ -59,18 +57,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="slim networks only; under a minute")
     parser.add_argument("--json", action="store_true", help="print one flat object as the last line")
     asked = parser.parse_args()
-    on_gpu = torch.cuda.is_available()
-    print("on a GPU" if on_gpu else "no GPU: small and on one thread of the CPU")
     with tempfile.TemporaryDirectory() as folder:
-        figures = gpu_figures() if on_gpu else cpu_figures(Path(folder), quick=asked.quick)
+        figures = measure(Path(folder), quick=asked.quick)
     for name, value in figures.items():
         print(f"{name:<44}{value:>12.4g}")
     if asked.json:
         print(json.dumps(figures))
 
 
-def cpu_figures(folder: Path, *, quick: bool) -> dict[str, float]:
-    """Return all figures of the CPU."""
+def measure(folder: Path, *, quick: bool) -> dict[str, float]:
+    """Return all figures."""
     figures: dict[str, float] = {}
     # pictures of an epoch: about those of the demo; four fifths of the thesis's 6833
     sizes = (("slim", "demo", 256, 1070, 7), ("full", "thesis", 16, FULL_SCALE * 4 // 5, 3))
@@ -114,10 +110,9 @@ def training_figures(
     pixels = packed_pixels(samples, store, settings.input_divisor)[:, None]
     labels = torch.arange(pictures) % len(CLASSES)
     model = build(architecture, network, seed=1)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=1e-4, momentum=settings.momentum, nesterov=True, weight_decay=settings.weight_decay
-    )
     side = (torch.from_numpy(np.array(pixels)), labels)
+    learner = Learner(model, side, settings, peak=1e-4)
+    optimizer = learner.optimizer
     batches = torch.tensor_split(torch.arange(pictures), pictures // settings.batch)
     ready = [(side[0][batch].float(), labels[batch]) for batch in batches]
     loader = DataLoader(
@@ -130,15 +125,18 @@ def training_figures(
         step_through(model, optimizer, ready, settings)
 
     def ours() -> None:
-        _train_epoch(model, optimizer, side, settings, 1e-4, 0, 1)
+        learner.begin_epoch(0, seed=1)
+        for _ in range(learner.steps):
+            learner.step()
 
     def keep() -> None:
-        _save_state(folder / "state.pt", model, optimizer, [])
+        state = {"model": model.state_dict(), "momentum": learner.momentum()}
+        write_atomically(folder / "state.pt", lambda temporary: torch.save(state, temporary))
 
     def loop() -> None:
         step_through(model, optimizer, loader, settings)
 
-    with one_thread():
+    with repeatable():
         model.train()
         bare()
         bare_s, ours_s, loop_s, keep_s = in_turns(repetitions, bare, ours, loop, keep)
@@ -246,7 +244,7 @@ def inference_figures(folder: Path, profile: str, films: int, rounds: int) -> di
             for batch in pixels.split(predictions.BATCH):
                 model(batch)
 
-    with one_thread():
+    with repeatable():
         whole_s, bare_s = in_turns(rounds, whole, bare)
     return {
         "inference_over_bare_forward": round(whole_s / bare_s, 2),
@@ -269,33 +267,6 @@ def made_up_samples(store: ArtifactStore, count: int) -> pl.DataFrame:
     rng = np.random.default_rng(1)
     paths = [store.save_image(rng.integers(0, 256, (HEIGHT, WIDTH)).astype(np.uint8))[0] for _ in range(count)]
     return pl.DataFrame({"image_path": paths})
-
-
-def gpu_figures() -> dict[str, float]:
-    """Return seconds of one epoch at the thesis's batch on the GPU, plain and compiled, and all fifteen trainings."""
-    settings = load_profile("thesis").classification
-    device = torch.device("cuda")
-    pixels = torch.randint(0, 256, (FULL_SCALE * 4 // 5, 1, HEIGHT, WIDTH), dtype=torch.uint8, device=device)
-    labels = torch.arange(len(pixels), device=device) % len(CLASSES)
-    figures, best_s = {}, 0.0
-    for architecture in ARCHITECTURES:
-        network = settings.networks[architecture].model_copy(update={"weights": "random"})
-        seconds = {}
-        for kind in ("plain", "compiled"):
-            model = build(architecture, network, seed=1).to(device)
-            optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
-            used: Any = torch.compile(model, mode="reduce-overhead") if kind == "compiled" else model
-            _train_epoch(used, optimizer, (pixels[:64], labels[:64]), settings, 1e-4, 0, 1)
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            _train_epoch(used, optimizer, (pixels, labels), settings, 1e-4, 0, 1)
-            torch.cuda.synchronize()
-            seconds[kind] = time.perf_counter() - start
-        figures[f"{architecture}_epoch_s"] = round(seconds["plain"], 2)
-        figures[f"{architecture}_compiled_over_plain"] = round(seconds["plain"] / seconds["compiled"], 2)
-        best_s += min(seconds.values())
-    figures["fifteen_trainings_h"] = round(best_s * settings.epochs * settings.folds / 3600, 2)
-    return figures
 
 
 def in_turns(repetitions: int, *functions: Callable[[], Any]) -> list[float]:

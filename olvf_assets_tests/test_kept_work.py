@@ -47,7 +47,7 @@ def hospital() -> object:
 
 
 CHANGES = {
-    "a network's schedule": (network, "classification.training", "math.cos(", "math.sin(", True),
+    "a network's schedule": (network, "classification.learner", "math.cos(", "math.sin(", True),
     "a network's augmentation": (
         network,
         "classification.augmentation",
@@ -61,7 +61,7 @@ CHANGES = {
     "the detector's arguments": (detector, "detection.training", '"flipud": 0.0', '"flipud": 0.5', True),
     "what the network does is nothing to the detector": (
         detector,
-        "classification.training",
+        "classification.learner",
         "math.cos(",
         "math.sin(",
         False,
@@ -97,11 +97,11 @@ def test_kept_work_is_that_of_the_code_that_decides_it(
 
 def test_exactly_these_modules_decide_the_weights_of_a_network_and_of_the_detector() -> None:
     """One that comes in here makes every hospital train again after an update: see that it decides something."""
-    for training, deciding in (
-        ("classification", {"augmentation", "networks", "pixels", "training"}),
-        ("detection", {"trainer", "training", "ultralytics_home"}),
+    for training, function, deciding in (
+        ("classification", "train_to_the_end", {"augmentation", "learner", "networks", "pixels", "training"}),
+        ("detection", "_train", {"trainer", "training", "ultralytics_home"}),
     ):
-        made = Sources().named([Name(f"olvf_assets.{training}.training", "_train")])
+        made = Sources().named([Name(f"olvf_assets.{training}.training", function)])
         modules = {each.split(":")[0] for each in made.digests} - set(NOT_DECIDING)
         own = {f"olvf_assets.{training}.{name}" for name in deciding}
         assert modules == own | {"olvf_assets.foundation.seeds", "olvf_assets.foundation.vocabulary"}

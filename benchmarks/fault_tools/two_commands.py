@@ -75,20 +75,20 @@ def two_runs(ground: "Ground", name: str) -> Trial:
 def kill_then_next(ground: "Ground", name: str) -> Trial:
     """Kill a table's run, start another command, see that it cleared up, and start the table's run again.
 
-    By lot the other command is `python -m olvf_assets register`, or the run of another table.
+    By lot the other command is `python -m olvf_assets register`, or the run of the table that was made before this one
+    in the undisturbed run: it can be made while this one is missing.
     """
     trial = Trial(name, FAULTS["kill_then_next"])
     ground.kill(trial)
     killed = _newest_run(ground)
-    if ground.random.random() < 0.5:
+    before = list(ground.made)[: list(ground.made).index(name)]
+    if not before or ground.random.random() < 0.5:
         command = [sys.executable, "-m", "olvf_assets", "register"]
         done = subprocess.run(command, env=ground.nursery.environment, capture_output=True, text=True, check=False)
         status, output, trial.where = done.returncode, done.stdout + done.stderr, f"{trial.where}, then register"
     else:
-        names = list(ground.made)
-        other = names[names.index(name) - 1]  # made before it in the undisturbed run, or the last one
-        outcome = ground.nursery.run(other)
-        status, output, trial.where = outcome.status, outcome.output, f"{trial.where}, then {other}"
+        outcome = ground.nursery.run(before[-1])
+        status, output, trial.where = outcome.status, outcome.output, f"{trial.where}, then {before[-1]}"
     if status != 0:
         trial.wrong.append("the next command fails: " + last_error(output))
     if trial.struck:

@@ -13,7 +13,7 @@ import polars as pl
 import torch
 from torch import nn
 
-from olvf_assets.classification.networks import FractureClassifier, one_thread
+from olvf_assets.classification.networks import FractureClassifier, repeatable
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
@@ -149,7 +149,7 @@ def kept_class_maps(
     kept = store.work_folder("gradcam", description) / "maps.npz"
     found = read_if_whole(kept, _kept_maps)
     if found is None:
-        with one_thread():
+        with repeatable():
             found = class_maps(model, packed_pixels(samples, store, settings.input_divisor))
         write_atomically(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
     return found

@@ -16,7 +16,7 @@ from olvf_assets.attention.gradcam import Report, at_crop_size, choose_network, 
 from olvf_assets.attention.settings import AttentionSettings
 from olvf_assets.attention.similarity import similarity
 from olvf_assets.attention.tables import GRADCAM_SANITY, SOURCES
-from olvf_assets.classification.networks import FractureClassifier, build, one_thread
+from olvf_assets.classification.networks import FractureClassifier, build, repeatable
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.predictions import load_checkpoint
 from olvf_assets.classification.settings import ClassificationSettings
@@ -63,7 +63,7 @@ def gradcam_sanity(
     fresh = build(row["architecture"], network, derive_seed(seed, "sanity", "weights"))
     pixels, shape = packed_pixels(samples, store, classification.input_divisor), crop_shape(samples, store)
     rows = []
-    with one_thread():
+    with repeatable():
         trained = class_maps(model, pixels)
         wanted = _grids(trained.of(trained.predicted), shape)
         for step, (part, randomised) in enumerate(randomised_downwards(model, fresh), start=1):

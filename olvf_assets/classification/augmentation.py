@@ -12,20 +12,21 @@ from torch.nn.functional import grid_sample
 from olvf_assets.classification.settings import AugmentationRanges
 
 MID_GREY = 0.5
+DRAWS = 4  # random numbers a picture
 
 
-def augment_batch(pictures: torch.Tensor, ranges: AugmentationRanges, generator: torch.Generator) -> torch.Tensor:
-    """Return the pictures, each altered at random within Table 4.
+def augment_batch(pictures: torch.Tensor, ranges: AugmentationRanges, draws: torch.Tensor) -> torch.Tensor:
+    """Return the pictures, each altered within Table 4 as its draws say.
 
     Args:
         pictures: float, shape (batch, 1, height_px, width_px), grey values 0-255. Not changed.
         ranges: Table 4.
-        generator: a CPU generator, so that every device sees the same draws.
+        draws: float, shape (4, batch), uniform in 0-1: scale, rotation, brightness, contrast. Whoever draws them on a
+            CPU lets every device see the same.
 
     Returns:
         The same shape; values may leave 0-255, as brightness and contrast do not clip.
     """
-    draws = torch.rand((4, len(pictures)), generator=generator).to(pictures.device)
     low, high = (math.log(bound) for bound in ranges.scale)
     scale = torch.exp(low + (high - low) * draws[0])
     angle = math.radians(ranges.rotation_deg) * (2 * draws[1] - 1)

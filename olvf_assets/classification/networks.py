@@ -127,14 +127,20 @@ def start_weights(architecture: Architecture, network: NetworkSettings) -> str:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread: sums then come in one order, so that results do not hang on the number of cores."""
-    before = torch.get_num_threads()
+def repeatable(*, tensor_cores: bool = False) -> Iterator[None]:
+    """Compute so that the same input gives the same numbers.
+
+    On a CPU with one thread: sums then come in one order, whatever the number of cores. On a GPU with cuDNN's
+    deterministic kernels, and in full float32 unless `tensor_cores` lets convolutions multiply in TF32 (10 bits of
+    mantissa, as is torch's habit).
+    """
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=tensor_cores):
+            yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads_before)
 
 
 def save_weights(model: FractureClassifier, path: Path, provenance: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from olvf_assets.classification.networks import FractureClassifier, load_trained, one_thread, read_provenance
+from olvf_assets.classification.networks import FractureClassifier, load_trained, read_provenance, repeatable
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import expected_fingerprint
 from olvf_assets.classification.settings import ClassificationSettings
@@ -132,7 +132,7 @@ def class_probabilities(model: FractureClassifier, pixels: np.ndarray) -> np.nda
     """Return softmax probabilities: float64, shape (n, 3), of uint8 pictures (n, height_px, width_px)."""
     device = next(model.parameters()).device
     parts = [np.zeros((0, len(CLASSES)))]
-    with one_thread():
+    with repeatable():
         for start in range(0, len(pixels), BATCH):
             batch = torch.from_numpy(np.array(pixels[start : start + BATCH])[:, None]).to(device)
             parts.append(torch.softmax(model(batch.float()).double(), dim=1).cpu().numpy())

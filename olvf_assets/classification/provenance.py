@@ -15,7 +15,7 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
 from olvf_assets.storage.artifacts import fingerprint
 
-TRAINING = "olvf_assets.classification.training:_train"
+TRAINING = "olvf_assets.classification.training:train_to_the_end"
 LIBRARIES = (*LIBRARIES_OF_NETWORKS, "timm")
 NOT_TRAINING = {"networks", "replication", "test_share", "workers", "gpu_memory_gib", "folds"}
 

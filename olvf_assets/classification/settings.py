@@ -74,8 +74,10 @@ class ClassificationSettings(Settings):
         momentum: of Nesterov's SGD.
         weight_decay, label_smoothing: as torch understands them.
         schedule: `constant`, or `one_cycle` (linear warm-up over `warmup_share` of all steps, then cosine to 0).
-        precision: number type of the convolutions in training; predictions are always made in float32.
-        workers: training processes; 0 means one per core, on a GPU as many as have `gpu_memory_gib` of what is free.
+        precision: number type of the convolutions in training (on a GPU float32 multiplies in TF32); predictions are
+            always made in float32.
+        workers: trainings side by side; 0 means one per core, on a GPU as many as have `gpu_memory_gib` of what is
+            free.
         gpu_memory_gib: room that one training on a GPU is given.
     """
 

@@ -7,6 +7,7 @@ The last epoch's weights are the result: validation figures are recorded, nothin
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,25 +16,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from torch.nn.functional import cross_entropy
 
-from olvf_assets.classification.augmentation import augment_batch
-from olvf_assets.classification.networks import FractureClassifier, build, one_thread, save_weights, start_weights
+from olvf_assets.classification.learner import Learner, Side
+from olvf_assets.classification.networks import build, repeatable, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
 from olvf_assets.classification.provenance import SampleError, training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
 from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.parallel import parallel_map
+from olvf_assets.foundation.parallel import TICK_S, at_most_every, parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, remove, write_atomically
 
-VALIDATION_BATCH = 64
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
+KEEP_AFTER_S = {"cpu": 0.0, "cuda": 30.0}  # a full network's state weighs 200 MB, and a GPU's epoch takes seconds
 
 Report = Callable[[str], None]
 
@@ -52,7 +52,7 @@ def train_folds(
     report: Report | None = None,
     observe: Callable[[dict[str, Any]], None] | None = None,
 ) -> pl.DataFrame:
-    """Train one architecture on several folds, in as many spawned processes as `settings.workers` says.
+    """Train one architecture on several folds: in `settings.workers` processes, on a GPU all of them in one.
 
     Args:
         architecture: the network.
@@ -74,7 +74,7 @@ def train_folds(
     samples = samples.sort("sample_id")
     packed_pixels(samples, store, settings.input_divisor)  # written once, before several processes look for it
     train = partial(
-        _train_fold_of, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
+        _train_together, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
     )
     start = start_weights(architecture, settings.networks[architecture])
     descriptions = {
@@ -87,29 +87,26 @@ def train_folds(
             report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
     folders = [records[fold].parent for fold in unfinished]
     tick = None if observe is None else Progress(folders, observe, report).show
-    workers = settings.workers
     if torch.cuda.is_available():
-        free_bytes, _ = torch.cuda.mem_get_info()
-        workers = workers or gpu_workers(free_bytes, settings.gpu_memory_gib)
-    parallel_map(train, unfinished, workers=workers, what=f"folds of {architecture}", report=report, tick=tick)
-    rows = [train(fold) for fold in folds]  # by now each only reads its record
+        together = trainings_together(settings, architecture)
+        for first in range(0, len(unfinished), together):
+            train(unfinished[first : first + together], tick=tick and at_most_every(TICK_S, tick))
+    else:
+        single = [[fold] for fold in unfinished]
+        parallel_map(train, single, workers=settings.workers, what=f"folds of {architecture}", report=report, tick=tick)
+    rows = train(folds)  # by now it only reads their records
     return pl.DataFrame(rows, schema=CHECKPOINTS).sort("protocol", "fold")
 
 
-def gpu_workers(free_bytes: int, needed_gib: float) -> int:
-    """Return how many trainings share a GPU with so much free memory: at least one."""
-    return max(1, int(free_bytes / (needed_gib * 2**30)))
+def trainings_together(settings: ClassificationSettings, architecture: Architecture) -> int:
+    """Return how many trainings of an architecture share the GPU: as many as fit into its free memory, at least one.
 
-
-def _train_fold_of(
-    fold: int,
-    architecture: Architecture,
-    samples: pl.DataFrame,
-    root: Path,
-    settings: ClassificationSettings,
-    seed: int,
-) -> dict[str, Any]:
-    return train_fold(architecture, fold, samples, ArtifactStore(root), settings, seed)
+    One at a time if it draws random numbers in its layers: all of a process draw from one source.
+    """
+    if any("drop" in name and value for name, value in settings.networks[architecture].arguments.items()):
+        return 1
+    free_bytes, _ = torch.cuda.mem_get_info()
+    return settings.workers or max(1, int(free_bytes / (settings.gpu_memory_gib * 2**30)))
 
 
 def train_fold(
@@ -123,21 +120,43 @@ def train_fold(
 ) -> dict[str, Any]:
     """Train on all samples outside `fold`, validate on those in it; return one row of the checkpoints table.
 
-    A killed training continues after its last whole epoch and, on a CPU, ends with the same weights bit for bit; a
-    finished one is not done again. Arguments and errors as in `train_folds`; `report` gets a line per epoch.
+    A killed training continues after the last epoch that was kept (on a CPU the last whole one) and there ends with the
+    same weights bit for bit; a finished one is not done again. Arguments and errors as in `train_folds`; `report` gets
+    a line per epoch.
     """
-    start = start_weights(architecture, settings.networks[architecture])
-    description = training_description(architecture, fold, samples, settings, seed, start)
-    record = _record_of(store, description)
-    row = _finished(store, record)
-    if row is None:
-        with one_thread():
-            row = _train(description, record.parent, samples.sort("sample_id"), store, settings, report)
-        text = json.dumps(row, indent=2)
-        write_atomically(record, partial(_write, text=text))
-        for name in (STATE, PROGRESS):
-            remove(record.parent / name)
+    (row,) = _train_together([fold], architecture, samples, store.root, settings, seed, report)
     return row
+
+
+def _train_together(
+    folds: Sequence[int],
+    architecture: Architecture,
+    samples: pl.DataFrame,
+    root: Path,
+    settings: ClassificationSettings,
+    seed: int,
+    report: Report | None = None,
+    tick: Callable[[], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train those of the folds that are unfinished, in turns in this process; return the rows of all."""
+    store = ArtifactStore(root)
+    samples = samples.sort("sample_id")
+    start = start_weights(architecture, settings.networks[architecture])
+    rows: dict[int, dict[str, Any]] = {}
+    trainings: dict[int, FoldTraining] = {}
+    with repeatable(tensor_cores=True):
+        for fold in folds:
+            description = training_description(architecture, fold, samples, settings, seed, start)
+            record = _record_of(store, description)
+            row = _finished(store, record)
+            if row is not None:
+                rows[fold] = row
+            else:
+                trainings[fold] = FoldTraining(description, record.parent, samples, store, settings, report)
+        train_to_the_end(list(trainings.values()), tick)
+        for fold, training in trainings.items():
+            rows[fold] = training.finish()
+    return [rows[fold] for fold in folds]
 
 
 def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
@@ -156,85 +175,134 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def learning_rate(step: int, steps: int, peak: float, settings: ClassificationSettings) -> float:
-    """Return the learning rate of a step (from 0) out of `steps`, as `settings.schedule` says."""
-    if settings.schedule == "constant":
-        return peak
-    warmup = settings.warmup_share * steps
-    if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+class FoldTraining:
+    """The training of one network on one fold: where it stands, and its files.
 
+    Args:
+        description: of the training, see `training_description`.
+        folder: where its state, its progress and its weights go; what an earlier run left there is gone on from.
+        samples: table `balanced_training_set` of one protocol, sorted by sample_id.
+        store: where pictures lie.
+        settings: the room's settings.
+        report: gets a line per epoch.
+    """
 
-def _train(
-    description: dict[str, Any],
-    folder: Path,
-    samples: pl.DataFrame,
-    store: ArtifactStore,
-    settings: ClassificationSettings,
-    report: Report | None,
-) -> dict[str, Any]:
-    architecture, fold, seed = description["architecture"], description["fold"], description["seed"]
-    names = (architecture, fold, description["protocol"])
-    network = settings.networks[architecture]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    training, validation = _sides(samples, store, settings, fold, device)
-    model = build(architecture, network, derive_seed(seed, "weights", *names)).to(device)
-    optimizer = torch.optim.SGD(
-        model.parameters(),
-        lr=network.learning_rate,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
-        nesterov=settings.momentum > 0,
-    )
-    state = folder / STATE
-    history: list[tuple[float, float, float]] = []
-    saved = read_if_whole(state, lambda path: torch.load(path, map_location=device, weights_only=True))
-    if saved is not None:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        history = saved["history"]
-    for epoch in range(len(history), settings.epochs):
-        epoch_seed = derive_seed(seed, "epoch", *names, epoch)
-        loss = _train_epoch(model, optimizer, training, settings, network.learning_rate, epoch, epoch_seed)
+    def __init__(
+        self,
+        description: dict[str, Any],
+        folder: Path,
+        samples: pl.DataFrame,
+        store: ArtifactStore,
+        settings: ClassificationSettings,
+        report: Report | None,
+    ) -> None:
+        self.description, self.folder, self.store, self.settings, self.report = (
+            description, folder, store, settings, report,
+        )  # fmt: skip
+        self.architecture, self.fold, self.seed = (description[key] for key in ("architecture", "fold", "seed"))
+        self.names = (self.architecture, self.fold, description["protocol"])
+        network = settings.networks[self.architecture]
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        training, self.validation = _sides(samples, store, settings, self.fold, device)
+        self.model = build(self.architecture, network, derive_seed(self.seed, "weights", *self.names)).to(device)
+        self.learner = Learner(self.model, training, settings, network.learning_rate)
+        self.history: list[tuple[float, float, float]] = []
+        self.kept_at = time.monotonic()
+        saved = read_if_whole(folder / STATE, lambda path: torch.load(path, map_location=device, weights_only=True))
+        if saved is not None:
+            self.model.load_state_dict(saved["model"])
+            self.learner.go_on_from(saved["momentum"])
+            self.history = saved["history"]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no epoch is left."""
+        return len(self.history) == self.settings.epochs
+
+    def begin_epoch(self) -> None:
+        """Make ready for the next epoch's steps."""
+        epoch = len(self.history)
+        self.learner.begin_epoch(epoch, derive_seed(self.seed, "epoch", *self.names, epoch))
+
+    def end_epoch(self, validated: torch.Tensor) -> None:
+        """Note the epoch's figures and keep the state.
+
+        Args:
+            validated: what the learner's `validate` gave.
+
+        Raises:
+            DivergedTrainingError: the loss is no number any more.
+        """
+        loss, epoch = self.learner.mean_loss(), len(self.history) + 1
         if not math.isfinite(loss):
             raise DivergedTrainingError(
-                f"{architecture}, fold {fold}: the loss is {loss} in epoch {epoch + 1}; lower "
-                f"classification.networks.{architecture}.learning_rate (now {network.learning_rate})"
+                f"{self.architecture}, fold {self.fold}: the loss is {loss} in epoch {epoch}; lower "
+                f"classification.networks.{self.architecture}.learning_rate (now {self.learner.peak})"
             )
-        history.append((loss, *_validate(model, validation)))
-        _save_state(state, model, optimizer, history)
-        figures = dict(zip(("train loss", "validation loss", "validation accuracy"), history[-1], strict=True))
-        text = json.dumps({"fold": fold, "epoch": epoch + 1, "of epochs": settings.epochs} | figures)
-        write_atomically(folder / PROGRESS, partial(_write, text=text))
-        if report is not None:
-            report(f"{architecture}, fold {fold}, epoch {epoch + 1}/{settings.epochs}: loss {loss:.3f}")
-    weights = folder / "weights.safetensors"
-    mark = fingerprint(description)
-    write_atomically(weights, lambda path: save_weights(model, path, {"fingerprint": mark, "training": description}))
-    train_losses, validation_losses, validation_accuracies = zip(*history, strict=True)
-    return {
-        "protocol": description["protocol"],
-        "architecture": architecture,
-        "fold": fold,
-        "weights_path": weights.relative_to(store.root).as_posix(),
-        "weights_sha256": file_sha256(weights),
-        "epochs": settings.epochs,
-        "n_parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "n_training": len(training[1]),
-        "n_validation": len(validation[1]),
-        "validation_loss": validation_losses[-1],
-        "validation_accuracy": validation_accuracies[-1],
-        "train_loss_by_epoch": list(train_losses),
-        "validation_loss_by_epoch": list(validation_losses),
-        "validation_accuracy_by_epoch": list(validation_accuracies),
-        "seed": seed,
-        "fingerprint": mark,
-        "start_sha256": description["start"],
-    }
+        validation_loss, validation_accuracy = validated.tolist()
+        self.history.append((loss, validation_loss, validation_accuracy))
+        if time.monotonic() - self.kept_at >= KEEP_AFTER_S[self.learner.device.type]:
+            state = {"model": self.model.state_dict(), "momentum": self.learner.momentum(), "history": self.history}
+            write_atomically(self.folder / STATE, lambda temporary: torch.save(state, temporary))
+            self.kept_at = time.monotonic()
+        figures = dict(zip(("train loss", "validation loss", "validation accuracy"), self.history[-1], strict=True))
+        text = json.dumps({"fold": self.fold, "epoch": epoch, "of epochs": self.settings.epochs} | figures)
+        write_atomically(self.folder / PROGRESS, partial(_write, text=text))
+        if self.report is not None:
+            self.report(f"{self.architecture}, fold {self.fold}, epoch {epoch}/{self.settings.epochs}: loss {loss:.3f}")
+
+    def finish(self) -> dict[str, Any]:
+        """Write the weights and the record, clear away the state, and return the row of the checkpoints table."""
+        weights = self.folder / "weights.safetensors"
+        mark = fingerprint(self.description)
+        header = {"fingerprint": mark, "training": self.description}
+        write_atomically(weights, lambda path: save_weights(self.model, path, header))
+        train_losses, validation_losses, validation_accuracies = zip(*self.history, strict=True)
+        row = {
+            "protocol": self.description["protocol"],
+            "architecture": self.architecture,
+            "fold": self.fold,
+            "weights_path": weights.relative_to(self.store.root).as_posix(),
+            "weights_sha256": file_sha256(weights),
+            "epochs": self.settings.epochs,
+            "n_parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "n_training": len(self.learner.labels),
+            "n_validation": len(self.validation[1]),
+            "validation_loss": validation_losses[-1],
+            "validation_accuracy": validation_accuracies[-1],
+            "train_loss_by_epoch": list(train_losses),
+            "validation_loss_by_epoch": list(validation_losses),
+            "validation_accuracy_by_epoch": list(validation_accuracies),
+            "seed": self.seed,
+            "fingerprint": mark,
+            "start_sha256": self.description["start"],
+        }
+        text = json.dumps(row, indent=2)
+        write_atomically(self.folder / RECORD, partial(_write, text=text))
+        for name in (STATE, PROGRESS):
+            remove(self.folder / name)
+        return row
 
 
-Side = tuple[torch.Tensor, torch.Tensor]
+def train_to_the_end(trainings: Sequence[FoldTraining], tick: Callable[[], None] | None = None) -> None:
+    """Go through all epochs of all trainings, a step of each in turn: on a GPU they are computed at the same time.
+
+    Args:
+        trainings: of one process.
+        tick: called after every epoch.
+    """
+    while going := [training for training in trainings if not training.is_over]:
+        for training in going:
+            training.begin_epoch()
+        for number in range(max(training.learner.steps for training in going)):
+            for training in going:
+                if number < training.learner.steps:
+                    training.learner.step()
+        validated = [training.learner.validate(training.validation) for training in going]
+        for training, figures in zip(going, validated, strict=True):
+            training.end_epoch(figures)
+        if tick is not None:
+            tick()
 
 
 def _sides(
@@ -254,53 +322,3 @@ def _sides(
             )
         sides.append((torch.from_numpy(pixels[chosen]).to(device), torch.from_numpy(labels[chosen]).to(device)))
     return sides[0], sides[1]
-
-
-def _train_epoch(
-    model: FractureClassifier,
-    optimizer: torch.optim.SGD,
-    training: Side,
-    settings: ClassificationSettings,
-    peak: float,
-    epoch: int,
-    seed: int,
-) -> float:
-    """Pass once over the training side; return the mean loss. All randomness comes from `seed`, so none is saved."""
-    pixels, labels = training
-    torch.manual_seed(seed)  # dropout, where a network has it
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(labels), generator=generator)
-    # parts of nearly equal size: every sample is seen, and no last batch is too small for batch normalisation
-    batches = torch.tensor_split(order, max(1, len(order) // settings.batch))
-    model.train()
-    total = torch.zeros((), device=labels.device)
-    for number, indices in enumerate(batches):
-        batch = indices.to(labels.device)
-        step = epoch * len(batches) + number
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, settings.epochs * len(batches), peak, settings)
-        pictures = augment_batch(pixels[batch].float(), settings.augmentation, generator)
-        with torch.autocast(labels.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            logits = model(pictures).float()
-        loss = cross_entropy(logits, labels[batch], label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.detach() * len(batch)
-    return float(total) / len(labels)
-
-
-@torch.inference_mode()
-def _validate(model: FractureClassifier, validation: Side) -> tuple[float, float]:
-    pixels, labels = validation
-    model.eval()
-    logits = torch.cat([model(part.float()) for part in pixels.split(VALIDATION_BATCH)])
-    accuracy = (logits.argmax(dim=1) == labels).float().mean()
-    return float(cross_entropy(logits, labels)), float(accuracy)
-
-
-def _save_state(
-    path: Path, model: FractureClassifier, optimizer: torch.optim.SGD, history: list[tuple[float, float, float]]
-) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
-    write_atomically(path, lambda temporary: torch.save(state, temporary))

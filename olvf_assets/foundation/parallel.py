@@ -6,6 +6,7 @@ What lives here: one ordered parallel map. Processes are spawned, never forked: 
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -87,6 +88,19 @@ def _result(future: Future[Any], tick: Callable[[], None] | None) -> Any:
     while tick is not None and not wait_for([future], timeout=TICK_S).done:
         tick()
     return future.result()
+
+
+def at_most_every(seconds: float, tick: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls `tick` unless it did so less than `seconds` ago."""
+    last = time.monotonic()
+
+    def now_and_then() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            tick()
+            last = time.monotonic()
+
+    return now_and_then
 
 
 def reported(results: Iterable[Any], total: int, what: str, report: Callable[[str], None] | None) -> Iterable[Any]:

@@ -6,20 +6,15 @@ import polars as pl
 import pytest
 import torch
 
-from olvf_assets.classification import provenance, training
+from olvf_assets.classification import learner, provenance, training
 from olvf_assets.classification.curves import training_curves
+from olvf_assets.classification.learner import learning_rate
 from olvf_assets.classification.predictions import class_probabilities, load_checkpoint
 from olvf_assets.classification.progress import PROGRESS, Progress
 from olvf_assets.classification.provenance import SampleError, expected_fingerprint, start_sha256, training_description
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
-from olvf_assets.classification.training import (
-    DivergedTrainingError,
-    gpu_workers,
-    learning_rate,
-    train_fold,
-    train_folds,
-)
+from olvf_assets.classification.training import DivergedTrainingError, train_fold, train_folds, trainings_together
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
 
@@ -188,13 +183,13 @@ def test_no_batch_is_too_small_for_batch_normalisation(tmp_path: Path, monkeypat
     store = ArtifactStore(tmp_path)
     samples = made_up_samples(store, 3, 2).head(9 + 8).with_columns(pl.Series("fold", [1] * 9 + [2] * 8))
     sizes: list[int] = []
-    real = training.augment_batch
+    real = learner.augment_batch
 
     def noting(pictures: torch.Tensor, *rest: object) -> torch.Tensor:
         sizes.append(len(pictures))
         return real(pictures, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training, "augment_batch", noting)
+    monkeypatch.setattr(learner, "augment_batch", noting)
     train_fold("resnet50", 2, samples, store, small_settings(epochs=1, batch=4), SEED)
     assert sizes == [5, 4]  # nine samples in batches of four: none is left alone
 
@@ -236,10 +231,13 @@ def test_while_training_goes_on_its_last_epochs_can_be_seen_and_afterwards_all_o
     assert first["validation_accuracy"] == figures["fold 1 validation accuracy"]
 
 
-def test_as_many_trainings_share_a_gpu_as_fit() -> None:
-    assert gpu_workers(78 * 2**30, 4.0) == 19
-    assert gpu_workers(9 * 2**30, 4.0) == 2
-    assert gpu_workers(2 * 2**30, 4.0) == 1
+def test_as_many_trainings_share_a_gpu_as_fit_unless_their_layers_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free_gib, together in ((78, 19), (9, 2), (2, 1)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gib=free_gib: (gib * 2**30, 80 * 2**30))
+        settings = small_settings(gpu_memory_gib=4.0, workers=0)
+        assert trainings_together(settings, "resnet50") == together
+        assert trainings_together(settings, "densenet161") == 1  # drop_rate
+    assert trainings_together(small_settings(workers=3), "resnet50") == 3
 
 
 def test_another_timm_network_is_one_line_of_a_profile(tmp_path: Path) -> None:
