@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.code_identity import Made, sources
+from olvf_assets.foundation.code_identity import Made, codes_of_functions
 from olvf_assets.foundation.made import Ingredients, Record, changes, first_reasons, frame_digest, text_digest
 from olvf_assets.foundation.provenance import ABSENT, file_sha256
 from olvf_assets.foundation.settings import note_read, settings_read
@@ -60,11 +60,10 @@ def pictures_of(
         run: the run of the table `report_figures`.
         folder: made if missing; a file is replaced as a whole.
     """
-    saving = sources().of(_draw)
+    saving, *drawing_it = codes_of_functions([_draw, *(each.draw for each in pictures)])
     return [
-        _picture(each, member, run, folder, own)
-        for each in pictures
-        for own in [sources().of(each.draw) | saving]
+        _picture(each, member, run, folder, own | saving)
+        for each, own in zip(pictures, drawing_it, strict=True)
         for member in each.members(tables)
     ]
 

@@ -127,14 +127,14 @@ def code(before: str, after: str, module: str = __name__) -> Change:
         sources._know(module)
         assert before in sources._texts[module]
         sources._texts[module] = sources._texts[module].replace(before, after, 1)
-        patch.setattr(redrawing, "sources", lambda: sources)
+        patch.setattr(code_identity, "sources", lambda: sources)
 
     return change
 
 
 def library(report: Report, patch: pytest.MonkeyPatch) -> None:
     versions, found_anew = code_identity._versions, code_identity.Sources()
-    patch.setattr(redrawing, "sources", lambda: found_anew)
+    patch.setattr(code_identity, "sources", lambda: found_anew)
     patch.setattr(code_identity, "_versions", lambda tops: {
         name: "99" if name == "matplotlib" else number for name, number in versions(tops).items()
     })  # fmt: skip
