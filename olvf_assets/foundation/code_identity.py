@@ -212,6 +212,13 @@ def codes_of(tables: Sequence[Table], checks: Mapping[str, Sequence[Check]]) -> 
     return codes
 
 
+def codes_of_functions(functions: Iterable[Callable[..., Any]]) -> list[Made]:
+    """Return what each of some functions of the package is made of, and keep it for later processes."""
+    codes = [sources().of(each) for each in functions]
+    sources().kept.save()
+    return codes
+
+
 def code_of(table: Table, checks: Sequence[Check]) -> Made:
     """Return what a table, its columns and its checks are made of."""
     made = Made({"the table's columns": sha256(str(table.schema))})
@@ -240,6 +247,7 @@ def code_digest(function: str, *, without: tuple[str, ...] = (), libraries: bool
             raise UnknownCodeError(f"{function} is not there")
         made = sources().named([name])
         sources().kept.note(function, (made.digests, made.libraries))
+        sources().kept.save()
     counts = {
         key: digest
         for key, digest in made.digests.items()

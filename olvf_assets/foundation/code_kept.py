@@ -31,11 +31,7 @@ class KeptCode:
 
     def __init__(self, file: Path | None = None, state: str = "") -> None:
         self._file, self._state, self._new = file, state, False
-        kept: dict[str, Any] = {}
-        with suppress(OSError, ValueError):  # absent, damaged or another user's: all is found out anew
-            found = json.loads(file.read_text(encoding="utf-8")) if file is not None else {}
-            kept = found if isinstance(found, dict) else {}
-        self._known: dict[str, Found] = kept["known"] if kept.get("state") == state else {}
+        self._known = self._kept()
 
     def find(self, key: str) -> Found | None:
         """Return what is known under a key, None if nothing is."""
@@ -49,6 +45,7 @@ class KeptCode:
         """Keep what was noted for later processes; where the file cannot be written, they find it out themselves."""
         if self._file is None or not self._new:
             return
+        self._known = {**self._kept(), **self._known}  # another process may have kept more since this one began
         text = json.dumps({"state": self._state, "known": self._known})
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +53,17 @@ class KeptCode:
             unfinished.write_text(text, encoding="utf-8")
             os.replace(unfinished, self._file)
         self._new = False
+
+    def _kept(self) -> dict[str, Found]:
+        """Return what processes have kept of this state of the program."""
+        if self._file is None:
+            return {}
+        found: Any = None
+        with suppress(OSError, ValueError):  # absent, damaged or another user's: all is found out anew
+            found = json.loads(self._file.read_text(encoding="utf-8"))
+        holds = isinstance(found, dict) and found.get("state") == self._state
+        known: dict[str, Found] = found["known"] if holds else {}
+        return known
 
 
 def file_beside(module: str) -> Path:

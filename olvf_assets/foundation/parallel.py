@@ -1,17 +1,23 @@
 """Work spread over processes.
 
-What lives here: one ordered parallel map. Processes are spawned, never forked: polars and torch hold locks in threads.
+What lives here: one ordered parallel map, and how its processes start. They are spawned, never forked: polars and torch
+hold locks in threads.
 """
 
 import multiprocessing
 import os
+import sys
+import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import wait
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 PROGRESS_STEPS = 10
@@ -37,6 +43,30 @@ def limit_threads(count: int = 1) -> None:
 def _start_worker() -> None:
     limit_threads()
     end_with_parent()
+
+
+@contextmanager
+def without_the_program() -> Iterator[None]:
+    """Let processes that are spawned meanwhile import what they are asked to do, not the program that runs here, too.
+
+    Python has each import the main module once more, in case what is asked of it is defined there. Where that is an
+    installed program (`dagster`, whose command line takes a second) nothing of ours is; a script's functions may be.
+    """
+    main = sys.modules["__main__"]
+    if not _is_installed(main):
+        yield
+        return
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _is_installed(module: ModuleType) -> bool:
+    file = getattr(module, "__file__", None)
+    folders = {sysconfig.get_path(name) for name in ("scripts", "purelib", "platlib")}
+    return file is not None and any(Path(file).absolute().is_relative_to(folder) for folder in folders)
 
 
 def end_with_parent() -> None:
@@ -76,7 +106,8 @@ def parallel_map(
         return list(reported(map(function, todo), len(todo), what, report))
     pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker)
     with pool:
-        futures = [pool.submit(function, item) for item in todo]
+        with without_the_program():
+            futures = [pool.submit(function, item) for item in todo]
         try:
             return list(reported((_result(each, tick) for each in futures), len(todo), what, report))
         except BaseException:

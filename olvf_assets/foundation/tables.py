@@ -49,6 +49,10 @@ class TableContractError(OlvfError):
     """A body returned a table whose columns or types are not the promised ones."""
 
 
+def _to_nobody(said: object) -> None:
+    """Take what is said and answer nothing; a run that speaks to nobody may be handed to another process."""
+
+
 @dataclass(frozen=True)
 class TableRun:
     """What the body of a table or check knows about the run it is part of.
@@ -73,10 +77,10 @@ class TableRun:
     data: Path
     institution: str = ""
     folds: tuple[int, ...] = ()
-    report: Callable[[str], None] = lambda line: None
-    observe: Callable[[dict[str, Any]], None] = lambda figures: None
+    report: Callable[[str], None] = _to_nobody
+    observe: Callable[[dict[str, Any]], None] = _to_nobody
     notes: dict[str, Any] = field(default_factory=dict)
-    stored: Callable[[str], pl.DataFrame | None] = lambda name: None
+    stored: Callable[[str], pl.DataFrame | None] = _to_nobody
     forced: bool = False
     again: list[str] = field(default_factory=list)
     began_ns: int = field(default_factory=time.time_ns)

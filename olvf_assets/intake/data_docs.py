@@ -88,8 +88,10 @@ def _drawn(context: Any, tables: Iterable[str]) -> dict[str, str]:
     from great_expectations.render.renderer import ExpectationSuitePageRenderer, ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
 
+    view = DefaultJinjaPageView()  # one for all pages: each compiles its templates anew
+
     def page(content: Any) -> str:
-        return _standing_alone(DefaultJinjaPageView().render(content, show_how_to_buttons=False))
+        return _standing_alone(view.render(content, show_how_to_buttons=False))
 
     kept = context.validation_results_store
     results = {key.expectation_suite_identifier.name: kept.get(key) for key in kept.list_keys()}

@@ -31,6 +31,9 @@ from olvf_assets.storage.run_lock import hold_data_folder
 if TYPE_CHECKING:
     from olvf_assets.storage.lake import Lake
 
+Version = tuple[str, int, int, int]
+MOST_KEPT_BYTES = 64 * 2**20  # of a table that was read; a larger one is read each time
+
 
 class DataFolderError(MachineError):
     """The data folder cannot be written to."""
@@ -74,7 +77,8 @@ class StudyResource(ConfigurableResource):
     data_folder: str
 
     _profile: Profile | None = PrivateAttr(default=None)
-    _digests: dict[str, tuple[str, str]] = PrivateAttr(default_factory=dict)
+    _frames: dict[str, tuple[Version, pl.DataFrame]] = PrivateAttr(default_factory=dict)
+    _digests: dict[str, tuple[Version, str]] = PrivateAttr(default_factory=dict)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Iterator["StudyResource"]:
@@ -147,9 +151,17 @@ class StudyResource(ConfigurableResource):
         return sorted({*self.profile.phantom.institutions, *landing_folders(self.data / "landing")})
 
     def stored(self, name: str) -> pl.DataFrame | None:
-        """Return a table as it lies in the lake, None if it was never written."""
+        """Return a table as it lies in the lake, None if it was never written; each version of it is read once."""
         path = self.data / "lake" / "tables" / f"{name}.delta"
-        return pl.read_delta(str(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        version = self._version(name)  # before the rows are read: what is written meanwhile is read next time
+        kept, frame = self._frames.get(name, (None, None))
+        if frame is None or kept is None or kept != version:
+            frame = pl.read_delta(str(path))
+            if version is not None and frame.estimated_size() <= MOST_KEPT_BYTES:
+                self._frames[name] = version, frame
+        return frame.clone()
 
     def table(self, name: str) -> pl.DataFrame:
         """Return a table as it lies in the lake.
@@ -164,11 +176,22 @@ class StudyResource(ConfigurableResource):
 
     def stored_digest(self, name: str) -> str:
         """Return the digest of a table as it lies in the lake."""
+        version = self._version(name)
+        kept, digest = self._digests.get(name, (None, ""))
+        if kept is None or kept != version:
+            digest = frame_digest(self.stored(name))
+            if version is not None:
+                self._digests[name] = version, digest
+        return digest
+
+    def _version(self, name: str) -> Version | None:
+        """Return what tells the versions of a table in the lake apart, None if it has none."""
         log = self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log"
-        version = max((file.name for file in log.glob("*.json")), default="")
-        if self._digests.get(name, ("", ""))[0] != version or not version:
-            self._digests[name] = (version, frame_digest(self.stored(name)))
-        return self._digests[name][1]
+        newest = max(log.glob("*.json"), default=None, key=lambda file: file.name)
+        if newest is None:
+            return None
+        status = newest.stat()
+        return newest.name, status.st_ino, status.st_size, status.st_mtime_ns
 
     def train_without(self) -> frozenset[str]:
         """Return the development hospitals that nothing is learnt from."""

@@ -81,7 +81,27 @@ def wrapped_panels(count: int, most_columns: int, width: float, height: float) -
 def save(figure: "Figure", path: Path, dots_per_inch: int) -> None:
     """Write a PNG or SVG file whose bytes depend on the picture alone: no date, no program version."""
     metadata = NO_METADATA[path.suffix]
-    write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata=metadata))
+    with _laid_out(figure, dots_per_inch if path.suffix == ".png" else None):
+        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=dots_per_inch, metadata=metadata))
+
+
+@contextmanager
+def _laid_out(figure: "Figure", dots_per_inch: int | None) -> Iterator[None]:
+    """Lay a figure out once at a PNG file's resolution; None: leave that to matplotlib.
+
+    matplotlib lays out by drawing the whole figure, without a trace, before it draws it.
+    """
+    engine = figure.get_layout_engine()
+    if engine is None or dots_per_inch is None:
+        yield
+        return
+    figure.set_dpi(dots_per_inch)
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def readable(key: str) -> str:

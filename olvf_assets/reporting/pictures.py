@@ -5,6 +5,7 @@ its tables. What does not: which pictures there are (each is declared where it i
 again (`redrawing.py`), the page (`page.py`).
 """
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -107,6 +108,10 @@ class Picture:
     dots_per_inch: int | None
     vector: bool
 
+    def __reduce__(self) -> "tuple[Callable[[str, str], Picture], tuple[str, str]]":
+        """Travel to another process by name: what a decorator gave its name to, Python does not find by itself."""
+        return _declared, (self.draw.__module__, self.name)
+
     def members(self, tables: Mapping[str, pl.DataFrame]) -> Iterator[Member]:
         """Yield what is to be drawn, sorted; of a family, one for each value that its first table holds.
 
@@ -158,6 +163,11 @@ def picture(
         )  # fmt: skip
 
     return declare
+
+
+def _declared(module: str, name: str) -> Picture:
+    found: Picture = getattr(importlib.import_module(module), name)
+    return found
 
 
 def tables_read(function: Callable[..., object]) -> tuple[str, ...]:

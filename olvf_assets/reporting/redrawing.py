@@ -14,8 +14,9 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.code_identity import Made, sources
+from olvf_assets.foundation.code_identity import Made, codes_of_functions
 from olvf_assets.foundation.made import Ingredients, Record, changes, first_reasons, frame_digest, text_digest
+from olvf_assets.foundation.parallel import available_cores, parallel_map
 from olvf_assets.foundation.provenance import ABSENT, file_sha256
 from olvf_assets.foundation.settings import note_read, settings_read
 from olvf_assets.foundation.tables import TableRun
@@ -26,6 +27,7 @@ from olvf_assets.storage.records import Records
 
 RECORDS = "report_pictures"  # beside those of tables
 SUFFIXES = (".png", ".svg")
+LEAST_PER_WORKER = 3  # pictures; starting a process takes as long as drawing one
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,38 @@ class Shown:
     drawn: bool
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """A picture of the report with all that it is drawn of, fit to be handed to another process.
+
+    Attributes:
+        picture: its declaration.
+        member: which of the family.
+        frames: what is drawn.
+        now: what it is made of.
+        run: the run of the table `report_figures`, without what ties it to this process.
+        folder: where it is drawn to.
+        record: what it was made of when it was drawn last, if it ever was.
+        reasons: why it cannot stand; none: it stands.
+    """
+
+    picture: Picture
+    member: Member
+    frames: Frames
+    now: Ingredients
+    run: TableRun
+    folder: Path
+    record: Record | None
+    reasons: Sequence[str]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Return the digest of each of its files as they lie there."""
+        return _hashes(self.folder, self.picture.files(self.member))
+
+
 def pictures_of(
-    pictures: Sequence[Picture], tables: Mapping[str, pl.DataFrame], run: TableRun, folder: Path
+    pictures: Sequence[Picture], tables: Mapping[str, pl.DataFrame], run: TableRun, folder: Path, *, workers: int = 1
 ) -> list[Shown]:
     """Return every picture, each drawn into `folder` unless it stands there.
 
@@ -59,14 +91,30 @@ def pictures_of(
         tables: all that they read; rows of all institutions and protocols.
         run: the run of the table `report_figures`.
         folder: made if missing; a file is replaced as a whole.
+        workers: processes that draw; 0 means one per core, fewer where there is little to draw. More than one draw
+            pictures only that a module declares at its top.
     """
-    saving = sources().of(_draw)
-    return [
-        _picture(each, member, run, folder, own)
-        for each in pictures
-        for own in [sources().of(each.draw) | saving]
+    saving, *drawing_it = codes_of_functions([_draw, *(each.draw for each in pictures)])
+    planned = [
+        _planned(each, member, run, folder, own | saving)
+        for each, own in zip(pictures, drawing_it, strict=True)
         for member in each.members(tables)
     ]
+    due = [each for each in planned if each.reasons]
+    for each in due:
+        run.report(f"{each.member.name} is drawn: {first_reasons(each.reasons)}")
+    processes = max(1, min(workers or available_cores(), len(due) // LEAST_PER_WORKER))
+    rests_on = parallel_map(_drawn_and_kept, due, workers=processes, what="pictures drawn", report=run.report)
+    rests_on += [each.record.settings for each in planned if each.record is not None and not each.reasons]
+    for settings in rests_on:  # the table rests on them, whether they are read now or were before, here or elsewhere
+        note_read(run.profile, settings)
+    return [
+        Shown(
+            each.member.name, each.member.title, each.picture.caption, each.picture.section, each.files,
+            drawn=bool(each.reasons),
+        )
+        for each in planned
+    ]  # fmt: skip
 
 
 def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
@@ -80,23 +128,22 @@ def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
         records.forget(RECORDS, part)
 
 
-def _picture(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> Shown:
-    look, records, names = Look(run, member.title), Records(run.store.root), picture.files(member)
-    frames = picture.frames(look, member)
+def _planned(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> _Planned:
+    frames = picture.frames(Look(run, member.title), member)
     now = _ingredients(member, frames, code)
-    record = records.find(RECORDS, member.name)
-    reasons = list(_reasons(record, now, run, folder, names))
-    if record is not None and not reasons:
-        note_read(run.profile, record.settings)  # the table rests on them, whether they are read now or were before
-    else:
-        run.report(f"{member.name} is drawn: {first_reasons(reasons)}")
-        with settings_read(run.profile) as read:
-            _draw(picture, look, frames, [folder / name for name in names])
-        drawn = text_digest(_hashes(folder, names))
-        records.keep(RECORDS, member.name, Record(now, read.digests(), {}, drawn, drawn, drawn))
-    return Shown(
-        member.name, member.title, picture.caption, picture.section, _hashes(folder, names), drawn=bool(reasons)
-    )
+    record = Records(run.store.root).find(RECORDS, member.name)
+    reasons = list(_reasons(record, now, run, folder, picture.files(member)))
+    return _Planned(picture, member, frames, now, TableRun(run.profile, run.store, run.data), folder, record, reasons)
+
+
+def _drawn_and_kept(due: _Planned) -> dict[str, str]:
+    """Draw a picture, keep its record, and return the settings that it was drawn with."""
+    look = Look(due.run, due.member.title)
+    with settings_read(due.run.profile) as read:
+        _draw(due.picture, look, due.frames, [due.folder / name for name in due.files])
+    drawn, settings = text_digest(due.files), read.digests()
+    Records(due.run.store.root).keep(RECORDS, due.member.name, Record(due.now, settings, {}, drawn, drawn, drawn))
+    return settings
 
 
 def _reasons(

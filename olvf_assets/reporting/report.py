@@ -45,7 +45,7 @@ def make_report(run: TableRun, tables: Mapping[str, pl.DataFrame], folder: Path)
         tables: those of `tables_of_report`.
         folder: made if missing; what lies there as PNG or SVG and is not of this report goes.
     """
-    shown = pictures_of(PICTURES, tables, run, folder)
+    shown = pictures_of(PICTURES, tables, run, folder, workers=0)
     text = page_text(
         [(each, folder / next(iter(each.files))) for each in shown],
         run.profile.name,

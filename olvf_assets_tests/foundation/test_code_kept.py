@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from olvf_assets.foundation.code_identity import Made, Sources
-from olvf_assets.foundation.code_kept import state_of
+from olvf_assets.foundation import code_identity
+from olvf_assets.foundation.code_identity import Made, Sources, code_digest, codes_of_functions
+from olvf_assets.foundation.code_kept import KeptCode, state_of
 
 FILES = {
     "house/__init__.py": "",
@@ -112,3 +113,38 @@ def test_what_a_function_of_another_package_is_made_of_is_not_kept(house: Path) 
     sources = Sources(house)
     sources.of(of_a_new_process)
     assert sources.kept._known == {}
+
+
+def test_what_another_process_kept_meanwhile_stays(tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    ours, theirs = KeptCode(file, "a state"), KeptCode(file, "a state")
+    theirs.note("table", ({"table": "1"}, {}))
+    theirs.save()
+    ours.note("picture", ({"picture": "2"}, {}))
+    ours.save()
+    kept = KeptCode(file, "a state")
+    assert kept.find("table") == [{"table": "1"}, {}]
+    assert kept.find("picture") == [{"picture": "2"}, {}]
+
+
+def test_what_was_kept_of_another_state_goes(tmp_path: Path) -> None:
+    file = tmp_path / "known.json"
+    for state, key in (("old", "table"), ("new", "picture")):
+        kept = KeptCode(file, state)
+        kept.note(key, ({key: "1"}, {}))
+        kept.save()
+    assert KeptCode(file, "new").find("table") is None
+    assert KeptCode(file, "old").find("table") is None
+
+
+def test_digests_that_bodies_ask_for_and_pictures_are_kept_for_later_processes(
+    house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked() -> tuple[str, list[Made]]:
+        sources = Sources(house, kept_in=house / "__pycache__" / "known.json")
+        monkeypatch.setattr(code_identity, "sources", lambda: sources)
+        return code_digest.__wrapped__("house.tools:cut"), codes_of_functions([table()])
+
+    first = asked()
+    monkeypatch.setattr(Sources, "named", lambda *_: pytest.fail("found out anew"))
+    assert asked() == first

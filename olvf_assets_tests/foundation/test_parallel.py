@@ -6,7 +6,11 @@ import select
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 from olvf_assets.foundation import parallel
 from olvf_assets.foundation.parallel import parallel_map
@@ -74,3 +78,41 @@ def test_the_parent_looks_around_while_others_work(tmp_path: Path, monkeypatch) 
 
     assert parallel_map(Path.read_text, pipes, workers=2, tick=tick) == ["seen", "seen"]
     assert waiting == []
+
+
+@pytest.mark.parametrize("folder", ["scripts", "purelib"])
+def test_workers_do_not_import_the_installed_program_that_started_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    program = ModuleType("__main__")
+    program.__file__ = str(tmp_path / "environment" / "program")
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment" / "program").write_text("raise SystemExit('imported by a worker')\n")
+    paths = {**sysconfig.get_paths(), folder: str(tmp_path / "environment")}
+    monkeypatch.setattr(sysconfig, "get_path", paths.__getitem__)
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    assert parallel_map(operator.neg, [1, 2], workers=2) == [-1, -2]
+    assert sys.modules["__main__"] is program
+
+
+def test_a_script_may_ask_for_what_it_defines(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from olvf_assets.foundation.parallel import parallel_map\n"
+        "def twice(n):\n    return 2 * n\n"
+        "if __name__ == '__main__':\n    print(parallel_map(twice, [1, 2], workers=2))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    ran = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[2, 4]\n"
+
+
+def test_the_program_is_there_again_when_a_start_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = sys.modules["__main__"]
+    monkeypatch.setattr(parallel, "_is_installed", lambda module: True)
+    hidden = parallel.without_the_program()
+    hidden.__enter__()
+    assert sys.modules["__main__"] is not program
+    with pytest.raises(OSError, match="no process"):
+        hidden.gen.throw(OSError("no process"))  # type: ignore[attr-defined]
+    assert sys.modules["__main__"] is program

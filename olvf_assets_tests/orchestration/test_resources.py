@@ -1,11 +1,14 @@
 """The study's resources: where a run may write, and the lake that its tables go through."""
 
+import shutil
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
 from dagster import asset, build_init_resource_context, materialize
 
+from olvf_assets.orchestration import resources
 from olvf_assets.orchestration.resources import DataFolderError, LakeResource, StudyResource
 
 
@@ -36,3 +39,61 @@ def test_tables_go_through_the_lake_that_a_view_names(tmp_path: Path) -> None:
             [numbers, doubled], resources={"lake": LakeResource(base_dir=str(tmp_path / "lake"))}
         ).success
     assert pl.read_delta(str(tmp_path / "lake" / "doubled.delta"))["n"].to_list() == [2, 4]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the tables that are read from the disk, as they are."""
+    read, names = pl.read_delta, list[str]()
+
+    def counting(source: str) -> pl.DataFrame:
+        names.append(Path(source).stem)
+        return read(source)
+
+    monkeypatch.setattr(resources.pl, "read_delta", counting)
+    return names
+
+
+def write(data: Path, rows: list[int], mode: Literal["overwrite", "append"] = "overwrite") -> None:
+    (data / "lake" / "tables").mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"n": rows}).write_delta(data / "lake" / "tables" / "numbers.delta", mode=mode)
+
+
+def test_each_version_of_a_table_is_read_once(tmp_path: Path, reads: list[str]) -> None:
+    study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
+    assert study.stored("numbers") is None
+    write(tmp_path, [1])
+    digests = [study.stored_digest("numbers") for _ in range(2)]
+    assert [study.table("numbers")["n"].to_list() for _ in range(3)] == [[1]] * 3
+    assert reads == ["numbers"]
+    write(tmp_path, [2], "append")
+    assert sorted(study.table("numbers")["n"]) == [1, 2]
+    write(tmp_path, [3])
+    assert study.table("numbers")["n"].to_list() == [3]
+    assert len({*digests, study.stored_digest("numbers")}) == 2
+    assert reads == ["numbers"] * 3
+
+
+def test_a_table_that_took_the_place_of_another_is_read(tmp_path: Path, reads: list[str]) -> None:
+    study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
+    for rows in ([1], [2]):
+        shutil.rmtree(tmp_path / "lake", ignore_errors=True)
+        write(tmp_path, rows)
+        assert study.table("numbers")["n"].to_list() == rows
+    assert len(reads) == 2
+
+
+def test_what_a_reader_does_with_its_rows_is_not_seen_by_the_next(tmp_path: Path) -> None:
+    study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
+    write(tmp_path, [1])
+    study.table("numbers").drop_in_place("n")
+    assert study.table("numbers").columns == ["n"]
+
+
+def test_large_tables_are_not_kept_in_memory(tmp_path: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "MOST_KEPT_BYTES", 100)
+    study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
+    write(tmp_path, list(range(100)))
+    for _ in range(2):
+        assert study.table("numbers").height == 100
+    assert len(reads) == 2

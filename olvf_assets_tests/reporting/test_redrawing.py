@@ -1,5 +1,6 @@
 """Which pictures are drawn again after a change of each kind."""
 
+import pickle
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -127,14 +128,14 @@ def code(before: str, after: str, module: str = __name__) -> Change:
         sources._know(module)
         assert before in sources._texts[module]
         sources._texts[module] = sources._texts[module].replace(before, after, 1)
-        patch.setattr(redrawing, "sources", lambda: sources)
+        patch.setattr(code_identity, "sources", lambda: sources)
 
     return change
 
 
 def library(report: Report, patch: pytest.MonkeyPatch) -> None:
     versions, found_anew = code_identity._versions, code_identity.Sources()
-    patch.setattr(redrawing, "sources", lambda: found_anew)
+    patch.setattr(code_identity, "sources", lambda: found_anew)
     patch.setattr(code_identity, "_versions", lambda tops: {
         name: "99" if name == "matplotlib" else number for name, number in versions(tops).items()
     })  # fmt: skip
@@ -420,3 +421,33 @@ def test_the_first_protocol_s_pictures_bear_the_plain_name() -> None:
     (only,) = attention_films.members(tables)
     assert only.name == "attention_films"
     assert only.tables["films"]["protocol"].to_list() == ["thesis"]
+
+
+def test_several_processes_draw_what_one_draws(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redrawing, "LEAST_PER_WORKER", 1)
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: pytest.fail("drawn in this process"))
+    report = Report(tmp_path / "by two")
+    with settings_read(report.run.profile) as read:
+        shown = pictures_of(DECLARED, report.tables, report.run, report.folder, workers=2)
+    assert report.files() == Report(drawn).files()
+    assert {each.name for each in shown if each.drawn} == ALL
+    assert {"seed", "reporting.films_per_institution"} <= set(read.digests())
+    monkeypatch.undo()
+    assert report.draw() == set()
+
+
+def test_a_fault_in_another_process_leaves_its_picture_to_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redrawing, "LEAST_PER_WORKER", 1)
+    report = Report(tmp_path)
+    report.tables["totals"] = pl.DataFrame({"name": ["a"], "n": ["not a number"]})
+    with pytest.raises(TypeError):
+        pictures_of(DECLARED, report.tables, report.run, report.folder, workers=2)
+    report.tables = dict(TABLES)
+    assert "counts" in report.draw()
+    assert report.files() == report.from_nothing(tmp_path / "anew")
+
+
+def test_every_picture_travels_to_another_process() -> None:
+    assert pickle.loads(pickle.dumps(PICTURES)) == PICTURES

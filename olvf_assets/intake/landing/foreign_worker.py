@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from olvf_assets.foundation.errors import MachineError, OlvfError, SystemFaultError, is_of_the_machine
-from olvf_assets.foundation.parallel import end_with_parent, limit_threads
+from olvf_assets.foundation.parallel import end_with_parent, limit_threads, without_the_program
 
 IDLE_S = 120.0
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -39,7 +39,8 @@ class Worker:
         self.memory_bytes = memory_bytes
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, memory_bytes), daemon=True)
-        self.process.start()
+        with without_the_program():
+            self.process.start()
         theirs.close()
         self.batch: deque[int] = deque()
         self.ready = False
