@@ -1,7 +1,7 @@
 """Training one network on one fold, and many folds side by side.
 
-What lives here: the loop of epochs, its checkpoint after every epoch, and the row that describes the result.
-What does not: networks (`networks.py`), Table 4 (`augmentation.py`), what the weights hang on (`provenance.py`).
+What lives here: the loop of epochs, what is kept between them, and the row that describes the result. What does not:
+steps (`learner.py`), networks (`networks.py`), Table 4 (`augmentation.py`), what the weights hang on (`provenance.py`).
 The last epoch's weights are the result: validation figures are recorded, nothing is chosen by them.
 """
 
