@@ -34,8 +34,9 @@ sql: setup
 	$(ENV) && python -m olvf_assets sql
 
 add-hospital: setup
-	@test -n "$(NAME)" -a -n "$(FROM)" || { echo 'usage: make add-hospital NAME=institution_3 FROM=folder'; exit 2; }
-	$(ENV) && python -m olvf_assets add-hospital "$(NAME)" "$(FROM)"
+	@test -n "$(NAME)" -a -n "$(FROM)" \
+		|| { echo 'usage: make add-hospital NAME=institution_3 FROM=folder [DRY_RUN=1] [YES=1]'; exit 2; }
+	$(ENV) && python -m olvf_assets add-hospital "$(NAME)" "$(FROM)" $(if $(DRY_RUN),--dry-run) $(if $(YES),--yes)
 
 bench: setup
 	$(ENV) && for each in benchmarks/*.py; do python "$$each" --quick || exit 1; done

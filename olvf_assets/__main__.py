@@ -7,7 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from olvf_assets.commands.hospitals import add_hospital, register_institutions, study_at_hand, who_is_asked_for
+from olvf_assets.commands.hospitals import (
+    add_hospital,
+    look_at_hospital,
+    register_institutions,
+    study_at_hand,
+    who_is_asked_for,
+)
 from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.storage.landing_folders import odd_folders
@@ -19,9 +25,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m olvf_assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("register", help="tell Dagster of every institution that has a landing folder")
-    adding = commands.add_parser("add-hospital", help="copy a hospital's folder to data/landing and register it")
+    adding = commands.add_parser(
+        "add-hospital", help="look at a hospital's folder, copy it to data/landing and register it"
+    )
     adding.add_argument("name", help="its key: lower-case letters, digits and _")
     adding.add_argument("source", type=Path, help="a folder laid out as the README shows")
+    adding.add_argument("--dry-run", action="store_true", help="only say what would be taken in, refused and missed")
+    adding.add_argument("--yes", action="store_true", help="do not ask, and copy also what would stop the hospital")
     asking_why = commands.add_parser("why", help="what has changed since a table was made")
     asking_why.add_argument("table", help="its name")
     commands.add_parser("sql", help="open data/olvf.duckdb, read-only")
@@ -43,7 +53,7 @@ def main() -> int:
                 if (odd := odd_folders(data_folder() / "landing")) is not None:
                     print(odd)
             case "add-hospital":
-                print(add_hospital(asked.name, asked.source))
+                return _add(asked.name, asked.source, dry_run=asked.dry_run, yes=asked.yes)
             case "why":
                 _why(asked.table)
             case "whois":
@@ -60,6 +70,21 @@ def main() -> int:
     return 0
 
 
+def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
+    look = look_at_hospital(key, source, report=print)
+    print(look.described())
+    if dry_run:
+        return 1 if look.stops else 0
+    if look.stops and not yes:
+        print("nothing was copied; mend the folder, or say --yes to copy it as it is", file=sys.stderr)
+        return 1
+    if not yes and sys.stdin.isatty() and not _agreed(f"Take it in as {key}? Type yes: "):
+        print("nothing was copied")
+        return 1
+    print(add_hospital(key, source, report=print))
+    return 0
+
+
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     from olvf_assets.commands.forgetting.erase import dagster_home, forget
     from olvf_assets.commands.forgetting.plan import plan_to_forget
@@ -70,16 +95,16 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     print(plan.described())
     if dry_run:
         return 0
-    if not yes and not _agreed():
+    if not yes and not _agreed("Erase all of it for good? Type yes: "):
         print("nothing was erased; type yes when asked, or say --yes")
         return 1
     forget(plan, study, home, landing=landing, report=print)
     return 0
 
 
-def _agreed() -> bool:
+def _agreed(question: str) -> bool:
     try:
-        return input("Erase all of it for good? Type yes: ").strip() == "yes"
+        return input(question).strip() == "yes"
     except EOFError:
         return False
 

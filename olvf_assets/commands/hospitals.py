@@ -8,10 +8,13 @@ import itertools
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from dagster import DagsterInstance
 
+from olvf_assets.commands.look import Look, look_at
+from olvf_assets.foundation.parallel import reported
 from olvf_assets.foundation.write_faults import write_fault, write_faults_named
 from olvf_assets.intake.landing.file_names import on_disk
 from olvf_assets.intake.landing.institution_file import read_institution
@@ -52,40 +55,43 @@ def register_institutions() -> list[str]:
     return keys
 
 
-def add_hospital(key: str, source: Path) -> str:
-    """Copy a hospital's folder to `data/landing/<key>`, register it, and return what to do next.
+def look_at_hospital(key: str, source: Path, report: Callable[[str], None]) -> Look:
+    """Return what would be taken in of a hospital's folder, refused, and stop it; nothing is copied.
 
-    The copy appears under its name only when it is whole. A key for pseudonyms is made if there is none.
+    Raises:
+        LandingError, PseudonymKeyError: as `add_hospital`.
+        MachineError: this machine's fault.
+    """
+    study = study_at_hand()
+    _place_for(key, source, study)
+    _needs_key(key, study)
+    return look_at(key, source, study, report)
+
+
+def add_hospital(key: str, source: Path, report: Callable[[str], None] = lambda line: None) -> str:
+    """Bring a hospital's folder to `data/landing/<key>`, register it, and return what to do next.
+
+    Files are linked where source and data folder share a disk, else copied; the folder appears under its name only when
+    it is whole. A copying that was killed goes on where it stopped. A key for pseudonyms is made if there is none.
 
     Raises:
         LandingError: the key cannot be one, the folder is not laid out as it must be, or the name is taken.
         PseudonymKeyError: the lake holds hospitals that were taken in with a key that is not at hand.
         DiskFullError, WriteFaultError: the data folder's disk.
     """
-    if not KEY_PATTERN.fullmatch(key):
-        raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
     study = study_at_hand()
-    if key in study.profile.phantom.institutions:
-        raise LandingError(
-            f"NAME={key} is a synthetic hospital of profile {study.profile_name}, whose pseudonyms protect nobody; "
-            f"choose another, for example NAME={_free_name(study)}"
-        )
-    if not source.is_dir():
-        raise LandingError(f"FROM={source} is not a folder")
+    target = _place_for(key, source, study)
     make_key = _needs_key(key, study)
-    landing = study.data / "landing"
-    target = landing / key
-    if target.exists():
-        raise LandingError(f"{target} exists; copy new films into it, or choose another NAME")
-    partial = landing / f".{key}.partial" / key
-    shutil.rmtree(partial.parent, ignore_errors=True)
+    partial = target.with_name(f".{key}.partial") / key
     try:
-        left_behind = _copy(source, partial)
+        left_behind = _bring(source, partial, report)
         read_institution(partial)
         with write_faults_named(target):
             partial.rename(target)
-    finally:
+    except Exception:
         shutil.rmtree(partial.parent, ignore_errors=True)
+        raise
+    shutil.rmtree(partial.parent, ignore_errors=True)
     key_note = ""
     if left_behind:
         counts = ", ".join(f"{reason} {n}" for reason, n in sorted(left_behind.items()))
@@ -96,8 +102,29 @@ def add_hospital(key: str, source: Path) -> str:
     return NEXT_STEPS.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
 
 
-def _copy(source: Path, target: Path) -> Counter[str]:
-    """Copy what has arrived in a hospital's folder, links followed, and count by reason what cannot be copied.
+def _place_for(key: str, source: Path, study: StudyResource) -> Path:
+    """Return where a hospital's folder is to lie.
+
+    Raises:
+        LandingError: there is none for this key, or no folder at the source.
+    """
+    if not KEY_PATTERN.fullmatch(key):
+        raise LandingError(f"NAME={key}: use lower-case letters, digits and _, starting with a letter")
+    if key in study.profile.phantom.institutions:
+        raise LandingError(
+            f"NAME={key} is a synthetic hospital of profile {study.profile_name}, whose pseudonyms protect nobody; "
+            f"choose another, for example NAME={_free_name(study)}"
+        )
+    if not source.is_dir():
+        raise LandingError(f"FROM={source} is not a folder")
+    target = study.data / "landing" / key
+    if target.exists():
+        raise LandingError(f"{target} exists; copy new films into it, or choose another NAME")
+    return target
+
+
+def _bring(source: Path, target: Path, report: Callable[[str], None]) -> Counter[str]:
+    """Bring what has arrived in a hospital's folder, links followed, and count by reason what cannot be brought.
 
     Raises:
         DiskFullError, WriteFaultError: the data folder's disk.
@@ -105,23 +132,48 @@ def _copy(source: Path, target: Path) -> Counter[str]:
     """
     left_behind: Counter[str] = Counter()
     with write_faults_named(target):
-        target.mkdir(parents=True)
+        target.mkdir(parents=True, exist_ok=True)
+    jobs = []
     for file in walk_files(source):
         if file.state == "refused" or file.reason == "link_to_above":
             left_behind[file.reason or file.state] += 1
         elif file.state == "arrived":
-            place = on_disk(target, file.path)
-            try:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(on_disk(source, file.path), place)
-            except OSError as error:
-                if (fault := write_fault(target, error)) is not None:
-                    raise fault from None
-                raise LandingError(
-                    f"a file of FROM={source} could not be copied ({error.strerror}); nothing was taken in. See to it "
-                    "and start again"
-                ) from None
+            jobs.append((on_disk(source, file.path), on_disk(target, file.path)))
+    _remove_others(target, {place for _, place in jobs})
+    try:
+        for _ in reported(itertools.starmap(_bring_file, jobs), len(jobs), "files", report):
+            pass
+    except OSError as error:
+        if (fault := write_fault(target, error)) is not None:
+            raise fault from None
+        raise LandingError(
+            f"a file of FROM={source} could not be copied ({error.strerror}); nothing was taken in. See to it "
+            "and start again"
+        ) from None
     return left_behind
+
+
+def _bring_file(origin: Path, place: Path) -> None:
+    """Link or copy one file, unless an earlier try did so already."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists() and _same(origin.stat(), place.stat()):
+        return
+    place.unlink(missing_ok=True)
+    try:
+        os.link(origin.resolve(), place)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(origin, place)
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return os.path.samestat(one, other) or (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _remove_others(folder: Path, wanted: set[Path]) -> None:
+    """Remove what an earlier try brought and the source does not hold any more."""
+    for path in list(folder.rglob("*")):
+        if not path.is_dir() and path not in wanted:
+            path.unlink()
 
 
 def who_is_asked_for(asked: str) -> list[str]:

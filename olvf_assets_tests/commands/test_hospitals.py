@@ -1,5 +1,6 @@
 """Adding a hospital from a folder."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -115,3 +116,42 @@ def test_a_hospital_more_does_not_make_a_key_when_the_old_one_is_lost(
         hospitals.add_hospital("institution_4", source)
     monkeypatch.setenv("OLVF_PSEUDONYM_KEY", key)
     assert "institution_4 is registered" in hospitals.add_hospital("institution_4", source)
+
+
+def test_files_are_linked_on_one_disk_and_copied_between_two(
+    data: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = source / "films" / "1.dcm"
+    hospitals.add_hospital("institution_3", source)
+    assert (data / "landing" / "institution_3" / "films" / "1.dcm").samefile(film)
+
+    def on_another_disk(*paths: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", on_another_disk)
+    hospitals.add_hospital("institution_4", source)
+    copy = data / "landing" / "institution_4" / "films" / "1.dcm"
+    assert not copy.samefile(film)
+    assert copy.read_bytes() == b"film"
+    assert copy.stat().st_mtime_ns == film.stat().st_mtime_ns
+
+
+def test_a_copying_that_was_killed_goes_on_where_it_stopped(data: Path, source: Path) -> None:
+    for name in ("2.dcm", "3.dcm"):
+        (source / "films" / name).write_bytes(name.encode() * 10)
+    partial = data / "landing" / ".institution_3.partial" / "institution_3" / "films"
+    partial.mkdir(parents=True)
+    (partial / "1.dcm").write_bytes(b"film")
+    stamp = (source / "films" / "1.dcm").stat()
+    os.utime(partial / "1.dcm", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    brought = (partial / "1.dcm").stat().st_ino
+    (partial / "2.dcm").write_bytes(b"2.dcm")  # half of it
+    (partial / "gone.dcm").write_bytes(b"the hospital took it back")
+    lines: list[str] = []
+    hospitals.add_hospital("institution_3", source, lines.append)
+    films = data / "landing" / "institution_3" / "films"
+    assert sorted(path.name for path in films.iterdir()) == ["1.dcm", "2.dcm", "3.dcm"]
+    assert (films / "1.dcm").stat().st_ino == brought
+    assert (films / "2.dcm").read_bytes() == b"2.dcm" * 10
+    assert not partial.parent.parent.exists()
+    assert lines[-1] == "4/4 files"

@@ -1,0 +1,130 @@
+"""A hospital's folder looked at before anything of it is copied.
+
+What lives here: intake's own steps on the folder where it lies, up to the headers, and in words what would be taken in,
+what refused, and what would stop the hospital. What does not: reading a file (room `intake`), copying (`hospitals.py`).
+Pixels, and drawn boxes against films, are looked at when the hospital is taken in.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.tables import TableRun
+from olvf_assets.intake import assets as intake
+from olvf_assets.intake.privacy.pseudonyms import KEY_FILE, make_key_file
+from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.storage.artifacts import ArtifactStore
+
+STEPS = (
+    intake.landing_manifest,
+    intake.institutions,
+    intake.subjects,
+    intake.reader_labels,
+    intake.film_conditions,
+    intake.dicom_headers,
+)
+CALLED = {"candidate": "files that may be films", "sheet": "sheets", "boxes": "box files"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen in a hospital's folder.
+
+    Attributes:
+        found: lines, a kind of file or a sheet each, with counts and first reasons.
+        stops: why the hospital could not be taken in as it lies there; nothing does where this is empty.
+    """
+
+    found: list[str]
+    stops: list[str]
+
+    def described(self) -> str:
+        """Return both as text for a terminal."""
+        stops = [f"  {line}" for line in self.stops]
+        return "\n".join([*self.found, *(["this stops the hospital:", *stops] if stops else ["nothing stops it"])])
+
+
+def look_at(key: str, source: Path, study: StudyResource, report: Callable[[str], None]) -> Look:
+    """Return what intake would say of a folder; nothing is written but a scratch folder that goes again.
+
+    Args:
+        key: the hospital's.
+        source: its folder.
+        study: whose settings count, and whose key for pseudonyms if there is one.
+        report: gets progress lines.
+
+    Raises:
+        MachineError: this machine's fault, not the folder's.
+    """
+    with TemporaryDirectory(prefix="olvf-look-") as scratch:
+        data = Path(scratch)
+        (data / "landing").mkdir()
+        (data / "landing" / key).symlink_to(source.resolve(), target_is_directory=True)
+        if (study.data / KEY_FILE).exists():
+            shutil.copy2(study.data / KEY_FILE, data)
+        else:
+            make_key_file(data)
+        run = TableRun(study.profile, ArtifactStore(data / "lake"), data, key, report=report)
+        frames: dict[str, pl.DataFrame] = {}
+        stops, left_out = [], []
+        for table in STEPS:
+            if not set(table.reads) <= frames.keys():
+                left_out.append(table.name)
+                continue
+            try:
+                frames[table.name] = table.make(run, **{name: frames[name] for name in table.reads})
+            except MachineError:
+                raise
+            except OlvfError as error:
+                stops.append(f"{table.name}: {error}".replace(str(data / "landing" / key), str(source)))
+    found = list(_described(frames))
+    if left_out:
+        found.append(f"not looked at, for what stops the hospital comes before: {', '.join(left_out)}")
+    return Look(found, stops)
+
+
+def _described(frames: dict[str, pl.DataFrame]) -> Iterator[str]:
+    if (manifest := frames.get("landing_manifest")) is not None:
+        arrived = manifest.filter(state="arrived")
+        yield f"{len(manifest)} paths, {int(arrived['size_bytes'].sum()) / 1e6:,.1f} MB arrived"
+        for kind, called in CALLED.items():
+            if count := len(arrived.filter(kind=kind)):
+                yield f"  {called}: {count}"
+        for state in ("archive", "ignored", "refused"):
+            if len(others := manifest.filter(state=state)):
+                yield f"  {state}: {_reasons(others, 'reason', 'detail')}"
+    if (headers := frames.get("dicom_headers")) is not None:
+        refused = headers.filter(pl.col("refusal").is_not_null())
+        yield f"films by their headers: {len(headers) - len(refused)} would be taken in, {len(refused)} refused"
+        if len(refused):
+            yield f"  refused: {_reasons(refused, 'refusal', 'refusal_detail')}"
+    if (subjects := frames.get("subjects")) is not None:
+        patients = set(subjects["patient_id"])
+        yield f"subjects: {len(patients)} patients"
+        if headers is not None and (
+            without := patients - set(headers.filter(pl.col("refusal").is_null())["patient_id"])
+        ):
+            yield f"  {len(without)} of them without a film that would be taken in"
+    if (labels := frames.get("reader_labels")) is not None:
+        readers = ", ".join(labels["reader"].unique().sort())
+        yield f"readings: {len(labels)} of {labels['patient_id'].n_unique()} patients (readers {readers})"
+    if (conditions := frames.get("film_conditions")) is not None:
+        yield f"conditions: {len(conditions)}"
+
+
+def _reasons(rows: pl.DataFrame, reason: str, detail: str) -> str:
+    """Return reasons with counts, the most frequent first, and of each the first detail."""
+    counted = (
+        rows.with_columns(pl.col(reason).fill_null("by itself"))
+        .group_by(reason)
+        .agg(pl.len(), first=pl.col(detail).drop_nulls().first())
+        .sort(["len", reason], descending=[True, False])
+    )
+    return "; ".join(
+        f"{name} {count}" + (f" (first: {first})" if first else "") for name, count, first in counted.iter_rows()
+    )
