@@ -18,7 +18,7 @@ from olvf_assets.foundation.parallel import reported
 from olvf_assets.foundation.write_faults import write_fault, write_faults_named
 from olvf_assets.intake.landing.file_names import on_disk
 from olvf_assets.intake.landing.institution_file import read_institution
-from olvf_assets.intake.landing.landing import LandingError, landing_files
+from olvf_assets.intake.landing.landing import LandingError, kind_of, landing_files
 from olvf_assets.intake.landing.landing_walk import walk_files
 from olvf_assets.intake.privacy.key_check import keyed_institutions, refuse_other_key, way_out
 from olvf_assets.intake.privacy.pseudonyms import (
@@ -71,7 +71,7 @@ def look_at_hospital(key: str, source: Path, report: Callable[[str], None]) -> L
 def add_hospital(key: str, source: Path, report: Callable[[str], None] = lambda line: None) -> str:
     """Bring a hospital's folder to `data/landing/<key>`, register it, and return what to do next.
 
-    Files are linked where source and data folder share a disk, else copied; the folder appears under its name only when
+    Films are linked where source and data folder share a disk, else copied; the folder appears under its name only when
     it is whole. A copying that was killed goes on where it stopped. A key for pseudonyms is made if there is none.
 
     Raises:
@@ -138,8 +138,9 @@ def _bring(source: Path, target: Path, report: Callable[[str], None]) -> Counter
         if file.state == "refused" or file.reason == "link_to_above":
             left_behind[file.reason or file.state] += 1
         elif file.state == "arrived":
-            jobs.append((on_disk(source, file.path), on_disk(target, file.path)))
-    _remove_others(target, {place for _, place in jobs})
+            by_hand = kind_of(file.path) != "candidate"  # somebody may edit it here, and means this one
+            jobs.append((on_disk(source, file.path), on_disk(target, file.path), not by_hand))
+    _remove_others(target, {place for _, place, _ in jobs})
     try:
         for _ in reported(itertools.starmap(_bring_file, jobs), len(jobs), "files", report):
             pass
@@ -153,15 +154,18 @@ def _bring(source: Path, target: Path, report: Callable[[str], None]) -> Counter
     return left_behind
 
 
-def _bring_file(origin: Path, place: Path) -> None:
+def _bring_file(origin: Path, place: Path, may_link: bool) -> None:
     """Link or copy one file, unless an earlier try did so already."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists() and _same(origin.stat(), place.stat()):
         return
     place.unlink(missing_ok=True)
     try:
-        os.link(origin.resolve(), place)
+        if may_link:
+            os.link(origin.resolve(), place)
     except OSError:  # another disk, or one without links
+        may_link = False
+    if not may_link:
         shutil.copy2(origin, place)
 
 

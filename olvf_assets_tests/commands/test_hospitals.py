@@ -118,12 +118,13 @@ def test_a_hospital_more_does_not_make_a_key_when_the_old_one_is_lost(
     assert "institution_4 is registered" in hospitals.add_hospital("institution_4", source)
 
 
-def test_files_are_linked_on_one_disk_and_copied_between_two(
+def test_films_are_linked_on_one_disk_and_copied_between_two_and_sheets_are_copied(
     data: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film = source / "films" / "1.dcm"
     hospitals.add_hospital("institution_3", source)
     assert (data / "landing" / "institution_3" / "films" / "1.dcm").samefile(film)
+    assert not (data / "landing" / "institution_3" / "institution.toml").samefile(source / "institution.toml")
 
     def on_another_disk(*paths: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
