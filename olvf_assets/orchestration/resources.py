@@ -24,6 +24,7 @@ from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
+from olvf_assets.storage.delta_log import commits, is_there
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
 from olvf_assets.storage.run_lock import hold_data_folder
@@ -144,7 +145,7 @@ class StudyResource(ConfigurableResource):
 
     def has_table(self, name: str) -> bool:
         """Return whether a table was ever written to the lake."""
-        return (self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").is_dir()
+        return is_there(self._folder(name))
 
     def institutions(self) -> list[str]:
         """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""
@@ -152,13 +153,12 @@ class StudyResource(ConfigurableResource):
 
     def stored(self, name: str) -> pl.DataFrame | None:
         """Return a table as it lies in the lake, None if it was never written; each version of it is read once."""
-        path = self.data / "lake" / "tables" / f"{name}.delta"
-        if not path.exists():
+        if not self.has_table(name):
             return None
         version = self._version(name)  # before the rows are read: what is written meanwhile is read next time
         kept, frame = self._frames.get(name, (None, None))
         if frame is None or kept is None or kept != version:
-            frame = pl.read_delta(str(path))
+            frame = pl.read_delta(str(self._folder(name)))
             if version is not None and frame.estimated_size() <= MOST_KEPT_BYTES:
                 self._frames[name] = version, frame
         return frame.clone()
@@ -186,12 +186,14 @@ class StudyResource(ConfigurableResource):
 
     def _version(self, name: str) -> Version | None:
         """Return what tells the versions of a table in the lake apart, None if it has none."""
-        log = self.data / "lake" / "tables" / f"{name}.delta" / "_delta_log"
-        newest = max(log.glob("*.json"), default=None, key=lambda file: file.name)
-        if newest is None:
+        found = commits(self._folder(name))
+        if not found:
             return None
-        status = newest.stat()
-        return newest.name, status.st_ino, status.st_size, status.st_mtime_ns
+        status = found[-1].stat()
+        return found[-1].name, status.st_ino, status.st_size, status.st_mtime_ns
+
+    def _folder(self, name: str) -> Path:
+        return self.data / "lake" / "tables" / f"{name}.delta"
 
     def train_without(self) -> frozenset[str]:
         """Return the development hospitals that nothing is learnt from."""

@@ -6,7 +6,6 @@ against their content when they are read (`artifacts.py`).
 """
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +14,10 @@ from urllib.parse import unquote
 
 from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.artifacts import ArtifactStore, UnreadableStoreError, read_if_whole, remove_partials, sync
+from olvf_assets.storage.delta_log import commits, is_there, log_of
 from olvf_assets.storage.run_lock import FOLDER as LOCKS
 from olvf_assets.storage.taken_in import forget_stored
 
-COMMIT = re.compile(r"\d{20}\.json")
 FIRST_COMMIT = f"{0:020}.json"
 HINT = "_last_checkpoint"  # where Delta's readers begin; they do without it
 
@@ -46,34 +45,34 @@ def tidy_after_crash(data: Path, *, report: Callable[[str], None] = lambda line:
 
 def sync_table(table: Path) -> None:
     """Wait until the files of a table's last commit, and then the commit itself, are on the disk."""
-    log = table / "_delta_log"
-    commits = _commits(log)
-    for file in [*_added(commits[-1], table), commits[-1]]:
+    commit = commits(table)[-1]
+    for file in [*_added(commit, table), commit]:
         sync(file)
         sync(file.parent)
 
 
 def mend_table(table: Path) -> int:
-    """Take back the newest commits of a table that are not whole, and return how many.
+    """Take back the newest commits of a table that are not whole, and return how many; the first may be missing.
 
     A commit is whole when every line of it is JSON and the files that it added have the sizes that it says. A table
-    without a whole commit is removed: every table can be made again. A checkpoint is a shortcut past the commits; one
-    that cannot be read is removed where all commits are there.
+    without a whole commit is removed, also one that was being written for the first time: every table can be made
+    again. A checkpoint is a shortcut past the commits; one that cannot be read is removed where all commits are there.
 
     Raises:
         UnreadableStoreError: a file may not or cannot be read, or the table cannot be opened although its commits are
             whole. Nothing sound is taken away for that: disk or memory may be at fault.
         WriteFaultError: the disk or its file system lets nothing be removed.
     """
-    log = table / "_delta_log"
+    log = log_of(table)
     with write_faults_named(table):
-        lost = _take_back(table, log)
-        if lost and not _commits(log):
+        there = is_there(table)
+        lost = _take_back(table)
+        if not there or (lost and not commits(table)):
             shutil.rmtree(table)
-            return lost
+            return max(lost, 1)
         if read_if_whole(log / HINT, lambda hint: json.loads(hint.read_text())) is None:
             (log / HINT).unlink(missing_ok=True)
-    if _commits(log) and not _opens(table):
+    if commits(table) and not _opens(table):
         if (log / FIRST_COMMIT).exists():
             with write_faults_named(table):
                 for shortcut in (log / HINT, *log.glob("*.checkpoint*.parquet")):
@@ -86,9 +85,9 @@ def mend_table(table: Path) -> int:
     return lost
 
 
-def _take_back(table: Path, log: Path) -> int:
+def _take_back(table: Path) -> int:
     lost = 0
-    for commit in reversed(_commits(log)):
+    for commit in reversed(commits(table)):
         if _is_whole(commit, table):
             break
         commit.unlink()
@@ -113,10 +112,6 @@ def _opens(table: Path) -> bool:
         return DeltaTable(str(table)).version() >= 0
     except (DeltaError, OSError):
         return False
-
-
-def _commits(log: Path) -> list[Path]:
-    return sorted(file for file in log.iterdir() if COMMIT.fullmatch(file.name)) if log.is_dir() else []
 
 
 def _added(commit: Path, table: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.storage.delta_log import is_there
 
 FOLDER_STATE = "state of the landing folder"  # the note by which the table of arrived files says what it was made from
 
@@ -50,7 +51,7 @@ def forget_stored(store: ArtifactStore, table: str) -> None:
 def is_taken_in(store: ArtifactStore, institution: str, tables: Sequence[str], state: str) -> bool:
     """Return whether all these tables of an institution are stored and were made from this state of its folder."""
     states = _states(store, institution)
-    return all(states.get(name) == state and store.path(f"tables/{name}.delta/_delta_log").is_dir() for name in tables)
+    return all(states.get(name) == state and is_there(store.path(f"tables/{name}.delta")) for name in tables)
 
 
 def _states(store: ArtifactStore, institution: str) -> dict[str, str]:

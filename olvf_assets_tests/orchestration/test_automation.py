@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 from dagster import (
     DagsterInstance,
@@ -32,7 +33,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     film = tmp_path / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
-    (tmp_path / "lake" / "tables" / "detector_model.delta" / "_delta_log").mkdir(parents=True)
+    pl.DataFrame({"n": [1]}).write_delta(tmp_path / "lake" / "tables" / "detector_model.delta")
     return StudyResource(profile_name="ci", data_folder=str(tmp_path))
 
 
@@ -69,7 +70,7 @@ def test_a_hospital_that_was_taken_in_starts_nothing(study: StudyResource) -> No
     state = folder_state(study.data / "landing" / "institution_3")
     for name in TAKEN_IN_WITH:
         record_stored(study.store, "institution_3", name, state=state)
-        (study.data / "lake" / "tables" / f"{name}.delta" / "_delta_log").mkdir(parents=True)
+        pl.DataFrame({"n": [1]}).write_delta(study.data / "lake" / "tables" / f"{name}.delta")
     with DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(study, instance), SkipReason)
 
@@ -132,7 +133,8 @@ def test_a_folder_that_vanishes_or_is_locked_while_the_sensor_looks_breaks_nothi
 
 
 def test_before_there_is_a_detector_nothing_starts(study: StudyResource) -> None:
-    (study.data / "lake" / "tables" / "detector_model.delta" / "_delta_log").rmdir()
+    (commit,) = (study.data / "lake" / "tables" / "detector_model.delta" / "_delta_log").glob("*.json")
+    commit.unlink()  # it is being written for the first time
     with DagsterInstance.ephemeral() as instance:
         assert isinstance(tick(study, instance), SkipReason)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from dagster import (
     DagsterInstance,
@@ -65,7 +66,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyResource:
     film = tmp_path / "data" / "landing" / "institution_3" / "films" / "1.dcm"
     film.parent.mkdir(parents=True)
     film.write_bytes(b"film")
-    (tmp_path / "data" / "lake" / "tables" / "detector_model.delta" / "_delta_log").mkdir(parents=True)
+    pl.DataFrame({"n": [1]}).write_delta(tmp_path / "data" / "lake" / "tables" / "detector_model.delta")
     return StudyResource(profile_name="ci", data_folder=str(tmp_path / "data"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from dagster import asset, build_init_resource_context, materialize
 
 from olvf_assets.orchestration import resources
-from olvf_assets.orchestration.resources import DataFolderError, LakeResource, StudyResource
+from olvf_assets.orchestration.resources import AbsentTableError, DataFolderError, LakeResource, StudyResource
 
 
 def test_a_data_folder_that_cannot_be_written_to_is_named_before_any_work(tmp_path: Path) -> None:
@@ -97,3 +97,13 @@ def test_large_tables_are_not_kept_in_memory(tmp_path: Path, reads: list[str], m
     for _ in range(2):
         assert study.table("numbers").height == 100
     assert len(reads) == 2
+
+
+def test_a_table_that_is_being_written_for_the_first_time_is_not_there_yet(tmp_path: Path) -> None:
+    study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
+    (tmp_path / "lake" / "tables" / "numbers.delta" / "_delta_log").mkdir(parents=True)
+    assert not study.has_table("numbers")
+    assert study.stored("numbers") is None
+    assert study.stored_digest("numbers") == "absent"
+    with pytest.raises(AbsentTableError, match="numbers is not in the lake"):
+        study.table("numbers")

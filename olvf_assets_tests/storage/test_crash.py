@@ -14,6 +14,7 @@ from deltalake.exceptions import TableNotFoundError
 from olvf_assets.storage import crash
 from olvf_assets.storage.artifacts import ArtifactStore, UnreadableStoreError, read_json
 from olvf_assets.storage.crash import mend_table, sync_table, tidy_after_crash
+from olvf_assets.storage.delta_log import is_there
 from olvf_assets.storage.taken_in import record_stored
 
 
@@ -91,6 +92,45 @@ def test_a_table_without_a_whole_commit_is_removed_and_can_be_made_again(table: 
         DeltaTable(str(table))
     write(table, {"institution": ["a"], "n": [1]})
     assert rows(table) == [("a", 1)]
+
+
+LEFTOVERS = {
+    "folder alone": [],
+    "empty log": ["_delta_log/"],
+    "rows without a log": ["part-0.parquet"],
+    "rows and an empty log": ["_delta_log/", "part-0.parquet"],
+    "a commit under a temporary name": ["_delta_log/_commit_1f.json.tmp", "institution=a/part-0.parquet"],
+}
+
+
+@pytest.mark.parametrize("left", LEFTOVERS.values(), ids=LEFTOVERS.keys())
+def test_a_table_whose_first_writing_was_killed_is_no_table_and_is_removed(tmp_path: Path, left: list[str]) -> None:
+    table = tmp_path / "lake" / "tables" / "films.delta"
+    table.mkdir(parents=True)
+    for name in left:
+        if name.endswith("/"):
+            (table / name).mkdir()
+        else:
+            (table / name).parent.mkdir(parents=True, exist_ok=True)
+            (table / name).write_bytes(b"PAR1")
+    assert not is_there(table)
+    lines: list[str] = []
+    tidy_after_crash(tmp_path, report=lines.append)
+    assert not table.exists()
+    assert len(lines) == 1
+    assert "table films: 1 commits were cut off" in lines[0]
+    write(table, {"institution": ["a"], "n": [1]})
+    assert is_there(table)
+    assert rows(table) == [("a", 1)]
+
+
+def test_a_table_of_which_only_a_checkpoint_is_left_is_there(table: Path) -> None:
+    DeltaTable(str(table)).create_checkpoint()
+    for version in (0, 1, 2):
+        commit(table, version).unlink()
+    assert is_there(table)
+    mend_table(table)
+    assert rows(table) == [("a", 10), ("b", 20)]
 
 
 @pytest.mark.parametrize("hint", ["", "{", "\0\0"])

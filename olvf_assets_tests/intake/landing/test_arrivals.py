@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from olvf_assets.intake.landing.arrivals import SettlingTimeError, folder_state, institutions_due, settling_time
@@ -33,7 +34,7 @@ def landing(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(landing: Path) -> ArtifactStore:
     for name in TABLES:
-        (landing.parent / "lake" / "tables" / f"{name}.delta" / "_delta_log").mkdir(parents=True)
+        pl.DataFrame({"n": [1]}).write_delta(landing.parent / "lake" / "tables" / f"{name}.delta")
     return ArtifactStore(landing.parent / "lake")
 
 
