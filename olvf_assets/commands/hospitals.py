@@ -37,7 +37,7 @@ from olvf_assets.storage.landing_folders import KEY_PATTERN, landing_folders
 from olvf_assets.storage.places import data_folder
 
 NEXT_STEPS = """{name} is registered: {files} files in {folder}.
-{key_note}It is taken in within two minutes while `make ui` runs (sensor landing_folders_changed, then score_new_films),
+{key_note}It is taken in within three minutes while `make ui` runs (sensor landing_folders_changed), after one of quiet,
 or now by:
   . ./env.sh && dagster asset materialize --select '*'
 Its rows in external_metrics come from the networks there are; nothing is trained again."""
