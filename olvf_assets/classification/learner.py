@@ -67,8 +67,6 @@ class Learner:
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
         self.unrecorded: Counter[int] = Counter()
         self.stream = torch.cuda.Stream(self.device) if self.on_gpu else None
-        if self.stream is not None:
-            self.stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Shuffle, and draw all that is random in the epoch (from 0): everything comes from `seed`, so none is kept."""
@@ -86,6 +84,8 @@ class Learner:
         first, steps = epoch * self.steps, self.settings.epochs * self.steps
         rates = [learning_rate(first + number, steps, self.peak, self.settings) for number in range(self.steps)]
         tables = {"samples": samples, "draws": draws, "rates": torch.tensor(rates, dtype=torch.float64)}
+        if self.stream is not None:  # samples and weights, also those gone on from, came on another one
+            self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.stream):
             for name, table in tables.items():
                 if name in self.tables:
@@ -115,7 +115,7 @@ class Learner:
                 graph.replay()
 
     def mean_loss(self) -> float:
-        """Return the loss of the epoch so far, per picture."""
+        """Return the loss of the epoch so far, per picture; all that a GPU got to do is done then."""
         with torch.cuda.stream(self.stream):
             return float(self.total) / sum(self.sizes[: self.taken])
 

@@ -140,8 +140,8 @@ def _bring(source: Path, target: Path, report: Callable[[str], None]) -> Counter
         elif file.state == "arrived":
             by_hand = kind_of(file.path) != "candidate"  # somebody may edit it here, and means this one
             jobs.append((on_disk(source, file.path), on_disk(target, file.path), not by_hand))
-    _remove_others(target, {place for _, place, _ in jobs})
     try:
+        _remove_others(target, {place for _, place, _ in jobs})
         for _ in reported(itertools.starmap(_bring_file, jobs), len(jobs), "files", report):
             pass
     except OSError as error:

@@ -17,16 +17,6 @@ from olvf_assets.storage.artifacts import ArtifactStore
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("OLVF_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("OLVF_PROFILE", "ci")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
-    return tmp_path / "data"
-
-
-@pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "from_hospital"
     (folder / "films").mkdir(parents=True)

@@ -25,13 +25,8 @@ def source(hospital: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def landing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("OLVF_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("OLVF_PROFILE", "ci")
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("OLVF_PSEUDONYM_KEY", raising=False)
-    return tmp_path / "data" / "landing"
+def landing(data: Path) -> Path:
+    return data / "landing"
 
 
 def look(source: Path) -> Look:
