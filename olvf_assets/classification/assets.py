@@ -19,6 +19,7 @@ from olvf_assets.classification.tables import (
     VERTEBRA_PREDICTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, learnt_from, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 
 def start_weights(run: TableRun) -> dict[str, str | None]:
@@ -119,21 +120,22 @@ def fold_predictions(
     checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
     held_out = balanced_test_set.filter(institution=run.institution)
     settings = run.profile.classification
-    parts = [
-        predict(
-            own,
-            samples.filter(protocol=own["protocol"][0]),
-            dataset,
-            balanced_training_set,
-            run.store,
-            settings,
-            run.seed,
-            run.report,
+    with KeptAnswers.of(run, "fold_predictions") as kept:
+        return pl.concat(
+            predict(
+                own,
+                samples.filter(protocol=own["protocol"][0]),
+                dataset,
+                balanced_training_set,
+                run.store,
+                settings,
+                run.seed,
+                run.report,
+                kept,
+            )
+            for own in checkpoints.sort("protocol").partition_by("protocol")
+            for dataset, samples in (("test", held_out), ("external", external_samples(vertebra_crops)))
         )
-        for own in checkpoints.sort("protocol").partition_by("protocol")
-        for dataset, samples in (("test", held_out), ("external", external_samples(vertebra_crops)))
-    ]
-    return pl.concat(parts)
 
 
 @table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)

@@ -13,10 +13,13 @@ import polars as pl
 
 from olvf_assets.crops.settings import CropSettings
 from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
+FILMS_PER_PROCESS = 24  # fewer are cropped in this process: starting others takes about as long
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in film pixels; x1, y1 exclusive
 
 
@@ -54,6 +57,7 @@ def crop_vertebrae(
     store: ArtifactStore,
     settings: CropSettings,
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `vertebra_crops`: a crop for every vertebra image of the cohort that a protocol's detector found.
@@ -64,6 +68,7 @@ def crop_vertebrae(
         films: `films` of the same, for the pictures.
         store: where films lie and crops go.
         settings: size and margin.
+        kept: the crops that earlier runs cut from films, and where it is kept that this one does.
         report: gets progress lines.
 
     Raises:
@@ -83,7 +88,18 @@ def crop_vertebrae(
         _Job(store.root, path, [tuple(box) for box in boxes], settings)
         for path, boxes in zip(by_film["film_path"], by_film["boxes"].to_list(), strict=True)
     ]
-    made = parallel_map(_crop_film, jobs, workers=settings.workers, what="films cropped", report=report)
+    made = (kept or KeptAnswers()).answers(
+        [[job.image_path, job.boxes] for job in jobs],
+        [code_digest("olvf_assets.crops.crop:_crop_film"), settings.model_dump(mode="json", exclude={"workers"})],
+        lambda places: parallel_map(
+            _crop_film,
+            [jobs[place] for place in places],
+            workers=settings.workers if len(places) >= FILMS_PER_PROCESS else 1,
+            what="films cropped",
+            report=report,
+        ),
+        holds=lambda film: all(store.has_image(crop["image_path"]) for crop in film),
+    )
     crops = [crop for film in made for crop in film]
     rows = [
         {name: row[name] for name in VERTEBRA_CROPS if name in row}

@@ -26,6 +26,7 @@ from olvf_assets.evaluation.tables import (
     TEST_METRICS,
 )
 from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 
 @table(schema=SAMPLE_LINEAGE)
@@ -60,7 +61,8 @@ def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.
     """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
     from olvf_assets.evaluation.firewall import fingerprints
 
-    return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, run.report)
+    with KeptAnswers.of(run, "picture_fingerprints") as kept:
+        return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, kept=kept, report=run.report)
 
 
 @table(schema=LEAKAGE_AUDIT)

@@ -5,9 +5,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from olvf_assets.crops import crop as crop_module
 from olvf_assets.crops.crop import EmptyBoxError, crop_vertebrae, cut_crop, film_position
 from olvf_assets.crops.settings import CropSettings
 from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.detection.drawn_films import draw_films
 
 THESIS = CropSettings(workers=1)
@@ -111,6 +113,37 @@ def test_the_same_input_in_another_order_and_by_more_workers_gives_the_same_byte
     two = CropSettings(workers=2)
     assert crop_vertebrae(vertebrae.reverse(), detections.reverse(), films.reverse(), store, two).equals(first)
     assert {path: store.path(path).read_bytes() for path in files} == files
+
+
+def test_a_film_is_cropped_once_unless_a_picture_is_gone_or_a_box_moved(cohort, tmp_path, monkeypatch) -> None:
+    store, films, detections, vertebrae = cohort
+    cropped: list[str] = []
+
+    def crop(job):
+        cropped.append(job.image_path)
+        return cut(job)
+
+    cut = crop_module._crop_film
+    monkeypatch.setattr(crop_module, "_crop_film", crop)
+    path_of = dict(films.select("film_id", "image_path").iter_rows())
+
+    def crops_of(detections: pl.DataFrame, films_cropped: list[str], settings: CropSettings = THESIS) -> pl.DataFrame:
+        cropped.clear()
+        with KeptAnswers(tmp_path / "kept") as kept:
+            crops = crop_vertebrae(vertebrae, detections, films, store, settings, kept=kept)
+        assert cropped == [path_of[film] for film in films_cropped]
+        return crops
+
+    first = crops_of(detections, ["FA", "FB"])
+    assert crops_of(detections, []).equals(first)
+    moved = pl.when(film_id="FB", level="L2").then(pl.col("x0_px") + 1).otherwise("x0_px").alias("x0_px")
+    assert not crops_of(detections.with_columns(moved), ["FB"]).equals(first)
+    crops_of(detections, ["FB"])
+    picture = store.path(first.filter(crop_id="FA-L1")["image_path"].item())
+    picture.unlink()
+    assert crops_of(detections, ["FA"]).equals(first)
+    assert picture.is_file()
+    crops_of(detections, ["FA", "FB"], CropSettings(margin=0.2))
 
 
 def test_an_empty_cohort_gives_an_empty_table(cohort) -> None:
