@@ -20,11 +20,12 @@ from olvf_assets.attention.tables import (
 )
 from olvf_assets.classification.assets import start_weights
 from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
     from olvf_assets.attention.gradcam import AttentionMaps
 
-Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, test set, training set
+Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, samples, training set
 
 
 @table(schema=GRADCAM_GRIDS, pool="gpu", kinds=("torch", "timm", "opencv"), outside=start_weights)
@@ -142,6 +143,37 @@ def gradcam_maps(
         gradcam.gradcam_maps(_maps(run, each), run.store)
         for each in _by_protocol(checkpoints, balanced_test_set, balanced_training_set)
     ]
+    return pl.concat([pl.DataFrame(schema=GRADCAM_MAPS), *tables])
+
+
+@table(
+    schema=GRADCAM_MAPS,
+    by="institution",
+    pool="gpu",
+    kinds=("torch", "timm", "opencv"),
+    pictures=("image_path", "map_path"),
+    outside=start_weights,
+)
+def external_gradcam_maps(
+    run: TableRun,
+    resnet50_checkpoints: pl.DataFrame,
+    densenet161_checkpoints: pl.DataFrame,
+    resnext50_checkpoints: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+) -> pl.DataFrame:
+    """The same network's map of every crop of an external hospital, for its worklist and for what goes back to it."""
+    from olvf_assets.attention import gradcam
+    from olvf_assets.classification.replication import external_samples
+
+    checkpoints = [resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints]
+    samples = external_samples(vertebra_crops)
+    settings = run.profile.attention, run.profile.classification, run.seed
+    with KeptAnswers.of(run, "external_gradcam_maps") as kept:
+        tables = [
+            gradcam.external_gradcam_maps(*each, run.store, *settings, kept=kept, report=run.report)
+            for each in _by_protocol(checkpoints, samples, balanced_training_set)
+        ]
     return pl.concat([pl.DataFrame(schema=GRADCAM_MAPS), *tables])
 
 

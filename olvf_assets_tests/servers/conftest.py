@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 
-PROGRAMS = ("7zz", "dcmcjpeg", "dcmdump", "dciodvfy", "unzip", "zip")  # at least one of each of packages.txt
+# at least one of each of packages.txt
+PROGRAMS = ("7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "unzip", "zip")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
