@@ -57,12 +57,12 @@ def sample_lineage(
 
 
 @table(schema=PICTURE_FINGERPRINTS, by="institution", kinds=("polars", "opencv"))
-def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+def picture_fingerprints(run: TableRun, films: pl.DataFrame, detected_crops: pl.DataFrame) -> pl.DataFrame:
     """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
     from olvf_assets.evaluation.firewall import fingerprints
 
     with KeptAnswers.of(run, "picture_fingerprints") as kept:
-        return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, kept=kept, report=run.report)
+        return fingerprints.picture_fingerprints(films, detected_crops, run.store, kept=kept, report=run.report)
 
 
 @table(schema=LEAKAGE_AUDIT)

@@ -43,7 +43,7 @@ def _near(patient_id: str, names: Pseudonymiser) -> set[str]:
 
 
 def patient_named(row: Row, names: Pseudonymiser, problems: Problems) -> str | None:
-    """Return the pseudonym of the row's patient; an empty cell is a problem. Messages show the pseudonym, not the id."""
+    """Return the pseudonym of the row's patient; an empty cell is a problem. Messages never show the id."""
     if row["patient_id"]:
         return names.patient(row["patient_id"])
     problems.add(row.at("patient_id"), "", "is empty; write the PatientID of the films")

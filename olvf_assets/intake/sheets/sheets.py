@@ -207,10 +207,12 @@ def film_conditions(
 ) -> pl.DataFrame:
     """Return table `film_conditions` from the sheet `conditions`, sorted by all its columns; no row without that sheet.
 
-    `of_films` is that of `Enrolled`. `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (exclusion reason 2).
+    `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (reason 2). `of_films` is that of
+    `Enrolled`.
 
     Raises:
-        SheetError: missing column, unknown level, view, condition or scope, a patient who cannot be enrolled, a row twice, a height ratio that is no ratio or that contradicts `severe_crush`.
+        SheetError: missing column, unknown level, view, condition or scope, a patient who cannot be enrolled, a row
+            twice, a height ratio that is no ratio or that contradicts `severe_crush`.
     """
     if not has_sheet(folder, "conditions"):
         return FILM_CONDITIONS.to_frame()
