@@ -15,6 +15,7 @@ from olvf_assets.evaluation.tables import (
     LEAKAGE_AUDIT,
     LEAKAGE_SUMMARY,
     MRI_AVOIDED,
+    OPERATING_POINT_CALLS,
     OPERATING_POINT_METRICS,
     OPERATING_POINTS,
     PICTURE_FINGERPRINTS,
@@ -203,6 +204,19 @@ def operating_point_metrics(
     from olvf_assets.evaluation import operating
 
     return operating.operating_point_metrics(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
+
+
+@table(schema=OPERATING_POINT_CALLS)
+def operating_point_calls(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    patient_predictions: pl.DataFrame,
+    operating_points: pl.DataFrame,
+) -> pl.DataFrame:
+    """Which crops and patients are called fresh at each operating point, also those that nobody labelled."""
+    from olvf_assets.evaluation import calls
+
+    return calls.operating_point_calls(ensemble_predictions, patient_predictions, operating_points)
 
 
 @table(schema=MRI_AVOIDED, kinds=("polars", "numpy"))

@@ -66,7 +66,7 @@ def tables_scored_again() -> list[str]:
     """
     reads = all_reads(all_tables(), all_checks())
     of_crops, of_training = descendants("crop_scores", reads), descendants("validation_predictions", reads)
-    return sorted({"expectation_results", "crop_scores", *of_crops, *of_training})
+    return sorted({"expectation_results", "crop_scores", "crop_attention", *of_crops, *of_training})
 
 
 @functools.cache

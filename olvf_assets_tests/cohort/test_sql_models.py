@@ -20,7 +20,7 @@ from olvf_assets.intake.tables import (
 from olvf_assets.orchestration.sql_models import load_models, load_tests
 
 HOSPITAL = "institution_1"
-MODELS = {model.name: model for model in load_models()}
+MODELS = {model.name: model for model in load_models() if model.room in ("intake", "cohort")}
 TESTS = {test.name: test for test in load_tests()}
 AFTER_CROPS = ["participant_states", "participant_flow"]
 COHORT_MODELS = [name for name in MODELS if name not in AFTER_CROPS]
