@@ -1,11 +1,11 @@
-"""Grad-CAM of one network over the test set, and over the crops of external hospitals.
+"""Grad-CAM of one network over the test set.
 
-What lives here: choosing the network, its maps at crop size, tables `gradcam_grids`, `gradcam_maps`,
-`external_gradcam_maps` and `gradcam_examples`. What does not: how a map is made (`class_maps.py`), the grid
-(`grid.py`), tests (`statistics.py`), pictures for people (`picture.py`).
+What lives here: choosing the network, its maps at crop size, tables `gradcam_grids`, `gradcam_maps` and
+`gradcam_examples`. What does not: how a map is made (`class_maps.py`), the grid (`grid.py`), tests (`statistics.py`),
+pictures for people (`picture.py`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,23 +13,18 @@ import cv2
 import numpy as np
 import polars as pl
 
-from olvf_assets.attention.class_maps import class_maps, kept_class_maps
+from olvf_assets.attention.class_maps import kept_class_maps
 from olvf_assets.attention.colours import as_8_bit, red_channel
 from olvf_assets.attention.grid import SECTIONS, section_means
 from olvf_assets.attention.settings import AttentionSettings
 from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS, GRADCAM_MAPS
-from olvf_assets.classification.networks import repeatable
 from olvf_assets.classification.pixels import packed_pixels
-from olvf_assets.classification.predictions import load_checkpoint, verified_weights
 from olvf_assets.classification.settings import ClassificationSettings
-from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.storage.artifacts import ArtifactStore
-from olvf_assets.storage.kept_answers import KeptAnswers
 
-PATIENTS_PER_LINE = 20
 PICTURES_OF: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cam": np.asarray, "red": red_channel}
 
 Report = Callable[[str], None]
@@ -120,7 +115,7 @@ def crop_shape(samples: pl.DataFrame, store: ArtifactStore) -> tuple[int, int]:
     return height, width
 
 
-def at_crop_size(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def at_crop_size(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return maps (n, rows, columns) enlarged bilinearly to (n, height_px, width_px), float32."""
     enlarged = np.zeros((len(maps), *shape), np.float32)
     for number, each in enumerate(maps):
@@ -166,74 +161,6 @@ def gradcam_maps(maps: AttentionMaps, store: ArtifactStore) -> pl.DataFrame:
     ]
     table = pl.DataFrame([{name: row[name] for name in GRADCAM_MAPS} for row in rows], schema=GRADCAM_MAPS)
     return table.sort("protocol", "crop_id")
-
-
-def external_gradcam_maps(
-    checkpoints: pl.DataFrame,
-    samples: pl.DataFrame,
-    training_set: pl.DataFrame,
-    store: ArtifactStore,
-    settings: AttentionSettings,
-    classification: ClassificationSettings,
-    seed: int,
-    *,
-    kept: KeptAnswers | None = None,
-    report: Report | None = None,
-) -> pl.DataFrame:
-    """Return table `external_gradcam_maps`: for every crop the chosen network's map of the class that it predicts.
-
-    Crops of one patient are looked at together and by themselves, as `fold_predictions` are.
-
-    Args:
-        checkpoints: all checkpoints tables together, one protocol.
-        samples: `replication.external_samples` of that protocol.
-        training_set: table `balanced_training_set` of that protocol.
-        store: where pictures and weights lie and maps go.
-        settings: of this room.
-        classification: settings of the classifiers.
-        seed: the profile's seed.
-        kept: the maps that earlier runs made, and where those of this one are kept.
-        report: gets progress lines.
-
-    Raises:
-        NoSuchNetworkError, StaleCheckpointError, NoFeatureMapError: see there.
-    """
-    row = choose_network(checkpoints, settings)
-    verified_weights(row, training_set, store, classification, seed)
-    of_patients = samples.sort("institution", "patient_id", "sample_id").partition_by(
-        "institution", "patient_id", maintain_order=True
-    )
-
-    def made(places: list[int]) -> Iterator[list[list[Any]]]:
-        model = load_checkpoint(row, training_set, store, classification, seed)
-        pictures = pl.concat([of_patients[place] for place in places]).with_row_index("at")
-        pixels = packed_pixels(pictures, store, classification.input_divisor)
-        shape = store.load_image(pictures["image_path"][0]).shape
-        with repeatable():
-            for number, at in enumerate(pictures.partition_by("institution", "patient_id", maintain_order=True), 1):
-                found = class_maps(model, pixels[at["at"][0] : at["at"][-1] + 1])
-                cams = at_crop_size(found.of(found.predicted), shape)
-                yield [
-                    [CLASSES[index], store.save_image(as_8_bit(cam))[0], float(cam.max())]
-                    for index, cam in zip(found.predicted, cams, strict=True)
-                ]
-                if report is not None and (number % PATIENTS_PER_LINE == 0 or number == len(places)):
-                    report(f"{number}/{len(places)} patients' crops looked at")
-
-    answers = (kept or KeptAnswers()).answers(
-        [[row["fingerprint"], row["weights_sha256"], own["image_path"].to_list()] for own in of_patients],
-        [code_digest("olvf_assets.attention.gradcam:external_gradcam_maps"), classification.input_divisor],
-        made,
-        holds=lambda maps: all(store.has_image(path) for _, path, _ in maps),
-    )
-    rows = [
-        {**sample, "architecture": row["architecture"], "fold": row["fold"]}
-        | dict(zip(("predicted", "map_path", "map_maximum"), each, strict=True))
-        for own, maps in zip(of_patients, answers, strict=True)
-        for sample, each in zip(own.iter_rows(named=True), maps, strict=True)
-    ]
-    table = pl.DataFrame([{name: row[name] for name in GRADCAM_MAPS} for row in rows], schema=GRADCAM_MAPS)
-    return table.sort("protocol", "institution", "crop_id")
 
 
 def gradcam_examples(maps: pl.DataFrame, settings: AttentionSettings, seed: int) -> pl.DataFrame:

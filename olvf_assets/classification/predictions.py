@@ -52,8 +52,8 @@ def predict(
 
     Args:
         checkpoints: rows of the checkpoints tables, any architectures and folds of one protocol.
-        samples: `balanced_test_set`, or `replication.external_samples`; may be empty.
-        dataset: what to call them, `test` or `external`.
+        samples: `balanced_test_set`, or `replication.samples_to_score`; may be empty.
+        dataset: what to call them.
         training_set: table `balanced_training_set` of the same protocol, which the checkpoints must come from.
         store: where pictures and weights lie.
         settings: the room's settings.

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.crops.tables import DETECTED_CROPS
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
@@ -51,7 +51,6 @@ class _Job(NamedTuple):
 
 
 def crop_vertebrae(
-    cohort_vertebrae: pl.DataFrame,
     detections: pl.DataFrame,
     films: pl.DataFrame,
     store: ArtifactStore,
@@ -60,12 +59,11 @@ def crop_vertebrae(
     kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return `vertebra_crops`: a crop for every vertebra image of the cohort that a protocol's detector found.
+    """Return `detected_crops`: a crop for every vertebra that a protocol's detector found, whatever it is labelled.
 
     Args:
-        cohort_vertebrae: `cohort_vertebrae`, who is in and with which label.
-        detections: `detections` of the same institutions.
-        films: `films` of the same, for the pictures.
+        detections: `detections`.
+        films: `films` of the same institutions, for the pictures.
         store: where films lie and crops go.
         settings: size and margin.
         kept: the crops that earlier runs cut from films, and where it is kept that this one does.
@@ -74,13 +72,11 @@ def crop_vertebrae(
     Raises:
         EmptyBoxError: if a detection lies outside its film.
     """
-    wanted = (
-        cohort_vertebrae.join(detections, on=["institution", "film_id", "level"], how="inner")
-        .join(
-            films.select("institution", "film_id", film_path="image_path"), on=["institution", "film_id"], how="inner"
-        )
-        .sort("institution", "film_id", "protocol", "level")
-    )
+    wanted = detections.join(
+        films.select("institution", "film_id", "patient_id", "view", film_path="image_path"),
+        on=["institution", "film_id"],
+        how="inner",
+    ).sort("institution", "film_id", "protocol", "level")
     by_film = wanted.group_by("institution", "film_id", "film_path", maintain_order=True).agg(
         boxes=pl.concat_list("x0_px", "y0_px", "x1_px", "y1_px")
     )
@@ -102,12 +98,12 @@ def crop_vertebrae(
     )
     crops = [crop for film in made for crop in film]
     rows = [
-        {name: row[name] for name in VERTEBRA_CROPS if name in row}
+        {name: row[name] for name in DETECTED_CROPS if name in row}
         | {"crop_id": f"{row['film_id']}-{row['level']}"}
         | crop
         for row, crop in zip(wanted.iter_rows(named=True), crops, strict=True)
     ]
-    return pl.DataFrame(rows, schema=VERTEBRA_CROPS).sort("protocol", "institution", "crop_id")
+    return pl.DataFrame(rows, schema=DETECTED_CROPS).sort("protocol", "institution", "crop_id")
 
 
 def cut_crop(film: np.ndarray, box: Box, settings: CropSettings) -> Crop:
@@ -154,7 +150,7 @@ def _whole_pixels(shape: tuple[int, ...], box: Box, margin: float) -> tuple[int,
     right, bottom = min(int(np.ceil(x1 + grow_x)), shape[1]), min(int(np.ceil(y1 + grow_y)), shape[0])
     if right <= left or bottom <= top:
         raise EmptyBoxError(
-            f"vertebra_crops: box {box} (x0_px, y0_px, x1_px, y1_px) covers nothing of a film of "
+            f"detected_crops: box {box} (x0_px, y0_px, x1_px, y1_px) covers nothing of a film of "
             f"{shape[1]} x {shape[0]} px; films and detections do not belong together, materialise `detections` again"
         )
     return left, top, right, bottom

@@ -70,14 +70,14 @@ def worklist(
     fold_predictions: pl.DataFrame,
     vertebra_crops: pl.DataFrame,
     films: pl.DataFrame,
-    external_gradcam_maps: pl.DataFrame,
+    crop_attention: pl.DataFrame,
     operating_points: pl.DataFrame,
 ) -> pl.DataFrame:
-    """What fifteen networks say of each vertebra of an external hospital, the most doubtful first; no label decides."""
+    """What fifteen networks say of each vertebra that none learnt from, the most doubtful first; no label decides."""
     from olvf_assets.reporting import worklist
 
     folds = run.profile.classification.folds
-    return worklist.worklist(fold_predictions, vertebra_crops, films, external_gradcam_maps, operating_points, folds)
+    return worklist.worklist(fold_predictions, vertebra_crops, films, crop_attention, operating_points, folds)
 
 
 def _worklist_files(run: TableRun, found: pl.DataFrame) -> list[Path]:
@@ -94,7 +94,7 @@ def worklist_pages(
     detected_films: pl.DataFrame,
     institutions: pl.DataFrame,
 ) -> pl.DataFrame:
-    """The page on which an external hospital's films are looked at: boxes, classes, attention; needs no server."""
+    """The page on which a hospital's films are looked at: boxes, classes, attention; needs no server."""
     from olvf_assets.reporting.worklist_page import worklist_page
 
     return worklist_page(

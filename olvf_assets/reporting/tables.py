@@ -37,6 +37,7 @@ THESIS_COMPARISON = pl.Schema(
 WORKLIST = pl.Schema(
     {
         "protocol": pl.String,
+        "dataset": pl.String,
         "institution": pl.String,
         "crop_id": pl.String,
         "film_id": pl.String,

@@ -19,26 +19,26 @@ def worklist(
     fold_predictions: pl.DataFrame,
     vertebra_crops: pl.DataFrame,
     films: pl.DataFrame,
-    external_gradcam_maps: pl.DataFrame,
+    crop_attention: pl.DataFrame,
     operating_points: pl.DataFrame,
     folds: int,
 ) -> pl.DataFrame:
     """Return table `worklist`, the most doubtful vertebra first.
 
     Args:
-        fold_predictions: `fold_predictions`; test samples of development hospitals are left out.
+        fold_predictions: `fold_predictions`; test samples are left out.
         vertebra_crops: `vertebra_crops` of the same institutions, for the places on the films.
         films: `films` of the same.
-        external_gradcam_maps: of the same.
+        crop_attention: `crop_attention` of the same.
         operating_points: `operating_points`: from which p_fresh on each fold's ensemble calls a vertebra fresh.
         folds: how many folds there are.
 
     Raises:
         EnsembleError: a crop lacks networks.
     """
-    external = fold_predictions.filter(dataset="external")
-    ensembles = ensemble_predictions(external, folds)
-    maps = external_gradcam_maps.select(*CROP, "map_path")
+    judged = fold_predictions.filter(pl.col("dataset") != "test")
+    ensembles = ensemble_predictions(judged, folds)
+    maps = crop_attention.select(*CROP, "map_path")
     places = vertebra_crops.select(*CROP, "film_id", "view", *BOX, "scale", "pad_left_px", "pad_top_px")
     pictures = films.select("institution", "film_id", "width_px", "height_px", film_path="image_path")
     likeliest = pl.concat_list(PROBABILITIES).list.sort(descending=True)
@@ -47,7 +47,7 @@ def worklist(
         .join(places, on=CROP)
         .join(pictures, on=["institution", "film_id"])
         .join(maps, on=CROP, how="left")
-        .join(_agreeing(external), on=[*CROP, "predicted"], how="left")
+        .join(_agreeing(judged), on=[*CROP, "predicted"], how="left")
         .join(_calling_fresh(ensembles, operating_points), on=CROP, how="left")
         .with_columns(
             doubt=1 - (likeliest.list.get(0) - likeliest.list.get(1)),

@@ -42,18 +42,18 @@ def worklist_page(
     external: bool,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Write the page of a hospital, and return its row of `worklist_pages`; no row for one that is not external.
+    """Write the page of a hospital, and return its row of `worklist_pages`; none where there is nothing to look at.
 
     Args:
         institution: its key.
         worklist: `worklist` of it.
-        films: `films` of it, all of which are shown.
+        films: `films` of it.
         detected_films: `detected_films` of it: why a film has no levels.
         store: where films and maps lie.
         reports: the report's folder; the page goes to `worklists/<institution>/index.html` in it.
         protocol: the one that is shown.
         made_up: whether the films are synthetic.
-        external: whether the hospital is external; pages of others are removed.
+        external: whether the hospital is external: all of its films are shown. Of others, those that were judged.
         report: gets progress lines.
 
     Raises:
@@ -61,11 +61,13 @@ def worklist_page(
         DiskFullError, WriteFaultError: the disk, or this user's rights.
     """
     folder = reports / FOLDER / institution
-    if not external:
-        remove(folder)
-        return pl.DataFrame(schema=WORKLIST_PAGES)
     rows = worklist.filter(protocol=protocol)
     states = dict(detected_films.filter(protocol=protocol).select("film_id", "state").iter_rows())
+    if not external:
+        films = films.join(rows, on="film_id", how="semi")
+    if films.is_empty():
+        remove(folder)
+        return pl.DataFrame(schema=WORKLIST_PAGES)
     shown = films.sort("film_id").select("film_id", "patient_id", "view", "image_path", "width_px", "height_px")
     of_film: dict[str, list[dict[str, Any]]] = {}
     for row in rows.sort("film_id", "level").iter_rows(named=True):

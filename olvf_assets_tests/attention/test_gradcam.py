@@ -5,14 +5,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from olvf_assets.attention import gradcam
 from olvf_assets.attention.colours import as_8_bit, jet_picture
 from olvf_assets.attention.gradcam import (
     AttentionMaps,
     NoSuchNetworkError,
     attention_maps,
     choose_network,
-    external_gradcam_maps,
     gradcam_examples,
     gradcam_grids,
     gradcam_maps,
@@ -23,7 +21,6 @@ from olvf_assets.attention.tables import GRADCAM_EXAMPLES, GRADCAM_GRIDS, GRADCA
 from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.classification.training import train_fold
 from olvf_assets.storage.artifacts import ArtifactStore
-from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.classification.made_up import HEIGHT, WIDTH, made_up_samples, small_settings
 
 
@@ -117,39 +114,6 @@ def test_maps_of_a_trained_network_reach_crop_size_and_are_kept(tmp_path: Path) 
     assert max(examples["predicted"].value_counts()["count"]) <= 2
     assert set(examples["map_path"]) <= set(table["map_path"])
     assert gradcam_examples(table.clear(), settings, 3).schema == GRADCAM_EXAMPLES
-
-
-def test_maps_of_external_crops_are_those_of_the_same_network_and_are_made_once(tmp_path: Path, monkeypatch) -> None:
-    store = ArtifactStore(tmp_path)
-    classification = small_settings(epochs=1, input_divisor=2)
-    training, crops = made_up_samples(store, 3, 2), made_up_samples(store, 3, 0, first=500)
-    checkpoints = pl.DataFrame([train_fold("resnet50", 1, training, store, classification, 3)], schema=CHECKPOINTS)
-    settings = AttentionSettings(architecture=None, fold=None)
-
-    def made(samples: pl.DataFrame, kept: KeptAnswers | None = None) -> pl.DataFrame:
-        return external_gradcam_maps(checkpoints, samples, training, store, settings, classification, 3, kept=kept)
-
-    table = made(crops)
-    assert table.schema == GRADCAM_MAPS
-    internal = gradcam_maps(attention_maps(checkpoints, crops, training, store, settings, classification, 3), store)
-    assert table.drop("map_path", "map_maximum").equals(internal.drop("map_path", "map_maximum"))
-    for one, other in zip(table["map_path"], internal["map_path"], strict=True):
-        np.testing.assert_allclose(store.load_image(one), store.load_image(other).astype(float), atol=1)
-    patients = crops["patient_id"].unique().sort()
-    alone = pl.concat(made(crops.filter(patient_id=patient)) for patient in patients)
-    assert alone.sort("crop_id").equals(table)
-    with KeptAnswers(tmp_path / "kept") as kept:
-        made(crops, kept)
-    gone = table["map_path"][1]
-    store.path(gone).unlink()
-    looked_at: list[int] = []
-    maps_of = gradcam.class_maps
-    monkeypatch.setattr(gradcam, "class_maps", lambda model, own: looked_at.append(len(own)) or maps_of(model, own))
-    with KeptAnswers(tmp_path / "kept") as kept:
-        assert made(crops.with_columns(label=pl.lit("old")), kept).drop("label").equals(table.drop("label"))
-    assert looked_at == [1] * table.filter(map_path=gone).height  # maps that are black are one picture
-    assert store.path(gone).is_file()
-    assert made(crops.clear()).is_empty()
 
 
 def test_replicas_may_count_in_the_grids_but_are_never_shown(tmp_path: Path) -> None:

@@ -67,7 +67,10 @@ def test_labels_and_test_samples_change_nothing_of_it(hospital: Hospital) -> Non
     assert unlabelled.worklist().drop("label").equals(table.drop("label"))
     held_out = hospital.predictions.with_columns(dataset=pl.lit("test"), sample_id=pl.col("sample_id") + "0")
     assert hospital._replace(predictions=pl.concat([hospital.predictions, held_out])).worklist().equals(table)
-    assert hospital._replace(predictions=held_out).worklist().is_empty()
+    empty = hospital._replace(predictions=held_out).worklist()
+    assert (empty.schema, empty.height) == (WORKLIST, 0)
+    of_development = hospital.predictions.with_columns(dataset=pl.lit("unlabelled"))
+    assert hospital._replace(predictions=of_development).worklist().drop("dataset").equals(table.drop("dataset"))
 
 
 def test_without_maps_or_thresholds_there_is_still_a_list(hospital: Hospital, tmp_path: Path) -> None:
@@ -146,9 +149,13 @@ def test_only_what_is_new_is_drawn_and_what_is_old_goes(hospital: Hospital, tmp_
     assert len(left) == 1 + 2 + 2  # the page, a film in two sizes, two maps
 
 
-def test_a_development_hospital_has_no_page_and_loses_the_one_it_had(hospital: Hospital, tmp_path: Path) -> None:
+def test_of_a_development_hospital_only_what_no_network_learnt_from_is_shown(
+    hospital: Hospital, tmp_path: Path
+) -> None:
     page_of(hospital, tmp_path)
-    assert page_of(hospital, tmp_path, external=False).is_empty()
+    page_of(hospital, tmp_path, external=False)
+    assert [film["film"] for film in data_of(tmp_path)] == ["FA", "FB", "FC"]
+    assert page_of(hospital, tmp_path, external=False, worklist=hospital.worklist().clear()).is_empty()
     assert page_files(tmp_path, "institution_2") == []
 
 

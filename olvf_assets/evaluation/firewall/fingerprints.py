@@ -26,7 +26,7 @@ RIGHT_AT_ONCE = 2048
 
 def picture_fingerprints(
     films: pl.DataFrame,
-    vertebra_crops: pl.DataFrame,
+    crops: pl.DataFrame,
     store: ArtifactStore,
     *,
     kept: KeptAnswers | None = None,
@@ -36,14 +36,12 @@ def picture_fingerprints(
 
     Args:
         films: `films`.
-        vertebra_crops: `vertebra_crops`, any protocols.
+        crops: `detected_crops`, any protocols.
         store: where the pictures lie.
         kept: the thumbnails that earlier runs made, and where those of this one are kept.
         report: gets progress lines.
     """
-    pictures = pl.concat(
-        [films.select("institution", "image_path"), vertebra_crops.select("institution", "image_path")]
-    )
+    pictures = pl.concat([films.select("institution", "image_path"), crops.select("institution", "image_path")])
     pictures = pictures.unique().sort("institution", "image_path")
     paths = pictures["image_path"].to_list()
 
