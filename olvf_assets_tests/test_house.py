@@ -14,7 +14,7 @@ ROOMS = ("phantom", "intake", "cohort", "detection", "crops", "classification", 
 FLOORS = ("foundation", "storage")
 DOORS = {"__init__", "__main__", "definitions", "study"}
 STATIONS = {
-    "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy"},
+    "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy", "pacs"},
     "evaluation": {"firewall"},
     "commands": {"forgetting"},
 }
