@@ -7,6 +7,7 @@ Nothing is asked compressed: films do not get smaller by it, and Orthanc spends 
 are not followed, proxies and `.netrc` of this machine not looked at: a password goes where `pacs.toml` says.
 """
 
+import logging
 import re
 import time
 from base64 import b64encode
@@ -46,6 +47,8 @@ def session_of(pacs: Pacs, web: Web) -> "requests.Session":
 
     secret = credentials(pacs, web.login)
     ca_file, certificate, key = tls_files(pacs)
+    for each in ("dicomweb_client", "retrying", "urllib3"):  # their logs repeat identifiers
+        logging.getLogger(each).setLevel(logging.CRITICAL + 1)
     session = requests.Session()
     session.trust_env = False
     session.max_redirects = 0
@@ -123,14 +126,20 @@ def asked(call: Callable[[], Found], name: str, key: str) -> Found:
         fault = _of_status(0 if error.response is None else error.response.status_code, name, key)
     except requests.exceptions.Timeout:
         fault = StoreUnreachableError(f"{name} did not answer in time; is it up, is url in [{key}] right?")
-    except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError, HTTPError, OSError):
+    except requests.exceptions.InvalidJSONError:  # which counts as an OSError
+        fault = _no_answer(name, key)
+    except (HTTPError, OSError):
         fault = StoreUnreachableError(
             f"{name} cannot be connected to, or the connection broke off; is it up, is url in [{key}] right, does a "
             "firewall stand between?"
         )
-    except (requests.exceptions.RequestException, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        fault = StoreFailedError(f"{name} gives an answer that is not what DICOMweb promises; is url in [{key}] right?")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        fault = _no_answer(name, key)
     raise fault
+
+
+def _no_answer(name: str, key: str) -> PacsError:
+    return StoreFailedError(f"{name} gives an answer that is not what DICOMweb promises; is url in [{key}] right?")
 
 
 def _of_status(status: int, name: str, key: str) -> PacsError:
@@ -148,5 +157,7 @@ def _of_status(status: int, name: str, key: str) -> PacsError:
 
 
 def _tls_reason(error: Exception) -> str:
-    match = re.search(r"certificate verify failed: ([A-Za-z ,'-]+)|\\[SSL: ([A-Z0-9_]+)\\]", str(error))
-    return (match[1] or match[2]).strip().lower().replace("_", " ") if match else "no certificate that we trust"
+    for pattern in (r"certificate verify failed: ([A-Za-z ,'-]+)", r"\[SSL: ([A-Z0-9_]+)\]"):
+        if match := re.search(pattern, str(error)):
+            return match[1].strip().lower().replace("_", " ")
+    return "no certificate that we trust"
