@@ -32,7 +32,7 @@ from olvf_assets.intake.pacs.errors import PacsError, StoreFailedError, StoreLac
 from olvf_assets.intake.pacs.orthanc import Feed, ToldSeries
 from olvf_assets.intake.pacs.pacs_file import Pacs
 from olvf_assets.intake.pacs.received import REFUSED, film_file, landed_from_pacs, lay_down
-from olvf_assets.intake.pacs.state import Fate, Known, State
+from olvf_assets.intake.pacs.state import Fate, Known, State, mark
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 
 FINAL = ("other_class",)  # reasons that another try cannot change
@@ -135,7 +135,7 @@ class Poller:
         """
         found = Poll(whole=whole or again or self._whole_is_due())
         landed = landed_from_pacs(self.landing)
-        self._held = {*landed, *self.held_elsewhere}
+        self._held = set(map(mark, landed | self.held_elsewhere))
         if not again:
             self._held.update(film for film, known in self._known.items() if known.fate == "held")
         self.state.note(last_try=self.now())
@@ -188,7 +188,7 @@ class Poller:
         """Yield the series of which something is missing; a series whose number is as it was is not asked again."""
         settled = {} if whole else self.state.settled()
         for each in series:
-            key = self.names.film(each.uid)
+            key = self._mark(each.uid)
             if each.n_instances is not None and settled.get(key) == each.n_instances and each.study_uid not in told:
                 continue
             stable = each.study_uid in told and told[each.study_uid].stable
@@ -197,9 +197,9 @@ class Poller:
 
     def _missing(self, series: Series, *, stable: bool, refused_too: bool = False) -> _Todo | None:
         """Return what is missing of a series, None if it is all there, and keep account of it."""
-        films = {self.names.film(each.uid): each for each in instances_of(self.store, series, self._odd)}
+        films = {self._mark(each.uid): each for each in instances_of(self.store, series, self._odd)}
         self._days.update(dict.fromkeys(films, series.day))
-        key, contents = self.names.film(series.uid), hashlib.sha256(" ".join(sorted(films)).encode()).hexdigest()
+        key, contents = self._mark(series.uid), hashlib.sha256(" ".join(sorted(films)).encode()).hexdigest()
         since_s = self.state.settling_since(key, contents, self.now())
         self._note(key, {film: Known("held") for film in films.keys() & self._held})
         self._note(key, {film: Known("waiting") for film in films.keys() - self._held - self._known.keys()})
@@ -248,7 +248,7 @@ class Poller:
             self._note_settled(each.key, each.all_films)
 
     def _fetch_one(self, todo: _Todo, instance: Instance) -> None:
-        film, series = self.names.film(instance.uid), todo.series
+        film, series = self._mark(instance.uid), todo.series
         if film in self._held:  # the same instance in a second series
             return
         try:
@@ -305,6 +305,9 @@ class Poller:
         known = [day for day in days if day is not None]
         overlap = timedelta(days=self.pacs.what.overlap_days)
         return max(self.pacs.what.since, min(known) - overlap) if known else self.pacs.what.since
+
+    def _mark(self, uid: str) -> str:
+        return mark(self.names.film(uid))
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self.now(), UTC).date()

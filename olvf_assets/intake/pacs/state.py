@@ -3,11 +3,13 @@
 What lives here: the file, written whole or not at all (SQLite's transactions). What does not: what follows from it
 (`polling`).
 
-Instances and series stand in it under keyed pseudonyms, as in the lake; no name, number or UID of a patient's does. The
-file may be lost: what was fetched is known by the names of the films in the landing folder, and all days are asked for
+Instances and series stand in it by marks, digests of their keyed pseudonyms; no name, number or UID of a patient's, and
+none of the lake's pseudonyms: a patient who was forgotten there is not fetched again all the same. The file may be
+lost: what was fetched is known by the names of the films in the landing folder, and all days are asked for
 anew.
 """
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +40,11 @@ create table if not exists series (
 );
 create table if not exists feed (orthanc_id text primary key);
 """
+
+
+def mark(pseudonym: str) -> str:
+    """Return what stands in the file for an instance or series with a keyed pseudonym."""
+    return hashlib.sha256(f"of an image store|{pseudonym}".encode()).hexdigest()[:32]
 
 
 class Known(NamedTuple):
@@ -75,7 +82,7 @@ class State:
             yield self._database
 
     def instances(self) -> dict[str, Known]:
-        """Return what is known of each instance, by its pseudonym."""
+        """Return what is known of each instance, by its mark."""
         rows = self._database.execute("select film, fate, reason, tries from instances")
         return {film: Known(fate, reason, tries) for film, fate, reason, tries in rows}
 
@@ -92,7 +99,7 @@ class State:
         return dict(rows.fetchall())
 
     def note_instances(self, series: str, known: Mapping[str, Known]) -> None:
-        """Keep what has become of instances of a series, by pseudonym, all together."""
+        """Keep what has become of instances of a series, by mark, all together."""
         with self.change() as database:
             database.executemany(
                 "insert or replace into instances values (?, ?, ?, ?, ?)",
@@ -103,7 +110,7 @@ class State:
         """Return since when a series has been as it is, and note that it is so now.
 
         Args:
-            series: its pseudonym.
+            series: its mark.
             contents: a digest of what it holds.
             now_s: seconds since 1970; a sighting in the future, by a clock that was set back since, counts as now.
         """
@@ -118,7 +125,7 @@ class State:
         """Forget what was to be fetched and is not in the store any more, and return how many instances that were.
 
         Args:
-            seen: the pseudonyms of all that is in the store.
+            seen: the marks of all that is in the store.
         """
         with self.change() as database:
             database.execute("create temporary table seen (film text primary key)")

@@ -78,7 +78,9 @@ def test_file_names_and_account_hold_nothing_that_the_store_said(tmp_path: Path)
     with Peer(films) as peer:
         folder = write_site(tmp_path, dimse=peer.settings())
         poll(tmp_path)
-    said = (folder / "state.sqlite").read_bytes() + " ".join(films_of(tmp_path)).encode()
+    names = [name.removesuffix(".dcm") for name in films_of(tmp_path)]
+    assert not any(name.encode() in (folder / "state.sqlite").read_bytes() for name in names)
+    said = (folder / "state.sqlite").read_bytes() + " ".join(names).encode()
     for each in ("1.2.826", films[0].SOPInstanceUID, "P1", "Yamada", "ACC90017"):
         assert each.encode() not in said
     assert (folder / "state.sqlite").stat().st_mode & 0o077 == 0

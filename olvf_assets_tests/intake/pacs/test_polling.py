@@ -17,7 +17,7 @@ from olvf_assets.intake.pacs.answers import Answer
 from olvf_assets.intake.pacs.errors import StoreUnreachableError
 from olvf_assets.intake.pacs.polling import DAY_S
 from olvf_assets.intake.pacs.site import due_sites, site_status
-from olvf_assets.intake.pacs.state import State
+from olvf_assets.intake.pacs.state import State, mark
 from olvf_assets.intake.privacy.pseudonyms import PseudonymKeyError, pseudonymiser
 from olvf_assets.storage.run_lock import DataFolderInUseError, hold_data_folder
 from olvf_assets_tests.intake.pacs.peers import NOW_S, SITE, films_of, poll, study_film, write_site
@@ -135,7 +135,7 @@ def test_what_a_killed_poll_left_half_written_is_no_film_and_goes(tmp_path: Path
     half.write_bytes(whole.read_bytes()[:500])
     whole.unlink()  # killed between writing and renaming, before the account was kept
     with State(tmp_path / "pacs" / SITE).change() as database:
-        database.execute("delete from instances where film = ?", (film_id(tmp_path, store.films[0]),))
+        database.execute("delete from instances where film = ?", (mark(film_id(tmp_path, store.films[0])),))
         database.execute("delete from series")
     assert len(arrived_paths(landing)) == 2
     assert poll(tmp_path).fetched == 1
