@@ -21,6 +21,8 @@ LARGEST_BYTES = 256 << 20
 LARGEST_PDU_BYTES = 8 << 20  # stores send parts of 16 KiB to 1 MiB, whatever was agreed on
 LONGEST_S = 600.0
 PIECE_BYTES = 1 << 16
+# Confirm at once what came, where the system can: stores send an answer in two parts, and the second waits for that.
+_AT_ONCE: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class _Gate(threading.Event):
@@ -92,6 +94,8 @@ class Guard:
         while len(found) < nr_bytes:
             if time.monotonic() > self._until:
                 self._end(TooLargeError(f"the image store has been sending one thing for over {LONGEST_S:.0f} s"))
+            if _AT_ONCE is not None:
+                raw.setsockopt(socket.IPPROTO_TCP, _AT_ONCE, 1)
             try:
                 piece = raw.recv(min(PIECE_BYTES, nr_bytes - len(found)))
             except TimeoutError:

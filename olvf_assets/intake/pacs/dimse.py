@@ -51,7 +51,7 @@ class DimseStore:
 
     def close(self) -> None:
         """End the connection."""
-        self._connection.close()
+        self._connection.stop()
 
     def test(self) -> list[str]:
         """Return a line for each thing that was tried and works: the connection, C-ECHO, C-FIND, C-GET or C-MOVE."""
@@ -71,8 +71,8 @@ class DimseStore:
         if self._dimse.retrieve == "get":
             self._connection.association("get")
         else:
-            with self._connection.listening():
-                self._connection.association("move")
+            self._connection.listen()
+            self._connection.association("move")
         return [*found, f"C-{self._dimse.retrieve.upper()} is offered"]
 
     def studies(self, first: date, last: date | None, modality: str) -> list[Answer]:
@@ -103,9 +103,9 @@ class DimseStore:
                 get = self._connection.association("get")
                 self._retrieve("C-GET", lambda: get.send_c_get(question, GET))
             else:
-                with self._connection.listening():
-                    move = self._connection.association("move")
-                    self._retrieve("C-MOVE", lambda: move.send_c_move(question, self._dimse.calling_ae, MOVE))
+                self._connection.listen()
+                move = self._connection.association("move")
+                self._retrieve("C-MOVE", lambda: move.send_c_move(question, self._dimse.calling_ae, MOVE))
         finally:
             self._asked = False
         came = self._came

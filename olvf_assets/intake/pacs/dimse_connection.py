@@ -10,8 +10,7 @@ one, the store would choose one of them and convert.
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from olvf_assets.intake.pacs.answers import FILM_CLASSES
@@ -29,6 +28,7 @@ from olvf_assets.intake.pacs.pacs_file import Pacs
 if TYPE_CHECKING:
     from pynetdicom.association import Association
     from pynetdicom.events import Event
+    from pynetdicom.transport import ThreadedAssociationServer
 
 ECHO, FIND, GET, MOVE = "1.2.840.10008.1.1", *(f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 3, 2))
 SERVICES = {"echo": ECHO, "find": FIND, "get": GET, "move": MOVE}
@@ -59,6 +59,7 @@ class Connection:
         self.pacs, self.dimse, self._take = pacs, pacs.dimse, take
         self.name = f"the image store of {pacs.institution} ({self.dimse.host}:{self.dimse.port})"
         self._assoc: Association | None = None
+        self._server: ThreadedAssociationServer | None = None
         self._kind = ""
         self._guard = Guard()
         for each in ("pynetdicom", "pydicom"):  # their logs repeat identifiers
@@ -135,15 +136,16 @@ class Connection:
             self._assoc.release()
         self._assoc = None
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Listen for what a C-MOVE sends, from the store's AE title only.
+    def listen(self) -> None:
+        """Listen for what a C-MOVE sends, from the store's AE title only, until `stop`.
 
         Raises:
             StoreUnreachableError: the address cannot be listened on.
         """
         from pynetdicom import AE, evt
 
+        if self._server is not None:
+            return
         entity = AE(ae_title=self.dimse.calling_ae)
         entity.require_called_aet = True
         entity.require_calling_aet = [self.dimse.called_ae]
@@ -155,17 +157,19 @@ class Connection:
         context = tls_context(self.pacs, listening=True) if self.dimse.tls else None
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._guard_incoming), (evt.EVT_C_STORE, self._take)]
         try:
-            server = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=context)
+            self._server = entity.start_server(address, block=False, evt_handlers=handlers, ssl_context=context)
         except OSError as error:
             raise StoreUnreachableError(
                 f"own_address and own_port in [dimse] of {self.pacs.institution} cannot be listened on "
                 f"({error.strerror}); is another program there?"
             ) from None
-        try:
-            yield
-        finally:
-            if server is not None:
-                server.shutdown()
+
+    def stop(self) -> None:
+        """End the association and the listening."""
+        self.close()
+        if self._server is not None:
+            self._server.shutdown()
+        self._server = None
 
     def _guard_incoming(self, event: "Event") -> None:
         Guard(self.dimse.timeout_s).watch(event.assoc)
