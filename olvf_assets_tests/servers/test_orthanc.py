@@ -233,14 +233,11 @@ def test_results_go_back_and_double_nothing(tmp_path: Path, orthanc: RunningOrth
     assert orthanc.get("/statistics")["CountInstances"] == 3
 
 
-def test_everything_can_be_encrypted(tmp_path: Path, film: Dataset) -> None:
+def test_connections_are_encrypted_and_both_sides_show_certificates(tmp_path: Path, film: Dataset) -> None:
+    """By DIMSE only: Debian's Orthanc 1.10.1 crashes at the first connection to its own HTTPS."""
     certificate, key = tls_files(tmp_path)
-    both = tmp_path / "both.pem"
-    both.write_bytes(key.read_bytes() + certificate.read_bytes())
     orthanc = RunningOrthanc(
         tmp_path / "orthanc",
-        SslEnabled=True,
-        SslCertificate=str(both),
         DicomTlsEnabled=True,
         DicomTlsCertificate=str(certificate),
         DicomTlsPrivateKey=str(key),
@@ -249,14 +246,13 @@ def test_everything_can_be_encrypted(tmp_path: Path, film: Dataset) -> None:
     )
     try:
         orthanc.upload(*films(film, 2))
-        ours = {"ca_file": str(certificate), "certificate": str(certificate), "key": str(key)}
-        write_site(tmp_path, dimse=orthanc.by_dimse(tls=True))
-        with pytest.raises(StoreTlsError):
-            poll_site(tmp_path, SITE)
+        trusting = {"ca_file": str(certificate)}
+        for tls, error in (({}, StoreTlsError), (trusting, PacsError)):
+            write_site(tmp_path, dimse=orthanc.by_dimse(tls=True), tls=tls)
+            with pytest.raises(error):
+                poll(tmp_path)
+        ours = trusting | {"certificate": str(certificate), "key": str(key)}
         write_site(tmp_path, dimse=orthanc.by_dimse(tls=True), tls=ours, orthanc=orthanc.feed())
-        assert poll(tmp_path).fetched == 2
-        orthanc.upload(*films(film, 2, study="second"))
-        write_site(tmp_path, dicomweb=orthanc.by_web(), tls={"ca_file": str(certificate)})
         assert poll(tmp_path).fetched == 2
     finally:
         orthanc.kill()
