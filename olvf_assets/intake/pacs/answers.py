@@ -61,6 +61,10 @@ class Odd:
 class ImageStore(Protocol):
     """What both protocols can do. All of them raise `PacsError`s only."""
 
+    def close(self) -> None:
+        """End the connections; the next question opens new ones."""
+        ...
+
     def test(self) -> list[str]:
         """Return a line for each thing that was tried and works."""
         ...

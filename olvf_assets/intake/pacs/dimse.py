@@ -130,6 +130,7 @@ class DimseStore:
                 f"{self._name} takes no objects of class {kind[0]} in transfer syntax {kind[1]} from AE title "
                 f"{self._dimse.calling_ae!r}; allow it to store there"
             )
+        self._connection.begin()
         try:
             code = assoc.send_c_store(dataset).get("Status")
         except BROKEN:

@@ -229,6 +229,7 @@ class Poller:
     def _wait_for(self, growing: list[_Todo]) -> None:
         left_s = max(self.pacs.what.settle_s - (self.now() - each.since_s) for each in growing)
         self.report(f"{len(growing)} series may still be arriving; looks again in {max(left_s, 0):.0f} s")
+        self.store.close()  # a store may end a connection on which nothing is said
         self.pause(max(left_s, 0.0) + 0.01)
 
     def _fetch_settled(self, growing: list[_Todo]) -> list[_Todo]:

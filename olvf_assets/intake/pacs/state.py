@@ -9,6 +9,7 @@ lost: what was fetched is known by the names of the films in the landing folder,
 anew.
 """
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -67,7 +68,7 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / STATE_FILE
-        with write_faults_named(self.file):
+        with write_faults_named(self.file), _faults_of_the_disk():
             folder.mkdir(parents=True, exist_ok=True)
             self._database = self._opened()
 
@@ -78,7 +79,7 @@ class State:
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
         """Change several things together: all of them are kept when the block ends, none if it fails."""
-        with write_faults_named(self.file), self._database:
+        with write_faults_named(self.file), _faults_of_the_disk(), self._database:
             yield self._database
 
     def instances(self) -> dict[str, Known]:
@@ -184,12 +185,23 @@ class State:
         os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
         try:
             return _connected(self.file)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # the disk, or rights: not the file's content
-                raise OSError(str(error)) from None
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
             self.file.replace(self.file.with_name(f"{PARTIAL}damaged-{STATE_FILE}"))
             os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
             return _connected(self.file)
+
+
+@contextmanager
+def _faults_of_the_disk() -> Iterator[None]:
+    """Let what SQLite says of disk and rights leave a `with` block as the system would say it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        said = str(error)
+        number = errno.ENOSPC if "full" in said else errno.EIO if "I/O" in said else errno.EACCES
+        raise OSError(number, os.strerror(number)) from error
 
 
 def _connected(file: Path) -> sqlite3.Connection:

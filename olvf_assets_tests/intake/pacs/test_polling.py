@@ -17,7 +17,7 @@ from olvf_assets.intake.pacs.answers import Answer
 from olvf_assets.intake.pacs.errors import StoreUnreachableError
 from olvf_assets.intake.pacs.polling import DAY_S
 from olvf_assets.intake.pacs.site import due_sites, site_status
-from olvf_assets.intake.pacs.state import State, mark
+from olvf_assets.intake.pacs.state import Known, State, mark
 from olvf_assets.intake.privacy.pseudonyms import PseudonymKeyError, pseudonymiser
 from olvf_assets.storage.run_lock import DataFolderInUseError, hold_data_folder
 from olvf_assets_tests.intake.pacs.peers import NOW_S, SITE, films_of, poll, study_film, write_site
@@ -237,6 +237,16 @@ def test_a_full_disk_is_the_machines_fault_and_leaves_no_half_film(
         poll(tmp_path)
     monkeypatch.undo()
     assert films_of(tmp_path) == {}
+
+
+def test_an_account_that_cannot_be_written_is_the_machines_fault(tmp_path: Path, store: Stub) -> None:
+    store.films = [study_film("one")]
+    state = State(tmp_path / "pacs" / SITE)
+    pages = state._database.execute("pragma page_count").fetchone()[0]
+    state._database.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(DiskFullError, match=r"state\.sqlite could not be written"):
+        state.note_instances("series", {f"{number:032}": Known("waiting") for number in range(1000)})
+    assert state.instances() == {}
 
 
 def test_two_polls_of_a_site_do_not_meet(tmp_path: Path, store: Stub) -> None:
