@@ -112,11 +112,9 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
                 erasure.remove(each)
                 report(f"{each} is removed")
         return
-    laid_aside = list(files_with(plan.traces, [pacs / REFUSED], []))
-    for each in laid_aside:
-        erasure.remove(each)
-    if laid_aside:
-        report(f"{len(laid_aside)} files that his image store sent and that were laid aside are removed")
+    if (pacs / REFUSED).exists():  # who knows whose: some of it cannot be read
+        erasure.remove(pacs / REFUSED)
+        report(f"what the image store of {plan.institution} sent and was laid aside is removed, whosever it is")
     if not folder.exists():
         return
     names = names_of(study, plan.institution)
