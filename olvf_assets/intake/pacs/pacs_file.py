@@ -92,14 +92,16 @@ class Web(_Strict):
     @field_validator("url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
+        if not re.fullmatch(r"[!-~]+", url):
+            raise ValueError("write it as https://host:port/path")
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
             raise ValueError("write it as https://host:port/path") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"\s", url):
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
             raise ValueError("write it as https://host:port/path")
-        if parts.username is not None or parts.password is not None:
+        if "@" in url:
             raise ValueError("no name and password in the address; docs/pacs.md says where they belong")
         if parts.query or parts.fragment:
             raise ValueError("only the root, without ? and #")
