@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from olvf_assets.foundation.write_faults import DiskFullError
 from olvf_assets.intake.landing.institution_file import InstitutionFileError
 from olvf_assets.intake.landing.landing_walk import arrived_paths
-from olvf_assets.intake.pacs import received, site
+from olvf_assets.intake.pacs import dimse, received
 from olvf_assets.intake.pacs.answers import Answer
 from olvf_assets.intake.pacs.errors import StoreUnreachableError
 from olvf_assets.intake.pacs.polling import DAY_S
@@ -72,7 +72,7 @@ def _answers(films: Iterator[Dataset]) -> list[Answer]:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub()
-    monkeypatch.setattr(site, "DimseStore", lambda pacs: stub)
+    monkeypatch.setattr(dimse, "DimseStore", lambda pacs: stub)
     connect(tmp_path)
     return stub
 
