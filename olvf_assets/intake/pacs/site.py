@@ -145,7 +145,7 @@ def send_to_store(
 
 
 def due_sites(data: Path, *, now_s: float) -> tuple[list[str], list[str]]:
-    """Return the sites that are to be polled now by their `every_minutes`, and a line per site that cannot be.
+    """Return the sites that are due by their `every_minutes`, and a line per site that cannot or could not be.
 
     Args:
         data: the data folder.
@@ -156,10 +156,12 @@ def due_sites(data: Path, *, now_s: float) -> tuple[list[str], list[str]]:
         try:
             pacs = read_pacs(data, institution)
             with closing(State(pacs.folder)) as state:
-                last_s = state.seconds("last_try")
+                last_s, failed = state.seconds("last_try"), state.said("last_reason")
         except PacsError as error:
             problems.append(str(error))
             continue
+        if failed is not None:
+            problems.append(f"{institution}: the last poll failed: {failed}")
         waited_s = None if last_s is None else abs(now_s - last_s)  # a clock that was set back delays nothing
         if pacs.every_minutes and (waited_s is None or waited_s >= pacs.every_minutes * 60 - EARLY_S):
             due.append(institution)

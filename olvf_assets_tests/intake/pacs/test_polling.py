@@ -168,6 +168,29 @@ def test_a_film_that_came_another_way_is_not_fetched(tmp_path: Path, store: Stub
     assert (found.fetched, found.counts["held"]) == (1, 2)
 
 
+def test_answers_about_another_study_or_series_are_counted_and_not_taken(tmp_path: Path, store: Stub) -> None:
+    store.films = [study_film("mine"), study_film("another's", study=2, day="20200101")]
+    series, instances = store.series, store.instances
+    store.series = lambda study: [*series(study), *series("1.2.826.2")]
+    store.instances = lambda study, uid: [*instances(study, uid), *instances("1.2.826.2", "1.2.826.2.1")]
+    found = poll(tmp_path)
+    assert found.odd == {
+        "a series of another study than was asked for": 1, "an instance of another series than was asked for": 1
+    }  # fmt: skip
+    assert store.fetched == [store.films[0].SOPInstanceUID]
+
+
+def test_a_film_that_comes_again_with_another_content_does_not_take_the_place_of_the_first(
+    tmp_path: Path, store: Stub
+) -> None:
+    store.films = [study_film("one")]
+    poll(tmp_path)
+    before = films_of(tmp_path)
+    store.films = [study_film("one", KVP=99)]
+    assert poll(tmp_path, whole=True).fetched == 0
+    assert films_of(tmp_path) == before
+
+
 def test_no_more_than_the_most_comes_at_a_time_and_the_oldest_first(tmp_path: Path, store: Stub) -> None:
     connect(tmp_path, max_per_poll=4)
     store.films = [study_film(f"film {day}", study=day, day=f"202603{day:02}") for day in range(19, 9, -1)]
@@ -288,6 +311,7 @@ def test_status_says_how_a_site_stands(tmp_path: Path, store: Stub) -> None:
     store.dies_after = 1
     with pytest.raises(StoreUnreachableError):
         poll(tmp_path)
+    assert due_sites(tmp_path, now_s=NOW_S) == ([], [f"{SITE}: the last poll failed: the store died"])
     lines = site_status(tmp_path, SITE, lambda: NOW_S)
     assert lines[:3] == [
         "last success: never",
