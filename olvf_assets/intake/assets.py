@@ -82,7 +82,7 @@ def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 
 @table(schema=SUBJECTS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
-    """Age, sex and intervals of each patient, under a pseudonym."""
+    """Age, sex and intervals of each patient, under a pseudonym; no row where the hospital has no such sheet."""
     from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.subjects)
@@ -90,7 +90,7 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 
 @table(schema=READER_LABELS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
-    """What each reader said of each vertebra, and what they agreed on where they differed."""
+    """What each reader said of each vertebra, and what they agreed on where they differed. Patients may have no row."""
     from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.reader_labels)
@@ -105,20 +105,33 @@ def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFra
 
 
 @table(schema=DICOM_HEADERS, by="institution", kinds=("polars", "pydicom"), outside=_key_and_decoders)
-def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
-    """One row per file that could be a film: what its header says, and why it is refused if it is."""
+def dicom_headers(
+    run: TableRun,
+    landing_manifest: pl.DataFrame,
+    subjects: pl.DataFrame,
+    reader_labels: pl.DataFrame,
+    film_conditions: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row per file that could be a film: what its header says, and why it is refused if it is.
+
+    Of labels and conditions it is only asked whether they speak of the films' patients: no row hangs on them.
+    """
     from olvf_assets.intake.headers import headers
     from olvf_assets.intake.headers.known import KnownHeaders
     from olvf_assets.intake.landing.foreign import call_apart
-    from olvf_assets.intake.sheets import sheets
+    from olvf_assets.intake.sheets.enrolled import nearly_enrolled, refuse_strangers
 
     names = names_of(run)
+    enrolled = set(subjects["patient_id"]) or None  # a sheet that is there names somebody
     found = headers.dicom_headers(
-        _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
+        _folder(run), landing_manifest, enrolled, names, run.profile.intake,
         known=KnownHeaders(run.store, names, run.profile.intake), paths=paths_of(run), report=run.report,
-        near_patients=lambda: call_apart(sheets.nearly_enrolled, _folder(run), names, what="the sheet subjects"),
+        near_patients=lambda: call_apart(nearly_enrolled, _folder(run), names, what="the sheet subjects"),
     )  # fmt: skip
     headers.require_a_known_patient(found)
+    if enrolled is None and len(reader_labels) + len(film_conditions):
+        of_films = frozenset(found["patient_id"].drop_nulls())
+        call_apart(refuse_strangers, _folder(run), names, of_films, what="the sheets readers and conditions")
     run.notes["files refused by their header"] = found["refusal"].count()
     run.again.extend(found["refusal"].filter(found["refusal"] == "unreadable"))
     _say_who_is(run, found)

@@ -18,6 +18,7 @@ from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, nu
 from olvf_assets.reporting.pictures import Section
 from olvf_assets.reporting.redrawing import Shown
 from olvf_assets.reporting.thesis_table6 import table_6
+from olvf_assets.reporting.unlabelled import why_no_accuracy
 
 TEMPLATE = "page.html.jinja"
 SECTIONS: dict[Section, str] = {
@@ -45,12 +46,13 @@ def page_text(
     expectation_results: pl.DataFrame,
     thesis_comparison: pl.DataFrame,
     institutions: pl.DataFrame,
+    worklist_pages: pl.DataFrame,
 ) -> str:
     """Return `index.html`: no scripts, no other files, nothing from the network.
 
-    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it. `pictures` come with their
-    PNG files, which are copied into the page; `made_up` are the institutions whose data come from the phantom, and the
-    page says at its top whose do; the other parameters are the tables of these names.
+    Only links lead to other files: to the Data Docs and to the hospitals' worklists beside it. `pictures` come with
+    their PNG files, which are copied into the page; `made_up` are the institutions whose data come from the phantom,
+    and the page says at its top whose do; the other parameters are the tables of these names.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -64,6 +66,7 @@ def page_text(
         real=[key for key in keys if key not in made_up],
         sections=SECTIONS,
         grids=metric_grids(test_metrics, "test") + metric_grids(external_metrics, "external"),
+        without_accuracy=why_no_accuracy(participant_flow),
         columns=COLUMNS,
         metric_names=METRIC_NAMES,
         thesis=table_6(),
@@ -79,6 +82,7 @@ def page_text(
             for section in SECTIONS
         },
         number=number_text,
+        worklists=worklist_pages.sort("institution").to_dicts(),
         readable=readable,
     )
 

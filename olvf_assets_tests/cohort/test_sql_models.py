@@ -20,7 +20,7 @@ from olvf_assets.intake.tables import (
 from olvf_assets.orchestration.sql_models import load_models, load_tests
 
 HOSPITAL = "institution_1"
-MODELS = {model.name: model for model in load_models()}
+MODELS = {model.name: model for model in load_models() if model.room in ("intake", "cohort")}
 TESTS = {test.name: test for test in load_tests()}
 AFTER_CROPS = ["participant_states", "participant_flow"]
 COHORT_MODELS = [name for name in MODELS if name not in AFTER_CROPS]
@@ -431,7 +431,11 @@ BREAKS: dict[str, Callable[[dict[str, pl.DataFrame]], dict[str, pl.DataFrame]]] 
         "consensus_labels": pl.concat([t["consensus_labels"], t["consensus_labels"].head(1)])
     },
     "exclusions_have_reasons": lambda t: {"exclusions": t["exclusions"].with_columns(evidence=pl.lit(None, pl.String))},
-    "exclusions_are_of_enrolled_patients": lambda t: {"subjects": t["subjects"].head(1)},
+    "exclusions_are_of_enrolled_patients": lambda t: {"patients": t["patients"].head(1)},
+    "sheets_name_patients_with_films": lambda t: {
+        "patients": t["patients"].with_columns(in_subjects=pl.lit(False)),
+        "dicom_headers": t["dicom_headers"].head(2),
+    },
     "no_vertebra_both_used_and_excluded": lambda t: {
         "cohort_vertebrae": t["cohort_vertebrae"].with_columns(level=pl.lit("L5"))
     },

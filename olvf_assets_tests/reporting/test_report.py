@@ -62,7 +62,7 @@ def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_noth
     assert len(embedded) == 12
     assert "<script" not in report.html
     leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", report.html))
-    assert leads_to == {"data_docs/index.html"}
+    assert leads_to == {"data_docs/index.html", "worklists/institution_2/index.html"}
     sections = dict(re.findall(r'<h2 id="(\w+)">(.*?)(?=<h2|</body>)', report.html, re.DOTALL))
     assert list(sections) == list(SECTIONS)
     for each in PICTURES:
@@ -72,6 +72,12 @@ def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_noth
 
 def test_page_links_the_data_docs_with_what_they_say(report):
     assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report.html.split())
+
+
+def test_page_links_the_worklists_and_says_nothing_of_them_where_there_are_none(report, tables):
+    words = " ".join(re.sub(r"<[^>]*>", "", report.html).split())
+    assert "worklist of Institution 2 (12 films, 50 vertebrae judged, 7 called fresh)." in words
+    assert "worklist" not in page_without_pictures(tables, set(), worklist_pages=tables["worklist_pages"].clear())
 
 
 def test_page_is_well_formed(report):
@@ -182,7 +188,7 @@ def test_roc_picture_uses_the_three_class_colours(report):
 
 
 def test_printed_tables_hold_the_bootstrap_figures_aligned(tables):
-    text = metrics_text(tables["test_metrics"], tables["external_metrics"])
+    text = metrics_text(tables["test_metrics"], tables["external_metrics"], tables["participant_flow"])
     blocks = text.split("\n\n")
     assert [block.splitlines()[0].split("  ")[0] for block in blocks[:2]] == [
         "Institution 1, held-out test",
@@ -207,10 +213,12 @@ def test_printed_tables_show_a_dash_for_what_is_not_defined(tables):
         value=pl.when(pl.col("metric") == "auc").then(float("nan")).otherwise("value"),
         ci_low=pl.when(pl.col("metric") == "auc").then(float("nan")).otherwise("ci_low"),
     )
-    text = metrics_text(tables["test_metrics"], undefined)
+    text = metrics_text(tables["test_metrics"], undefined, tables["participant_flow"])
     line = next(line for line in text.split("\n\n")[1].splitlines() if line.startswith("AUC"))
     assert line.split() == ["AUC", "–", "–", "–", "–"]
-    assert "No metrics yet" in metrics_text(METRIC_TABLE.to_frame(), METRIC_TABLE.to_frame())
+    assert "No metrics yet" in metrics_text(
+        METRIC_TABLE.to_frame(), METRIC_TABLE.to_frame(), tables["participant_flow"].clear()
+    )
 
 
 def test_thesis_all_column_is_the_mean_of_its_classes():
