@@ -21,6 +21,7 @@ from olvf_assets.intake.pacs.state import Known, State, mark
 from olvf_assets.intake.privacy.pseudonyms import PseudonymKeyError, pseudonymiser
 from olvf_assets.storage.run_lock import DataFolderInUseError, hold_data_folder
 from olvf_assets_tests.intake.pacs.peers import NOW_S, SITE, films_of, poll, study_film, write_site
+from olvf_assets_tests.intake.samples import headers, manifest
 
 
 class Stub:
@@ -83,6 +84,20 @@ def connect(data: Path, **what: Any) -> Path:
 
 def film_id(data: Path, film: Dataset) -> str:
     return pseudonymiser(SITE, False, data).film(film.SOPInstanceUID)
+
+
+def test_what_was_fetched_is_a_film_of_the_landing_folder_under_the_pseudonym_that_it_bears(
+    tmp_path: Path, store: Stub
+) -> None:
+    connect(tmp_path, body_parts=["LSPINE"])
+    store.films = [study_film("one", PatientID="A-1")]
+    poll(tmp_path)
+    rows = headers(tmp_path / "landing" / SITE, pseudonymiser(SITE, False, tmp_path))
+    assert rows.select("film_id", "refusal").rows() == [(film_id(tmp_path, store.films[0]), None)]
+    listed = manifest(tmp_path / "landing" / SITE, pseudonymiser(SITE, False, tmp_path))
+    assert sorted(listed["kind"]) == ["candidate", "sheet"]
+    assert set(listed["state"]) == {"arrived"}
+    assert not any("1.2.826" in path for path in listed["path"])
 
 
 def test_a_series_that_is_still_arriving_waits_until_it_is_quiet(tmp_path: Path, store: Stub) -> None:
