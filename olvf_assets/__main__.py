@@ -45,6 +45,12 @@ def main() -> int:
     tidying = commands.add_parser("tidy", help="remove pictures, work and old versions that no current table reaches")
     tidying.add_argument("--keep-days", type=float, default=7.0, help="whatever is younger stays (default 7)")
     tidying.add_argument("--dry-run", action="store_true", help="only say what would go")
+    asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
+    asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
+    asking_pacs.add_argument("action", choices=("test", "poll", "status"))
+    asking_pacs.add_argument("--whole", action="store_true", help="poll: look through all days")
+    asking_pacs.add_argument("--again", action="store_true", help="poll: fetch also what was taken away since")
+    asking_pacs.add_argument("--no-wait", action="store_true", help="poll: leave what is still arriving to the next")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -60,6 +66,8 @@ def main() -> int:
                 print("\n".join(who_is_asked_for(asked.asked)))
             case "forget":
                 return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+            case "pacs":
+                _pacs(asked)
             case "tidy":
                 _tidy(asked.keep_days, dry_run=asked.dry_run)
             case "sql":
@@ -114,6 +122,18 @@ def _why(table: str) -> None:
     from olvf_assets.orchestration.graph import all_checks, all_tables
 
     print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
+
+
+def _pacs(asked: argparse.Namespace) -> None:
+    from olvf_assets.commands import pacs
+
+    match asked.action:
+        case "test":
+            print("\n".join(pacs.try_out(asked.hospital)))
+        case "poll":
+            print(pacs.poll(asked.hospital, print, whole=asked.whole, again=asked.again, wait=not asked.no_wait))
+        case "status":
+            print("\n".join(pacs.status(asked.hospital)))
 
 
 def _tidy(keep_days: float, *, dry_run: bool) -> None:
