@@ -45,6 +45,11 @@ def main() -> int:
     tidying = commands.add_parser("tidy", help="remove pictures, work and old versions that no current table reaches")
     tidying.add_argument("--keep-days", type=float, default=7.0, help="whatever is younger stays (default 7)")
     tidying.add_argument("--dry-run", action="store_true", help="only say what would go")
+    drafting = commands.add_parser("draft-boxes", help="write the detector's boxes as label files to be corrected")
+    drafting.add_argument("name", help="the hospital's key")
+    drafting.add_argument("--out", type=Path, help="the folder (default data/draft_boxes/NAME)")
+    drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
+    drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
     asked = parser.parse_args()
     try:
         match asked.command:
@@ -62,6 +67,8 @@ def main() -> int:
                 return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
             case "tidy":
                 _tidy(asked.keep_days, dry_run=asked.dry_run)
+            case "draft-boxes":
+                _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
@@ -83,6 +90,16 @@ def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
         return 1
     print(add_hospital(key, source, report=print))
     return 0
+
+
+def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool) -> None:
+    from olvf_assets.commands.draft_boxes import draft_boxes
+    from olvf_assets.detection.drafts.label_files import LABEL_FORMATS
+
+    formats = [each for each in LABEL_FORMATS if chosen in (each, "all")]
+    study = study_at_hand()
+    place = draft_boxes(key, study, out=out, formats=formats, only_without_boxes=only_without_boxes, report=print)
+    print(f"how to open them and give them back: {place / 'README.txt'}")
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:

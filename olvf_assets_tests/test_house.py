@@ -15,6 +15,7 @@ FLOORS = ("foundation", "storage")
 DOORS = {"__init__", "__main__", "definitions", "study"}
 STATIONS = {
     "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy"},
+    "detection": {"drafts"},
     "evaluation": {"firewall"},
     "commands": {"forgetting"},
 }

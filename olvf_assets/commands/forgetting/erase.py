@@ -15,8 +15,10 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.commands.draft_boxes import FOLDER as DRAFT_BOXES
 from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.intake.boxes.films_of_pictures import drafted_film
 from olvf_assets.intake.landing.box_names import BOXES_FOLDER
 from olvf_assets.intake.landing.file_names import on_disk
 from olvf_assets.intake.privacy.key_check import check_file
@@ -70,6 +72,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         note(plan, lake)
         _erase_tables(plan, lake, report)
         _erase_work(plan, lake, report)
+        _erase_handed_out(plan, study, report)
         for path in (study.data / "reports", lake / MADE, *study.data.glob("olvf.duckdb*")):
             erasure.remove(path)
         report("the warehouse and the report are erased; they are made again without him")
@@ -127,6 +130,9 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
         erasure.remove(film)
         for box in (folder / BOXES_FOLDER).rglob(f"{glob.escape(film.stem)}.*"):
             erasure.remove(box)
+    for box in list((folder / BOXES_FOLDER).rglob("*_F*.*")):
+        if drafted_film(box.name) in plan.traces.ids:
+            erasure.remove(box)
     report(f"{len(films)} films of his are removed from the landing folder")
 
 
@@ -167,6 +173,15 @@ def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
     for path in pictures:
         erasure.remove(path)
     report(f"{len(pictures)} pictures are erased that nobody else uses")
+
+
+def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
+    """Erase what was written for people outside the lake, as far as it tells of him."""
+    paths = list(files_with(plan.traces, [study.data / DRAFT_BOXES]))
+    for path in paths:
+        erasure.remove(path)
+    if paths:
+        report(f"{len(paths)} files of draft boxes that tell of him are erased")
 
 
 def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:
