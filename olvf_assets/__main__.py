@@ -93,12 +93,12 @@ def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
 
 
 def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool) -> None:
-    from olvf_assets.commands.draft_boxes import draft_boxes
-    from olvf_assets.detection.drafts.label_files import LABEL_FORMATS
+    from olvf_assets.commands.draft_boxes import draft_boxes, formats_named
 
-    formats = [each for each in LABEL_FORMATS if chosen in (each, "all")]
-    study = study_at_hand()
-    place = draft_boxes(key, study, out=out, formats=formats, only_without_boxes=only_without_boxes, report=print)
+    formats = formats_named(chosen)
+    place = draft_boxes(
+        key, study_at_hand(), out=out, formats=formats, only_without_boxes=only_without_boxes, report=print
+    )
     print(f"how to open them and give them back: {place / 'README.txt'}")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.commands.held import data_folder_of
-from olvf_assets.detection.drafts.label_files import LabelFormat
+from olvf_assets.detection.drafts.label_files import LABEL_FORMATS, LabelFormat
 from olvf_assets.detection.drafts.proposals import proposals
 from olvf_assets.detection.drafts.remembered import remember
 from olvf_assets.detection.drafts.written import named, refuse_changed, write_drafts
@@ -29,6 +29,11 @@ class NothingToDraftError(OlvfError):
 
 class BadPlaceError(OlvfError):
     """The folder named for the drafts is one that OLVF reads or keeps tables in."""
+
+
+def formats_named(chosen: str) -> list[LabelFormat]:
+    """Return the formats that a word of the command line stands for: one, or `all`."""
+    return [each for each in LABEL_FORMATS if chosen in (each, "all")]
 
 
 def draft_boxes(
