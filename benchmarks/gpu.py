@@ -142,15 +142,16 @@ class Bench:
             film = {"institution": SITE, "film_id": f"F{number:03}"}
             height, width = pixels.shape
             path = self.store.save_image(pixels)[0]
-            about.append(film | {"image_path": path, "width_px": width, "height_px": height})
+            whose = {"patient_id": film["film_id"], "view": "neutral"}
+            about.append(film | whose | {"image_path": path, "width_px": width, "height_px": height})
             for level, box in outlines.items():
                 corners = dict(zip(("x0_px", "y0_px", "x1_px", "y1_px"), box, strict=True))
                 boxes.append(film | {"level": level, "protocol": "patient", "confidence": 0.9} | corners)
-                one = {"level": level, "label": labels[level], "patient_id": film["film_id"], "view": "neutral"}
-                vertebrae.append(film | one | {"role": "development"})
-        self.boxes, self.vertebrae = pl.DataFrame(boxes), pl.DataFrame(vertebrae)
+                vertebrae.append(film | {"level": level, "label": labels[level], "role": "development"})
+        self.boxes = pl.DataFrame(boxes)
         films = pl.DataFrame(about)
-        crops = crop_vertebrae(self.vertebrae, self.boxes, films, self.store, self.profile.crops)
+        crops = crop_vertebrae(self.boxes, films, self.store, self.profile.crops)
+        crops = crops.join(pl.DataFrame(vertebrae), on=["institution", "film_id", "level"])
         return films, crops
 
     def _peak(self) -> float:
@@ -430,7 +431,7 @@ class Bench:
             fresh = ArtifactStore(Path(folder))
             for path in self.films["image_path"]:
                 fresh.save_image(self.store.load_image(path))
-            cut = lambda: crop_vertebrae(self.vertebrae, self.boxes, self.films, fresh, CropSettings(workers=1))  # noqa: E731
+            cut = lambda: crop_vertebrae(self.boxes, self.films, fresh, CropSettings(workers=1))  # noqa: E731
             parts["crop"] = self._best(cut, 1) / len(self.films)
         pixels = packed_pixels(self.crops, self.store, self.settings.input_divisor)
         files: list[tuple[Architecture, Path]] = []

@@ -203,14 +203,12 @@ def inference_figures(folder: Path, profile: str, films: int, rounds: int) -> di
     for number in range(films):
         film = rng.integers(0, 256, (2032, 1693)).astype(np.uint8)
         about = {"institution": "institution_2", "film_id": f"F{number:03}"}
-        rows.append(about | {"image_path": store.save_image(film)[0]})
+        whose = {"patient_id": about["film_id"], "view": "neutral"}
+        rows.append(about | whose | {"image_path": store.save_image(film)[0]})
         for k, level in enumerate(LEVELS):
             top = 200.0 + 330 * k
             boxes.append(about | {"level": level, "x0_px": 600.0, "y0_px": top, "x1_px": 1000.0, "y1_px": top + 290})
     found = pl.DataFrame(boxes).with_columns(protocol=pl.lit("patient"), confidence=0.9)
-    vertebrae = found.select("institution", "film_id", "level").with_columns(
-        patient_id="film_id", view=pl.lit("neutral"), role=pl.lit("external"), label=pl.lit("old")
-    )
     networks = [(name, fold) for name in ARCHITECTURES for fold in range(1, FOLDS + 1)]
     files = {}
     for name, fold in networks:
@@ -219,7 +217,7 @@ def inference_figures(folder: Path, profile: str, films: int, rounds: int) -> di
     workers = CropSettings(workers=1)
 
     def whole() -> None:
-        crops = crop_vertebrae(vertebrae, found, pl.DataFrame(rows), store, workers)
+        crops = crop_vertebrae(found, pl.DataFrame(rows), store, workers).with_columns(label=pl.lit("old"))
         shutil.rmtree(folder / "work", ignore_errors=True)  # what was packed before
         pixels = packed_pixels(crops, store, settings.input_divisor)
         tables = []
@@ -234,7 +232,7 @@ def inference_figures(folder: Path, profile: str, films: int, rounds: int) -> di
             )  # fmt: skip
         ensemble.ensemble_predictions(pl.concat(tables), FOLDS)
 
-    crops = crop_vertebrae(vertebrae, found, pl.DataFrame(rows), store, workers)
+    crops = crop_vertebrae(found, pl.DataFrame(rows), store, workers).with_columns(label=pl.lit("old"))
     pixels = torch.from_numpy(np.array(packed_pixels(crops, store, settings.input_divisor)))[:, None].float()
     models = [load_trained(files[name, fold], settings.networks[name]) for name, fold in networks]
 

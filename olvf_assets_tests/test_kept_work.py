@@ -46,6 +46,18 @@ def hospital() -> object:
     return _mark("institution_1", PROFILE.phantom, 1)
 
 
+def searched() -> object:
+    return code_digest("olvf_assets.detection.prediction:_search")
+
+
+def scored() -> object:
+    return code_digest("olvf_assets.classification.predictions:_scores")
+
+
+def cropped() -> object:
+    return code_digest("olvf_assets.crops.crop:_crop_film")
+
+
 CHANGES = {
     "a network's schedule": (network, "classification.learner", "math.cos(", "math.sin(", True),
     "a network's augmentation": (
@@ -70,6 +82,11 @@ CHANGES = {
     "a film's decoder": (film, "intake.pixels.decoders", "return ", "return 1 * ", True),
     "a film's label": (film, "intake.sheets.sheets", "return ", "return 1 * ", False),
     "a header's view": (header, "intake.headers.view_rules", "return ", "return 1 * ", True),
+    "how a film is squeezed for the detector": (searched, "detection.copies", "return ", "return 1 * ", True),
+    "which candidate is which level": (searched, "detection.ordering", "return ", "return 1 * ", False),
+    "how a crop is read": (scored, "classification.pixels", "return ", "return 1 * ", True),
+    "how networks are trained is nothing to a score": (scored, "classification.learner", "cos(", "sin(", False),
+    "how a crop is cut": (cropped, "crops.crop", "equalizeHist", "normalize", True),
     "a synthetic spine": (hospital, "phantom.spine", "return ", "return 1 * ", True),
     "a synthetic reader": (hospital, "phantom.readers", "return ", "return 1 * ", True),
     "how a synthetic film is stored": (hospital, "storage.artifacts", "return ", "return 1 * ", False),

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from olvf_assets.crops.crop import crop_vertebrae
+from olvf_assets.crops.of_cohort import vertebra_crops
 from olvf_assets.detection.provenance import detector_description, learnt_from, training_copies
 from olvf_assets.detection.tables import DETECTOR_EVOLUTION, DETECTOR_MODEL
 from olvf_assets.evaluation.checks import FRESHNESS
@@ -25,7 +26,7 @@ from olvf_assets_tests.detection.drawn_films import draw_films
 
 MADE = (
     "patient_splits", "detector_copies", "splits", "balanced_test_set", "balanced_training_set",
-    "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints", "fold_predictions",
+    "resnet50_checkpoints", "densenet161_checkpoints", "resnext50_checkpoints", "crop_scores", "fold_predictions",
     "validation_predictions", "ensemble_predictions", "vertebra_predictions", "patient_predictions", "sample_lineage",
     "picture_fingerprints", "leakage_audit", "leakage_summary", "test_metrics", "external_metrics",
 )  # fmt: skip
@@ -80,7 +81,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
             ),
         }
     )
-    tables["vertebra_crops"] = crop_vertebrae(tables["cohort_vertebrae"], found, films, store, profile.crops)
+    tables["detected_crops"] = crop_vertebrae(found, films, store, profile.crops)
+    tables["unlabelled_vertebrae"] = tables["cohort_vertebrae"].clear().drop("label")
+    tables["vertebra_crops"] = vertebra_crops(
+        tables["detected_crops"], tables["cohort_vertebrae"], tables["unlabelled_vertebrae"]
+    )
     run = TableRun(profile=profile, store=store, data=folder, folds=FOLDS, stored=tables.get)
     known = {each.name: each for each in all_tables()}
     for name in MADE:
@@ -205,10 +210,10 @@ def test_figures_stop_when_intake_and_crops_were_made_again_and_say_what_comes_n
 def test_external_figures_are_of_the_external_crops_at_hand(made) -> None:
     crops = made[1]["vertebra_crops"]
     assert stale(made, "external_metrics", vertebra_crops=crops.filter(pl.col("patient_id") != "X0")) == [
-        "fold_predictions", "fold_predictions, ensemble_predictions"
+        "crop_scores, fold_predictions", "crop_scores, fold_predictions, ensemble_predictions"
     ]  # fmt: skip
     cut_anew = changed(crops, pl.col("patient_id") == "X1", image_path=pl.lit("images/other.png"))
-    assert "fold_predictions" in stale(made, "external_metrics", vertebra_crops=cut_anew)
+    assert "crop_scores, fold_predictions" in stale(made, "external_metrics", vertebra_crops=cut_anew)
     gone = made[1]["cohort_vertebrae"].filter(pl.col("patient_id") != "X0")
     assert stale(made, "external_metrics", cohort_vertebrae=gone) == ["vertebra_crops"]
     # a hospital that came in and is not scored yet, and development patients who are gone, concern others
@@ -232,7 +237,7 @@ def test_each_step_from_the_split_to_the_networks_is_held_against_the_one_before
     assert stale(made, "external_metrics", detector_copies=copies) == ["detector_model"]
     other = changed(tables["detector_model"], pl.lit(True), weights_sha256=pl.lit("trained anew"))
     assert stale(made, "external_metrics", detector_model=other) == [
-        "detection_candidates, detected_films, detections, vertebra_crops"
+        "detection_candidates, detected_films, detections, detected_crops, vertebra_crops"
     ]
     training = changed(tables["balanced_training_set"], pl.col("replica") == 1, image_path=pl.lit("images/other.png"))
     assert stale(made, "external_metrics", balanced_training_set=training) == [
@@ -244,7 +249,7 @@ def test_each_step_from_the_split_to_the_networks_is_held_against_the_one_before
 def test_predictions_of_other_weights_stop_what_is_made_of_them(made) -> None:
     weights = made[1]["resnext50_checkpoints"].with_columns(weights_sha256=pl.format("other{}", "fold"))
     for table in ("test_metrics", "external_metrics", "ensemble_predictions", "vertebra_predictions", "roc_curves"):
-        assert stale(made, table, resnext50_checkpoints=weights)[-1].startswith("fold_predictions")
+        assert stale(made, table, resnext50_checkpoints=weights)[-1].startswith("crop_scores, fold_predictions")
     assert stale(made, "operating_points", resnext50_checkpoints=weights) == ["validation_predictions"]
 
 

@@ -1,4 +1,4 @@
--- description: The reference standard of each lumbar vertebra: the readers' common label, else their consensus, else null.
+-- description: The reference standard of each lumbar vertebra of each patient who was read: the readers' common label, else their consensus, else null.
 -- partitioned by: institution
 -- group: cohort
 -- columns: institution String, patient_id String, level String, label String, pathological Boolean, reader_1 String
@@ -6,9 +6,10 @@
 -- column label: what both readers said, else their consensus; null: open, the vertebra stays out of the study
 -- column consensus_needed: whether the readers differ or reader 1 is silent
 with vertebrae as (
-    select subject.institution, subject.patient_id, level.level
-    from subjects as subject
+    select patient.institution, patient.patient_id, level.level
+    from patients as patient
     cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
+    where patient.has_reading
 ),
 
 readings as (

@@ -4,20 +4,20 @@
 -- columns: institution String, unit String, patient_id String, film_id String, level String, reason String, rule String
 -- columns: evidence String, reader String
 select
-    subject.institution,
+    patient.institution,
     'patient' as unit,
-    subject.patient_id,
+    patient.patient_id,
     cast(null as varchar) as film_id,
     cast(null as varchar) as level,
     'no_usable_film' as reason,
     'exclusion_no_film' as rule,
     cast(count(header.path) as varchar) || ' films of the patient refused' as evidence,
     cast(null as varchar) as reader
-from subjects as subject
+from patients as patient
 left join films as film
-    on subject.institution = film.institution and subject.patient_id = film.patient_id
+    on patient.institution = film.institution and patient.patient_id = film.patient_id
 left join dicom_headers as header
-    on subject.institution = header.institution and subject.patient_id = header.patient_id
+    on patient.institution = header.institution and patient.patient_id = header.patient_id
 where film.film_id is null
-group by subject.institution, subject.patient_id
-order by subject.institution, subject.patient_id
+group by patient.institution, patient.patient_id
+order by patient.institution, patient.patient_id

@@ -14,6 +14,8 @@ with rules as (
     union all
     select * from exclusion_no_film
     union all
+    select * from exclusion_no_label
+    union all
     select * from exclusion_crop_condition
     union all
     select * from exclusion_consensus_missing

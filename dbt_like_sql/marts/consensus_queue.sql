@@ -22,23 +22,24 @@ with answers as (
 
 beside as (
     select
-        subject.institution,
-        subject.patient_id,
+        patient.institution,
+        patient.patient_id,
         level.level,
         question.question,
         max(answer.answer) filter (where answer.reader = '1') as reader_1,
         max(answer.answer) filter (where answer.reader = '2') as reader_2,
         max(answer.answer) filter (where answer.reader = 'consensus' and answer.answer <> 'not said') as settled_as
-    from subjects as subject
+    from patients as patient
     cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
     cross join (values ('class'), ('pathological')) as question (question)
     left join answers as answer
         on
-            subject.institution = answer.institution
-            and subject.patient_id = answer.patient_id
+            patient.institution = answer.institution
+            and patient.patient_id = answer.patient_id
             and level.level = answer.level
             and question.question = answer.question
-    group by subject.institution, subject.patient_id, level.level, question.question
+    where patient.has_reading
+    group by patient.institution, patient.patient_id, level.level, question.question
 )
 
 select

@@ -6,7 +6,8 @@
 -- column path: the film's file in the landing folder (hidden name for real hospitals); null for patients and vertebrae
 -- column label: of a vertebra its reference standard, of patients and films the patient's group: fresh if any vertebra is, else old, else normal
 -- One reason per unit: the patient's exclusion goes before that of one image, and rules go before missing detections
--- (of those, not_detected goes before levels_ambiguous).
+-- (of those, not_detected goes before levels_ambiguous). Of the patient's exclusions no_label comes last: whoever is out for
+-- another reason would be out with a label, too. Vertebra images without a label may have a crop and a prediction.
 -- A quarantined file counts as a film; its vertebrae cannot be counted. `label` is the vertebra's reference standard; of
 -- patients and films it is the patient's group: fresh if any vertebra is, else old, else normal; a fracture by tumour
 -- counts as fresh where there is no other. Detection is that of protocol `patient`, which every study runs.
@@ -19,6 +20,7 @@ with ranked as (
             when 'exclusion_severe_crush' then 3
             when 'exclusion_pathological_vertebra' then 1
             when 'exclusion_consensus_missing' then 2
+            when 'exclusion_no_label' then 5
             else 4
         end as precedence
     from exclusions
@@ -66,25 +68,29 @@ vertebrae as (
         film.institution,
         film.patient_id,
         film.film_id,
-        consensus.level,
+        level.level,
         consensus.label,
-        crop.crop_id is not null as used,
+        crop.label is not null as used,
         case
-            when crop.crop_id is not null then null
+            when crop.label is not null then null
             when of_patient.reason is not null then of_patient.reason
             when of_vertebra.reason is not null then of_vertebra.reason
             when detected.state = 'ambiguous' then 'levels_ambiguous'
             else 'not_detected'
         end as reason,
-        case when crop.crop_id is null then coalesce(of_patient.rule, of_vertebra.rule) end as rule
+        case when crop.label is null then coalesce(of_patient.rule, of_vertebra.rule) end as rule
     from films as film
-    inner join consensus_labels as consensus
-        on film.institution = consensus.institution and film.patient_id = consensus.patient_id
+    cross join (values ('L1'), ('L2'), ('L3'), ('L4'), ('L5')) as level (level)
+    left join consensus_labels as consensus
+        on
+            film.institution = consensus.institution
+            and film.patient_id = consensus.patient_id
+            and level.level = consensus.level
     left join vertebra_crops as crop
         on
             film.institution = crop.institution
             and film.film_id = crop.film_id
-            and consensus.level = crop.level
+            and level.level = crop.level
             and crop.protocol = 'patient'
     left join detected_films as detected
         on
@@ -97,7 +103,7 @@ vertebrae as (
         on
             film.institution = of_vertebra.institution
             and film.film_id = of_vertebra.film_id
-            and consensus.level = of_vertebra.level
+            and level.level = of_vertebra.level
 ),
 
 used_films as (
@@ -119,16 +125,16 @@ used_patients as (
 
 patients_and_films as (
     select
-        subject.institution,
+        enrolled.institution,
         'patient' as unit,
-        subject.patient_id,
+        enrolled.patient_id,
         cast(null as varchar) as film_id,
         cast(null as varchar) as path,
         coalesce(patient.used, false) as used,
         patient.missed
-    from subjects as subject
+    from patients as enrolled
     left join used_patients as patient
-        on subject.institution = patient.institution and subject.patient_id = patient.patient_id
+        on enrolled.institution = patient.institution and enrolled.patient_id = patient.patient_id
     union all
     select film.institution, 'film', film.patient_id, film.film_id, pixel.path, film.used, film.missed
     from used_films as film

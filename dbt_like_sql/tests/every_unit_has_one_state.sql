@@ -2,7 +2,7 @@
 -- description: Each enrolled patient and each vertebra of each accepted film is in exactly one state, and no other is.
 with units as (
     select institution, 'patient' as unit, patient_id, cast(null as varchar) as film_id, cast(null as varchar) as level
-    from subjects
+    from patients
     union all
     select film.institution, 'vertebra', film.patient_id, film.film_id, level.level
     from films as film

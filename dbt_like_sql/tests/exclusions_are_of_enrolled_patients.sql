@@ -2,6 +2,6 @@
 -- description: Nobody is excluded who was not enrolled.
 select exclusion.institution, exclusion.patient_id
 from exclusions as exclusion
-left join subjects as subject
-    on exclusion.institution = subject.institution and exclusion.patient_id = subject.patient_id
-where subject.patient_id is null
+left join patients as patient
+    on exclusion.institution = patient.institution and exclusion.patient_id = patient.patient_id
+where patient.patient_id is null

@@ -1,7 +1,7 @@
 -- checks: participant_flow
 -- description: The states add up to everyone enrolled, every file handed over and five vertebrae a film.
 with handed_over as (
-    select institution, 'patient' as unit, count(*) as n from subjects group by institution
+    select institution, 'patient' as unit, count(*) as n from patients group by institution
     union all
     select institution, 'film', count(*) from dicom_headers group by institution
     union all

@@ -1,4 +1,4 @@
-"""Assets of the attention analysis: Grad-CAM of the test set, its grid, its statistics, and whether to believe it.
+"""Assets of the attention analysis: Grad-CAM of the test set, its statistics, its trust, and maps of further films.
 
 What lives here: names and dependencies. What does not: how anything is computed.
 """
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from olvf_assets.attention.tables import (
+    CROP_ATTENTION,
     GRADCAM_AGREEMENT,
     GRADCAM_BOUNDARIES,
     GRADCAM_EXAMPLES,
@@ -20,11 +21,12 @@ from olvf_assets.attention.tables import (
 )
 from olvf_assets.classification.assets import start_weights
 from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
     from olvf_assets.attention.gradcam import AttentionMaps
 
-Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, test set, training set
+Frames = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]  # checkpoints, samples to look at, training set
 
 
 @table(schema=GRADCAM_GRIDS, pool="gpu", kinds=("torch", "timm", "opencv"), outside=start_weights)
@@ -153,11 +155,45 @@ def gradcam_examples(run: TableRun, gradcam_maps: pl.DataFrame) -> pl.DataFrame:
     return gradcam.gradcam_examples(gradcam_maps, run.profile.attention, run.seed)
 
 
-def _by_protocol(checkpoints: list[pl.DataFrame], test: pl.DataFrame, training: pl.DataFrame) -> Iterator[Frames]:
+@table(
+    schema=CROP_ATTENTION,
+    by="institution",
+    pool="gpu",
+    kinds=("torch", "timm", "opencv"),
+    pictures=("image_path", "map_path"),
+    outside=start_weights,
+)
+def crop_attention(
+    run: TableRun,
+    resnet50_checkpoints: pl.DataFrame,
+    densenet161_checkpoints: pl.DataFrame,
+    resnext50_checkpoints: pl.DataFrame,
+    balanced_training_set: pl.DataFrame,
+    patient_splits: pl.DataFrame,
+    detected_crops: pl.DataFrame,
+) -> pl.DataFrame:
+    """The map of every crop of a patient whom nothing was learnt from, labelled or not, for worklists and results."""
+    from olvf_assets.attention import crop_attention as further
+    from olvf_assets.classification.replication import samples_to_score
+
+    checkpoints = [resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints]
+    samples = samples_to_score(detected_crops, patient_splits)
+    with KeptAnswers.of(run, "crop_attention") as kept:
+        tables = [
+            further.crop_attention(
+                *each, run.store, run.profile.attention, run.profile.classification, run.seed, kept=kept,
+                report=run.report,
+            )
+            for each in _by_protocol(checkpoints, samples, balanced_training_set)
+        ]  # fmt: skip
+    return pl.concat([CROP_ATTENTION.to_frame(), *tables])
+
+
+def _by_protocol(checkpoints: list[pl.DataFrame], samples: pl.DataFrame, training: pl.DataFrame) -> Iterator[Frames]:
     together = pl.concat(checkpoints)
-    for protocol in test["protocol"].unique().sort():
+    for protocol in samples["protocol"].unique().sort():
         own = pl.col("protocol") == protocol
-        yield together.filter(own), test.filter(own), training.filter(own)
+        yield together.filter(own), samples.filter(own), training.filter(own)
 
 
 def _maps(run: TableRun, frames: Frames) -> "AttentionMaps":

@@ -142,6 +142,23 @@ GRADCAM_MAPS = pl.Schema(
     }
 )
 
+# likewise, of every crop of a patient whom nothing was learnt from; no label has a part in it
+CROP_ATTENTION = pl.Schema(
+    {
+        "protocol": pl.String,
+        "architecture": pl.String,
+        "fold": pl.Int64,
+        "institution": pl.String,
+        "crop_id": pl.String,
+        "patient_id": pl.String,
+        "level": pl.String,
+        "predicted": pl.String,
+        "image_path": pl.String,
+        "map_path": pl.String,
+        "map_maximum": pl.Float64,
+    }
+)
+
 GRADCAM_EXAMPLES = pl.Schema(
     {
         "protocol": pl.String,

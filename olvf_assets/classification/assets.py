@@ -10,6 +10,7 @@ from olvf_assets.classification.tables import (
     BALANCED_TEST_SET,
     BALANCED_TRAINING_SET,
     CHECKPOINTS,
+    CROP_SCORES,
     ENSEMBLE_PREDICTIONS,
     FOLD_PREDICTIONS,
     PATIENT_PREDICTIONS,
@@ -19,6 +20,7 @@ from olvf_assets.classification.tables import (
     VERTEBRA_PREDICTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, learnt_from, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 
 def start_weights(run: TableRun) -> dict[str, str | None]:
@@ -37,14 +39,13 @@ def splits(run: TableRun, vertebra_crops: pl.DataFrame, patient_splits: pl.DataF
 
 
 @table(schema=BALANCED_TEST_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
-def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+def balanced_test_set(run: TableRun, splits: pl.DataFrame) -> pl.DataFrame:
     """The held-out crops, old and fresh ones replicated until the classes balance."""
     from olvf_assets.classification import replication
 
     settings = run.profile.classification
     return replication.balanced_test_set(
         splits,
-        vertebra_crops,
         run.store,
         run.profile.detection.augmentation,
         run.seed,
@@ -54,14 +55,13 @@ def balanced_test_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.Da
 
 
 @table(schema=BALANCED_TRAINING_SET, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
-def balanced_training_set(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+def balanced_training_set(run: TableRun, splits: pl.DataFrame) -> pl.DataFrame:
     """The training crops, replicated likewise, with the fold in which each sample validates."""
     from olvf_assets.classification import replication
 
     settings = run.profile.classification
     return replication.balanced_training_set(
         splits,
-        vertebra_crops,
         run.store,
         run.profile.detection.augmentation,
         run.seed,
@@ -102,38 +102,55 @@ def training_curves(
     return curves.training_curves([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
 
 
-@table(schema=FOLD_PREDICTIONS, by="institution", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
-def fold_predictions(
+@table(schema=CROP_SCORES, by="institution", pool="gpu", kinds=("torch", "timm"), outside=start_weights)
+def crop_scores(
     run: TableRun,
     resnet50_checkpoints: pl.DataFrame,
     densenet161_checkpoints: pl.DataFrame,
     resnext50_checkpoints: pl.DataFrame,
     balanced_training_set: pl.DataFrame,
     balanced_test_set: pl.DataFrame,
-    vertebra_crops: pl.DataFrame,
+    patient_splits: pl.DataFrame,
+    detected_crops: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Class probabilities of every network for the held-out test set and all crops of external hospitals."""
+    """Class probabilities of every network for the test set and all crops of patients whom nothing was learnt from.
+
+    No label of an external hospital has a part in it: labels that come later are joined in fold_predictions.
+    """
     from olvf_assets.classification.predictions import predict
-    from olvf_assets.classification.replication import external_samples
+    from olvf_assets.classification.replication import samples_to_score
 
     checkpoints = pl.concat([resnet50_checkpoints, densenet161_checkpoints, resnext50_checkpoints])
     held_out = balanced_test_set.filter(institution=run.institution)
+    free = samples_to_score(detected_crops, patient_splits)
     settings = run.profile.classification
-    parts = [
-        predict(
-            own,
-            samples.filter(protocol=own["protocol"][0]),
-            dataset,
-            balanced_training_set,
-            run.store,
-            settings,
-            run.seed,
-            run.report,
+    with KeptAnswers.of(run, "crop_scores") as kept:
+        found = pl.concat(
+            predict(
+                own,
+                samples.filter(protocol=own["protocol"][0]),
+                dataset,
+                balanced_training_set,
+                run.store,
+                settings,
+                run.seed,
+                run.report,
+                kept,
+            )
+            for own in checkpoints.sort("protocol").partition_by("protocol")
+            for dataset, samples in (("test", held_out), ("further", free))
         )
-        for own in checkpoints.sort("protocol").partition_by("protocol")
-        for dataset, samples in (("test", held_out), ("external", external_samples(vertebra_crops)))
-    ]
-    return pl.concat(parts)
+    return found.select(CROP_SCORES.names())
+
+
+@table(schema=FOLD_PREDICTIONS, by="institution")
+def fold_predictions(
+    run: TableRun, crop_scores: pl.DataFrame, balanced_test_set: pl.DataFrame, vertebra_crops: pl.DataFrame
+) -> pl.DataFrame:
+    """Class probabilities of every network beside the labels: the held-out test set, external and unlabelled crops."""
+    from olvf_assets.classification import labelled
+
+    return labelled.fold_predictions(crop_scores, balanced_test_set, vertebra_crops)
 
 
 @table(schema=VALIDATION_PREDICTIONS, by="fold", pool="gpu", kinds=("torch", "timm"), outside=start_weights)

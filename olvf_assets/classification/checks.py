@@ -33,9 +33,10 @@ def folds_partition_the_training_set(run: TableRun, splits: pl.DataFrame) -> pl.
 
 @check(table="splits")
 def splits_are_of_the_crops_at_hand(run: TableRun, splits: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
-    """Every development crop is split, under the patient and label that it has in the cohort, and no other crop is."""
+    """Every labelled development crop is split, under its patient and label in the cohort, and no other crop is."""
     crop = ["protocol", "institution", "crop_id", "patient_id", "level", "label"]
-    crops = learnt_from(run, vertebra_crops).filter(role="development").select(crop)
+    labelled = learnt_from(run, vertebra_crops).filter(pl.col("label").is_not_null(), role="development")
+    crops = labelled.select(crop)
     return pl.concat([splits.select(crop).join(crops, on=crop, how="anti"), crops.join(splits, on=crop, how="anti")])
 
 
@@ -57,9 +58,11 @@ def no_replica_leaves_its_side(
 def every_sample_is_predicted(
     run: TableRun, ensemble_predictions: pl.DataFrame, balanced_test_set: pl.DataFrame, vertebra_crops: pl.DataFrame
 ) -> pl.DataFrame:
-    """No sample of the test set and no external crop is without a prediction."""
+    """No sample of the test set, no external crop and no unlabelled one is without a prediction."""
     crop = ["protocol", "institution", "crop_id"]
     external = vertebra_crops.filter(role="external").select(*crop, dataset=pl.lit("external"))
+    unlabelled = vertebra_crops.filter(pl.col("label").is_null(), role="development")
+    unlabelled = unlabelled.select(*crop, dataset=pl.lit("unlabelled"))
     test = balanced_test_set.select(*crop, dataset=pl.lit("test"))
-    wanted = pl.concat([external, test]).unique()
+    wanted = pl.concat([external, unlabelled, test]).unique()
     return wanted.join(ensemble_predictions, on=[*crop, "dataset"], how="anti")

@@ -18,7 +18,7 @@ def vertebra_predictions(ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
     """Return `vertebra_predictions`: a row per model, fold and vertebra, probabilities averaged over its films.
 
     Args:
-        ensemble_predictions: table of that name; replicas are left out. Films of a vertebra share its label.
+        ensemble_predictions: table of that name; replicas are left out. A vertebra's films share its label, maybe null.
     """
     films = ensemble_predictions.filter(pl.col("replica") == 0).sort(*PATIENT, "level", "crop_id")
     merged = films.group_by(*PATIENT, "level", maintain_order=True).agg(
@@ -34,11 +34,12 @@ def patient_predictions(vertebra_predictions: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         vertebra_predictions: what `vertebra_predictions` returns; only vertebrae that were scored can count.
+            `any_fresh` is null where none of them has a label.
     """
     fresh = pl.col("p_fresh")
     merged = vertebra_predictions.group_by(PATIENT, maintain_order=True).agg(
         pl.len().alias("n_vertebrae"),
-        (pl.col("label") == "fresh").any().alias("any_fresh"),
+        pl.when(pl.col("label").is_not_null().any()).then((pl.col("label") == "fresh").any()).alias("any_fresh"),
         (pl.col("predicted") == "fresh").any().alias("predicted_any_fresh"),
         fresh.max().alias("highest_p_fresh"),
         pl.col("level").get(fresh.arg_max()).alias("likeliest_level"),

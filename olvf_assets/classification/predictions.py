@@ -4,7 +4,9 @@ What lives here: `predict`, and the refusal of a checkpoint that was not trained
 What does not: the ensemble (`ensemble.py`) and any figure of merit (the evaluation room).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.provenance import expected_fingerprint
 from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.classification.tables import FOLD_PREDICTIONS
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 BATCH = 64
 
@@ -39,30 +43,42 @@ def predict(
     settings: ClassificationSettings,
     seed: int,
     report: Report | None = None,
+    kept: KeptAnswers | None = None,
 ) -> pl.DataFrame:
     """Return table `fold_predictions`: a row per checkpoint and sample.
 
+    The samples of one patient are scored together and by themselves, so that what he gets does not hang on the others:
+    in another batch, or at another place of it, sums differ in their last bits.
+
     Args:
         checkpoints: rows of the checkpoints tables, any architectures and folds of one protocol.
-        samples: `balanced_test_set`, or `replication.external_samples`; may be empty.
-        dataset: what to call them, `test` or `external`.
+        samples: `balanced_test_set`, or `replication.samples_to_score`; may be empty.
+        dataset: what to call them.
         training_set: table `balanced_training_set` of the same protocol, which the checkpoints must come from.
         store: where pictures and weights lie.
         settings: the room's settings.
         seed: the profile's seed.
         report: a line per checkpoint.
+        kept: what earlier runs got for the same pictures, and where it is kept what this one gets.
 
     Raises:
         StaleCheckpointError: see there.
     """
-    samples = samples.sort("sample_id")
+    samples = samples.sort("institution", "patient_id", "sample_id")
     tables = [pl.DataFrame(schema=FOLD_PREDICTIONS)]
     if samples.is_empty():
         return tables[0]
-    pixels = packed_pixels(samples, store, settings.input_divisor)
-    for row in checkpoints.sort("architecture", "fold").iter_rows(named=True):
-        model = load_checkpoint(row, training_set, store, settings, seed)
-        probabilities = class_probabilities(model, pixels)
+    of_patients = samples.partition_by("institution", "patient_id", maintain_order=True)
+    rows = checkpoints.sort("architecture", "fold").to_dicts()
+    weights = [verified_weights(row, training_set, store, settings, seed) for row in rows]
+    asked = [(row, path, patient) for row, path in zip(rows, weights, strict=True) for patient in of_patients]
+    found = (kept or KeptAnswers()).answers(
+        [[row["fingerprint"], row["weights_sha256"], own["image_path"].to_list()] for row, _, own in asked],
+        [code_digest("olvf_assets.classification.predictions:_scores"), settings.input_divisor],
+        lambda places: _scores([asked[place] for place in places], dataset, store, settings, report),
+    )
+    for number, row in enumerate(rows):
+        probabilities = np.concatenate(found[number * len(of_patients) : (number + 1) * len(of_patients)])
         columns = {f"p_{name}": probabilities[:, index] for index, name in enumerate(CLASSES)}
         table = samples.drop("fold").with_columns(
             pl.lit(row["protocol"]).alias("protocol"),
@@ -73,10 +89,31 @@ def predict(
             **{name: pl.Series(values) for name, values in columns.items()},
         )
         tables.append(table.select(list(FOLD_PREDICTIONS)).cast(FOLD_PREDICTIONS))
-        if report is not None:
-            report(f"{row['architecture']}, fold {row['fold']}: {len(samples)} {dataset} samples")
     keys = ["protocol", "dataset", "institution", "architecture", "fold", "sample_id"]
     return pl.concat(tables).sort(keys)
+
+
+def _scores(
+    asked: list[tuple[dict[str, Any], Path, pl.DataFrame]],
+    dataset: str,
+    store: ArtifactStore,
+    settings: ClassificationSettings,
+    report: Report | None,
+) -> Iterator[list[list[float]]]:
+    """Yield what one network says of the samples of one patient, for each (checkpoints row, weights, samples)."""
+    pictures = pl.concat([samples for _, _, samples in asked]).select("image_path").unique().sort("image_path")
+    place_of = {path: place for place, path in enumerate(pictures["image_path"])}
+    pixels = packed_pixels(pictures, store, settings.input_divisor)
+    for (architecture, fold, path), own in groupby(
+        asked, lambda each: (each[0]["architecture"], each[0]["fold"], each[1])
+    ):
+        model = _on_device(load_trained(path, settings.networks[architecture]))
+        n_samples = 0
+        for _, _, samples in own:
+            yield class_probabilities(model, pixels[[place_of[each] for each in samples["image_path"]]]).tolist()
+            n_samples += len(samples)
+        if report is not None:
+            report(f"{architecture}, fold {fold}: {n_samples} {dataset} samples")
 
 
 def predict_validation(
@@ -111,6 +148,22 @@ def load_checkpoint(
     Raises:
         StaleCheckpointError: see there; arguments as in `predict`.
     """
+    path = verified_weights(row, training_set, store, settings, seed)
+    return _on_device(load_trained(path, settings.networks[row["architecture"]]))
+
+
+def verified_weights(
+    row: dict[str, Any],
+    training_set: pl.DataFrame,
+    store: ArtifactStore,
+    settings: ClassificationSettings,
+    seed: int,
+) -> Path:
+    """Return the file of one checkpoints row's weights, once it is sure that they are those of the study at hand.
+
+    Raises:
+        StaleCheckpointError: see there; arguments as in `predict`.
+    """
     wanted = expected_fingerprint(row, training_set, settings, seed)
     path = store.path(row["weights_path"])
     way_out = f"; materialise {row['architecture']}_checkpoints (fold {row['fold']}) again"
@@ -123,7 +176,10 @@ def load_checkpoint(
         raise StaleCheckpointError(f"{path}: missing, or not the weights the table names by their sha256{way_out}")
     if read_provenance(path)["fingerprint"] != wanted:
         raise StaleCheckpointError(f"{path}: its header names another training than the table does{way_out}")
-    model = load_trained(path, settings.networks[row["architecture"]])
+    return path
+
+
+def _on_device(model: FractureClassifier) -> FractureClassifier:
     return model.to("cuda") if torch.cuda.is_available() else model
 
 

@@ -1,8 +1,8 @@
 """Balanced sets: the rarer classes appear again as altered copies.
 
-What lives here: how often each class appears, `balanced_test_set`, `balanced_training_set` and the external samples.
-What does not: the alteration itself (Table 3, `olvf_assets.detection.augmentation`), the on-the-fly augmentation of
-training (Table 4, `augmentation.py`), and which side a crop is on (`splits.py`).
+What lives here: how often each class appears, `balanced_test_set`, `balanced_training_set` and the samples that are
+scored without being in either. What does not: the alteration itself (Table 3, `olvf_assets.detection.augmentation`),
+the on-the-fly augmentation of training (Table 4, `augmentation.py`), and which side a crop is on (`splits.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -40,7 +40,6 @@ def replication_factors(counts: Mapping[str, int], given: Mapping[Any, int] | No
 
 def balanced_test_set(
     splits: pl.DataFrame,
-    vertebra_crops: pl.DataFrame,
     store: ArtifactStore,
     ranges: Settings,
     seed: int,
@@ -53,7 +52,6 @@ def balanced_test_set(
 
     Args:
         splits: table `splits`.
-        vertebra_crops: table `vertebra_crops` of (at least) the development institutions.
         store: where crops are read and replicas written.
         ranges: the strengths of Table 3, as `olvf_assets.detection.augmentation.augment` takes them.
         seed: the profile's seed; each replica's own seed hangs on its sample id alone.
@@ -62,13 +60,12 @@ def balanced_test_set(
         report: progress lines.
     """
     held_out = splits.filter(pl.col("role") == "test")
-    table = _replicated(held_out, vertebra_crops, store, ranges, seed, given, workers, report)
+    table = _replicated(held_out, store, ranges, seed, given, workers, report)
     return table.cast(BALANCED_TEST_SET).select(list(BALANCED_TEST_SET))
 
 
 def balanced_training_set(
     splits: pl.DataFrame,
-    vertebra_crops: pl.DataFrame,
     store: ArtifactStore,
     ranges: Settings,
     seed: int,
@@ -84,7 +81,7 @@ def balanced_training_set(
     (`dealt_folds`), whatever crop or patient it is of.
     """
     training = splits.filter(pl.col("role") == "train")
-    samples = _replicated(training, vertebra_crops, store, ranges, seed, given, workers, report)
+    samples = _replicated(training, store, ranges, seed, given, workers, report)
     table = dealt_folds(samples, folds, seed)
     return table.cast(BALANCED_TRAINING_SET).select(list(BALANCED_TRAINING_SET))
 
@@ -104,14 +101,20 @@ def dealt_folds(samples: pl.DataFrame, folds: int, seed: int) -> pl.DataFrame:
     return pl.concat([by_patient, dealt]).sort("protocol", "sample_id")
 
 
-def external_samples(vertebra_crops: pl.DataFrame) -> pl.DataFrame:
-    """Return all crops of external institutions as unreplicated samples, in the columns of a balanced set."""
-    external = vertebra_crops.filter(pl.col("role") == "external").with_columns(
+def samples_to_score(detected_crops: pl.DataFrame, patient_splits: pl.DataFrame) -> pl.DataFrame:
+    """Return all crops of patients whom no split names as unreplicated samples, in the columns of a balanced set.
+
+    Those are external patients, and development patients who are not in the cohort: nothing was learnt from either. No
+    label has a say, and `label` is null: who comes to be labelled is not scored again.
+    """
+    patient = ["institution", "patient_id"]
+    free = detected_crops.join(patient_splits, on=patient, how="anti").with_columns(
+        pl.lit(None, pl.String).alias("label"),
         (pl.col("crop_id") + "-r0").alias("sample_id"),
         pl.lit(None, pl.Int64).alias("fold"),
         pl.lit(0, pl.Int64).alias("replica"),
     )
-    return external.select(list(BALANCED_TEST_SET)).cast(BALANCED_TEST_SET).sort("protocol", "sample_id")
+    return free.select(list(BALANCED_TEST_SET)).cast(BALANCED_TEST_SET).sort("protocol", "sample_id")
 
 
 def replica_rows(side: pl.DataFrame, given: Mapping[Any, int] | None, report: Report | None = None) -> pl.DataFrame:
@@ -129,7 +132,6 @@ def replica_rows(side: pl.DataFrame, given: Mapping[Any, int] | None, report: Re
 
 def _replicated(
     side: pl.DataFrame,
-    vertebra_crops: pl.DataFrame,
     store: ArtifactStore,
     ranges: Settings,
     seed: int,
@@ -137,8 +139,7 @@ def _replicated(
     workers: int,
     report: Report | None,
 ) -> pl.DataFrame:
-    crop = ["protocol", "institution", "crop_id"]
-    samples = replica_rows(side, given, report).join(vertebra_crops.select(*crop, "image_path"), on=crop, how="left")
+    samples = replica_rows(side, given, report)
     parts = []
     for part in samples.partition_by("protocol", maintain_order=True):
         altered = part.filter(pl.col("replica") > 0).select("sample_id", "image_path").sort("sample_id")

@@ -27,7 +27,7 @@ def make_splits(
     """Return `splits`: one row per protocol and development crop.
 
     Args:
-        vertebra_crops: table `vertebra_crops`, all institutions; only role `development` is split.
+        vertebra_crops: table `vertebra_crops`, all institutions; only labelled crops of role `development` are split.
         patient_splits: table `patient_splits`.
         settings: folds, numbered from 1; test_share of protocol `thesis`.
         seed: the profile's seed.
@@ -36,9 +36,12 @@ def make_splits(
         SplitError: there is nothing to split, a patient has no side or two sides, a role or fold is impossible, or a
             class is missing from the test set or from the training or validation side of a fold.
     """
-    crops = vertebra_crops.filter(pl.col("role") == "development").drop("role")
+    labelled = pl.col("label").is_not_null()
+    crops = vertebra_crops.filter(pl.col("role") == "development", labelled).drop("role")
     if crops.is_empty():
-        raise SplitError("vertebra_crops has no crop of a development institution; materialise the crops of one first")
+        raise SplitError(
+            "vertebra_crops has no labelled crop of a development institution; materialise the crops of one first"
+        )
     if patient_splits.is_empty():
         raise SplitError("patient_splits is empty; materialise it again after the cohort of a development institution")
     _refuse_impossible_sides(patient_splits, settings.folds)

@@ -18,7 +18,7 @@ _PROBABILITIES: dict[str, DataTypeClass] = {"p_normal": pl.Float64, "p_old": pl.
 
 # role is `train` or `test`; fold is the one in which the crop validates, null in the test set and in protocol `thesis`,
 # whose folds are of replicas and stand in the training set
-SPLITS = pl.Schema({"protocol": pl.String, **_CROP, "role": pl.String, "fold": pl.Int64})
+SPLITS = pl.Schema({"protocol": pl.String, **_CROP, "role": pl.String, "fold": pl.Int64, "image_path": pl.String})
 
 # replica 0 is the crop itself
 BALANCED_TEST_SET = pl.Schema(
@@ -81,7 +81,25 @@ _SAMPLE: dict[str, DataTypeClass] = {
 # the sha256 of its members' in the order of architecture and fold.
 _MADE_FROM: dict[str, DataTypeClass] = {"image_path": pl.String, "weights_sha256": pl.String}
 
-# dataset is `test` (internal, balanced) or `external`, in VALIDATION_PREDICTIONS `validation`
+# What the networks say, whatever the label: of the test set, and of all crops of patients whom no split names
+CROP_SCORES = pl.Schema(
+    {
+        "protocol": pl.String,
+        "institution": pl.String,
+        "architecture": pl.String,
+        "fold": pl.Int64,
+        "sample_id": pl.String,
+        "crop_id": pl.String,
+        "patient_id": pl.String,
+        "level": pl.String,
+        "replica": pl.Int64,
+        **_PROBABILITIES,
+        **_MADE_FROM,
+    }
+)
+
+# dataset is `test` (internal, balanced), `external` (label null: unlabelled), `unlabelled` (of development hospitals),
+# in VALIDATION_PREDICTIONS `validation`
 FOLD_PREDICTIONS = pl.Schema(
     {
         "protocol": pl.String,

@@ -32,7 +32,7 @@ def baseline_characteristics(
     with old and stand in `all`.
 
     Args:
-        subjects: table `subjects`.
+        subjects: table `subjects`; of patients who are not in it age, sex and delays are not known.
         cohort_vertebrae: table `cohort_vertebrae`.
         consensus_labels: table `consensus_labels`.
         films: table `films`.
@@ -55,7 +55,7 @@ def baseline_characteristics(
         .agg(group.alias("patient_group"))
     )
     tables = {
-        "patients": subjects.join(grouped, on=PATIENT),
+        "patients": grouped.join(subjects, on=PATIENT, how="left"),
         "vertebrae": consensus_labels.filter(~pl.col("pathological")).join(grouped, on=PATIENT),
         "images": cohort_vertebrae.join(grouped, on=PATIENT),
         "films": films.join(cohort_vertebrae, on=["institution", "film_id"], how="semi").join(grouped, on=PATIENT),

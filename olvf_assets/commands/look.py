@@ -24,10 +24,11 @@ STEPS = (
     intake.landing_manifest,
     intake.institutions,
     intake.subjects,
+    intake.dicom_headers,
     intake.reader_labels,
     intake.film_conditions,
-    intake.dicom_headers,
 )
+SHEETS = {"subjects": "subjects", "reader_labels": "readers", "film_conditions": "conditions"}  # table -> its sheet
 CALLED = {"candidate": "files that may be films", "sheet": "sheets", "boxes": "box files"}
 
 
@@ -37,16 +38,19 @@ class Look:
 
     Attributes:
         found: lines, a kind of file or a sheet each, with counts and first reasons.
+        missing: lines, what was not handed over and what that takes away; it stops nothing.
         stops: why the hospital could not be taken in as it lies there; nothing does where this is empty.
     """
 
     found: list[str]
+    missing: list[str]
     stops: list[str]
 
     def described(self) -> str:
-        """Return both as text for a terminal."""
+        """Return all of it as text for a terminal."""
+        lines = [*self.found, *self.missing]
         stops = [f"  {line}" for line in self.stops]
-        return "\n".join([*self.found, *(["this stops the hospital:", *stops] if stops else ["nothing stops it"])])
+        return "\n".join([*lines, *(["this stops the hospital:", *stops] if stops else ["nothing stops it"])])
 
 
 def look_at(key: str, source: Path, study: StudyResource, report: Callable[[str], None]) -> Look:
@@ -85,7 +89,7 @@ def look_at(key: str, source: Path, study: StudyResource, report: Callable[[str]
     found = list(_described(frames))
     if left_out:
         found.append(f"not looked at, for what stops the hospital comes before: {', '.join(left_out)}")
-    return Look(found, stops)
+    return Look(found, list(_missing(frames)), stops)
 
 
 def _described(frames: dict[str, pl.DataFrame]) -> Iterator[str]:
@@ -103,18 +107,48 @@ def _described(frames: dict[str, pl.DataFrame]) -> Iterator[str]:
         yield f"films by their headers: {len(headers) - len(refused)} would be taken in, {len(refused)} refused"
         if len(refused):
             yield f"  refused: {_reasons(refused, 'refusal', 'refusal_detail')}"
-    if (subjects := frames.get("subjects")) is not None:
+    if (subjects := frames.get("subjects")) is not None and len(subjects):
         patients = set(subjects["patient_id"])
         yield f"subjects: {len(patients)} patients"
         if headers is not None and (
             without := patients - set(headers.filter(pl.col("refusal").is_null())["patient_id"])
         ):
             yield f"  {len(without)} of them without a film that would be taken in"
-    if (labels := frames.get("reader_labels")) is not None:
+    if (labels := frames.get("reader_labels")) is not None and len(labels):
         readers = ", ".join(labels["reader"].unique().sort())
         yield f"readings: {len(labels)} of {labels['patient_id'].n_unique()} patients (readers {readers})"
-    if (conditions := frames.get("film_conditions")) is not None:
+    if (conditions := frames.get("film_conditions")) is not None and len(conditions):
         yield f"conditions: {len(conditions)}"
+
+
+def _missing(frames: dict[str, pl.DataFrame]) -> Iterator[str]:
+    """Yield what a hospital did not hand over, and what that takes away."""
+    manifest = frames.get("landing_manifest")
+    if manifest is None:
+        return
+    learns = "institutions" in frames and "development" in frames["institutions"]["role"].to_list()
+    takes_away = {
+        "subjects": "whoever has a film takes part; age, sex and the days to onset and MRI stay unknown",
+        "readers": "films will be scored, no accuracy" + (", and nothing is learnt from them" if learns else ""),
+        "conditions": "no vertebra is left out for a crush, its picture or an unknown onset",
+    }
+    for table, sheet in SHEETS.items():
+        if (rows := frames.get(table)) is not None and rows.is_empty():
+            yield f"no {sheet}.csv, or no row in it: {takes_away[sheet]}"
+    if manifest.filter(kind="boxes", state="arrived").is_empty():
+        learning = ", and it does not learn from them" if learns else ""
+        yield f"no drawn boxes: the detector is not measured on these films{learning}"
+    labels, headers = frames.get("reader_labels"), frames.get("dicom_headers")
+    if labels is not None and headers is not None and len(labels):
+        with_film = headers.filter(pl.col("refusal").is_null())["patient_id"].unique()
+        if unread := len(set(with_film) - set(labels["patient_id"])):
+            yield f"{unread} of {len(with_film)} patients without a reading: scored, counted in no figure"
+    like_sheets = manifest.filter(pl.col("path").str.contains(r"(?i)\.(csv|tsv|xlsx?)$"), kind="candidate")
+    if len(like_sheets):
+        yield (
+            f"{len(like_sheets)} files look like sheets and are read as none: a sheet is called subjects, readers or "
+            "conditions and lies beside institution.toml"
+        )
 
 
 def _reasons(rows: pl.DataFrame, reason: str, detail: str) -> str:

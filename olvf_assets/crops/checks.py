@@ -10,20 +10,26 @@ from olvf_assets.foundation.tables import TableRun, check
 
 @check(table="vertebra_crops")
 def every_crop_is_of_the_cohort(
-    run: TableRun, vertebra_crops: pl.DataFrame, cohort_vertebrae: pl.DataFrame
+    run: TableRun, vertebra_crops: pl.DataFrame, cohort_vertebrae: pl.DataFrame, unlabelled_vertebrae: pl.DataFrame
 ) -> pl.DataFrame:
-    """No crop is of an excluded vertebra, and none appears twice."""
+    """No crop is of an excluded vertebra, none is under another label than its vertebra, and none appears twice."""
+    from olvf_assets.crops.of_cohort import scored_vertebrae
+
     image = ["institution", "film_id", "level"]
-    strangers = vertebra_crops.join(cohort_vertebrae, on=[*image, "patient_id", "label"], how="anti")
+    known = scored_vertebrae(cohort_vertebrae, unlabelled_vertebrae)
+    strangers = vertebra_crops.join(known, on=[*image, "patient_id", "label"], how="anti", nulls_equal=True)
     repeated = vertebra_crops.filter(pl.struct("protocol", *image).is_duplicated())
     return pl.concat([strangers, repeated])
 
 
 @check(table="vertebra_crops", blocking=False)
 def most_vertebrae_were_detected(
-    run: TableRun, vertebra_crops: pl.DataFrame, cohort_vertebrae: pl.DataFrame
+    run: TableRun, vertebra_crops: pl.DataFrame, cohort_vertebrae: pl.DataFrame, unlabelled_vertebrae: pl.DataFrame
 ) -> pl.DataFrame:
     """Look here when more than a tenth of the vertebra images of a hospital were not found by the detector."""
-    wanted = cohort_vertebrae.join(pl.DataFrame({"protocol": run.profile.protocols}), how="cross")
+    from olvf_assets.crops.of_cohort import scored_vertebrae
+
+    images = scored_vertebrae(cohort_vertebrae, unlabelled_vertebrae)
+    wanted = images.join(pl.DataFrame({"protocol": run.profile.protocols}), how="cross")
     missed = wanted.join(vertebra_crops, on=["protocol", "institution", "film_id", "level"], how="anti")
-    return missed.filter(pl.len().over("protocol") > 0.1 * len(cohort_vertebrae))
+    return missed.filter(pl.len().over("protocol") > 0.1 * len(images))

@@ -12,11 +12,14 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.crops.tables import DETECTED_CROPS
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
+FILMS_PER_PROCESS = 24  # fewer are cropped in this process: starting others takes about as long
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in film pixels; x1, y1 exclusive
 
 
@@ -48,34 +51,32 @@ class _Job(NamedTuple):
 
 
 def crop_vertebrae(
-    cohort_vertebrae: pl.DataFrame,
     detections: pl.DataFrame,
     films: pl.DataFrame,
     store: ArtifactStore,
     settings: CropSettings,
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
-    """Return `vertebra_crops`: a crop for every vertebra image of the cohort that a protocol's detector found.
+    """Return `detected_crops`: a crop for every vertebra that a protocol's detector found, whatever it is labelled.
 
     Args:
-        cohort_vertebrae: `cohort_vertebrae`, who is in and with which label.
-        detections: `detections` of the same institutions.
-        films: `films` of the same, for the pictures.
+        detections: `detections`.
+        films: `films` of the same institutions, for the pictures.
         store: where films lie and crops go.
         settings: size and margin.
+        kept: the crops that earlier runs cut from films, and where it is kept that this one does.
         report: gets progress lines.
 
     Raises:
         EmptyBoxError: if a detection lies outside its film.
     """
-    wanted = (
-        cohort_vertebrae.join(detections, on=["institution", "film_id", "level"], how="inner")
-        .join(
-            films.select("institution", "film_id", film_path="image_path"), on=["institution", "film_id"], how="inner"
-        )
-        .sort("institution", "film_id", "protocol", "level")
-    )
+    wanted = detections.join(
+        films.select("institution", "film_id", "patient_id", "view", film_path="image_path"),
+        on=["institution", "film_id"],
+        how="inner",
+    ).sort("institution", "film_id", "protocol", "level")
     by_film = wanted.group_by("institution", "film_id", "film_path", maintain_order=True).agg(
         boxes=pl.concat_list("x0_px", "y0_px", "x1_px", "y1_px")
     )
@@ -83,15 +84,26 @@ def crop_vertebrae(
         _Job(store.root, path, [tuple(box) for box in boxes], settings)
         for path, boxes in zip(by_film["film_path"], by_film["boxes"].to_list(), strict=True)
     ]
-    made = parallel_map(_crop_film, jobs, workers=settings.workers, what="films cropped", report=report)
+    made = (kept or KeptAnswers()).answers(
+        [[job.image_path, job.boxes] for job in jobs],
+        [code_digest("olvf_assets.crops.crop:_crop_film"), settings.model_dump(mode="json", exclude={"workers"})],
+        lambda places: parallel_map(
+            _crop_film,
+            [jobs[place] for place in places],
+            workers=settings.workers if len(places) >= FILMS_PER_PROCESS else 1,
+            what="films cropped",
+            report=report,
+        ),
+        holds=lambda film: all(store.has_image(crop["image_path"]) for crop in film),
+    )
     crops = [crop for film in made for crop in film]
     rows = [
-        {name: row[name] for name in VERTEBRA_CROPS if name in row}
+        {name: row[name] for name in DETECTED_CROPS if name in row}
         | {"crop_id": f"{row['film_id']}-{row['level']}"}
         | crop
         for row, crop in zip(wanted.iter_rows(named=True), crops, strict=True)
     ]
-    return pl.DataFrame(rows, schema=VERTEBRA_CROPS).sort("protocol", "institution", "crop_id")
+    return pl.DataFrame(rows, schema=DETECTED_CROPS).sort("protocol", "institution", "crop_id")
 
 
 def cut_crop(film: np.ndarray, box: Box, settings: CropSettings) -> Crop:
@@ -138,7 +150,7 @@ def _whole_pixels(shape: tuple[int, ...], box: Box, margin: float) -> tuple[int,
     right, bottom = min(int(np.ceil(x1 + grow_x)), shape[1]), min(int(np.ceil(y1 + grow_y)), shape[0])
     if right <= left or bottom <= top:
         raise EmptyBoxError(
-            f"vertebra_crops: box {box} (x0_px, y0_px, x1_px, y1_px) covers nothing of a film of "
+            f"detected_crops: box {box} (x0_px, y0_px, x1_px, y1_px) covers nothing of a film of "
             f"{shape[1]} x {shape[0]} px; films and detections do not belong together, materialise `detections` again"
         )
     return left, top, right, bottom

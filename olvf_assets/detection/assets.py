@@ -19,6 +19,7 @@ from olvf_assets.detection.tables import (
     DRAFT_CORRECTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 
 def start_weights(run: TableRun) -> str:
@@ -118,10 +119,13 @@ def detector_answers(
     from olvf_assets.detection.metrics import detector_answers
 
     settings = run.profile.detection
-    return pl.concat(
-        detector_answers(one, detector_copies, films, reader_boxes, run.store, settings, run.seed, report=run.report)
-        for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
-    )
+    with KeptAnswers.of(run, "detector_answers") as kept:
+        return pl.concat(
+            detector_answers(
+                one, detector_copies, films, reader_boxes, run.store, settings, run.seed, kept=kept, report=run.report
+            )
+            for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
+        )
 
 
 @table(schema=DETECTOR_METRICS, kinds=("polars", "pycocotools", "ultralytics"))
@@ -169,10 +173,11 @@ def detection_candidates(
     from olvf_assets.detection import prediction
 
     settings = run.profile.detection
-    return pl.concat(
-        prediction.detection_candidates(films, one, run.store, settings, report=run.report)
-        for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
-    )
+    with KeptAnswers.of(run, "detection_candidates") as kept:
+        return pl.concat(
+            prediction.detection_candidates(films, one, run.store, settings, kept=kept, report=run.report)
+            for one in _fresh_detectors(run, detector_model, detector_copies, detector_evolution)
+        )
 
 
 @table(schema=DETECTED_FILMS, by="institution", kinds=("polars", "numpy"))

@@ -18,10 +18,10 @@ from olvf_assets.detection.copies import drawn_films
 from olvf_assets.detection.prediction import level_boxes, predict_films
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import BOX_PX, DETECTOR_ANSWERS, DETECTOR_METRICS, DETECTOR_PR_CURVES
-from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 METRICS = ("map50", "map50_95")
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -38,6 +38,7 @@ def detector_answers(
     settings: DetectionSettings,
     seed: int,
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `detector_answers`: what was drawn and what was detected on validation pictures and external films.
@@ -50,6 +51,7 @@ def detector_answers(
         store: where pictures and weights lie.
         settings: thresholds, number of external films (drawn once per institution if there are more).
         seed: the profile's seed.
+        kept: what earlier runs found on pictures, and where it is kept that this one does.
         report: gets progress lines.
     """
     (protocol,) = detector_model["protocol"]
@@ -66,7 +68,7 @@ def detector_answers(
     )
     external = drawn_films(external, reader_boxes).with_columns(copy=pl.lit(0, pl.Int64))
     return pl.concat(
-        picture_answers(dataset, pictures, detector_model, store, settings, report=report)
+        picture_answers(dataset, pictures, detector_model, store, settings, kept=kept, report=report)
         for dataset, pictures in (("validation", validation), ("external", external))
     )
 
@@ -78,6 +80,7 @@ def picture_answers(
     store: ArtifactStore,
     settings: DetectionSettings,
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return the rows of `detector_answers` of some pictures.
@@ -88,9 +91,9 @@ def picture_answers(
         detector_model: `detector_model`, one row.
         store: where pictures and weights lie.
         settings: thresholds.
+        kept: what earlier runs found on the same pictures.
         report: gets progress lines.
     """
-    prepare_ultralytics(store)
     (protocol,) = detector_model["protocol"]
     image_px = detector_model["image_px"].item()
     numbered = pictures.sort(PICTURE).with_row_index("number")
@@ -107,7 +110,7 @@ def picture_answers(
     )
     detected = [
         (int(found.film_id), LEVELS[level], *box, "detected", p[level])
-        for found in predict_films(squares, detector_model, store, settings, level_boxes, report=report)
+        for found in predict_films(squares, detector_model, store, settings, level_boxes, kept=kept, report=report)
         for box, p, level in zip(
             found.boxes_px.tolist(), found.probabilities.tolist(), found.levels.tolist(), strict=True
         )

@@ -7,7 +7,8 @@ does not: deciding which candidate is which level (`resolution.py`), measuring (
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,14 +19,15 @@ from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTION_CANDIDATES
 from olvf_assets.detection.training import choose_device
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
-from olvf_assets.foundation.parallel import available_cores
+from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.parallel import available_cores, reported
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 if TYPE_CHECKING:
     import torch
 
-FILMS_PER_BATCH = 16
 MOST_BOXES = 300  # per film, as in ultralytics' validation
 FILM = ["film_id", "institution"]
 PATIENCE_S = 60.0  # ultralytics gives up on a slow film after 50 ms, which would make results depend on the machine
@@ -50,6 +52,7 @@ def detection_candidates(
     store: ArtifactStore,
     settings: DetectionSettings,
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `detection_candidates`: distinct bodies found on every film, with the probabilities of all five levels.
@@ -59,6 +62,7 @@ def detection_candidates(
         detector_model: `detector_model`, one row.
         store: where films and weights lie.
         settings: candidate thresholds, device.
+        kept: what earlier runs found on films, and where it is kept that this one does.
         report: gets progress lines.
 
     Raises:
@@ -70,7 +74,9 @@ def detection_candidates(
     rows = [
         (protocol, name_of[found.film_id][1], name_of[found.film_id][0], number, *box, *probabilities, weights)
         for protocol, weights in detector_model.select("protocol", "weights_sha256").iter_rows()
-        for found in predict_films(numbered, detector_model, store, settings, candidate_bodies, report=report)
+        for found in predict_films(
+            numbered, detector_model, store, settings, candidate_bodies, kept=kept, report=report
+        )
         for number, (box, probabilities) in enumerate(
             zip(found.boxes_px.tolist(), found.probabilities.tolist(), strict=True)
         )
@@ -86,45 +92,76 @@ def predict_films(
     settings: DetectionSettings,
     read: "Callable[[torch.Tensor, DetectionSettings], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]",
     *,
+    kept: KeptAnswers | None = None,
     report: Callable[[str], None] | None = None,
 ) -> Iterator[FilmBoxes]:
     """Yield what `read` (`level_boxes` or `candidate_bodies`) makes of the network's answer, per film by film id.
 
-    Films are read in threads (decoding and resizing leave the interpreter free), the network runs in batches.
+    Each film is searched by itself, so that what is found on it does not hang on the films beside it: a batch of
+    another size has other sums in the last bits. Several are searched at once, each by one thread.
+
+    Args:
+        films: columns film_id, image_path, width_px, height_px.
+        detector_model: `detector_model`, one row.
+        store: where films and weights lie.
+        settings: thresholds, device.
+        read: see above.
+        kept: what earlier runs found on the same pictures.
+        report: gets progress lines.
     """
-    if films.is_empty():
-        return
+    rows = films.sort("film_id").select("film_id", "image_path", "width_px", "height_px").rows()
+    items = [[image_path, width_px, height_px] for _, image_path, width_px, height_px in rows]
+    code = [code_digest(f"olvf_assets.detection.prediction:{name}") for name in ("_search", read.__name__)]
+    made_with = [code, detector_model["weights_sha256"].item(), settings.model_dump(mode="json", exclude={"workers"})]
+    search = partial(_search, items, detector_model, store, settings, read, report)
+    found = (kept or KeptAnswers()).answers(items, made_with, search)
+    for (film_id, *_), (boxes, probabilities, levels) in zip(rows, found, strict=True):
+        yield FilmBoxes(
+            film_id,
+            np.array(boxes, np.float64).reshape(-1, 4),
+            np.array(probabilities, np.float64).reshape(-1, len(LEVELS)),
+            np.array(levels, np.int64),
+        )
+
+
+def _search(
+    items: list[list],
+    detector_model: pl.DataFrame,
+    store: ArtifactStore,
+    settings: DetectionSettings,
+    read: "Callable[[torch.Tensor, DetectionSettings], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]",
+    report: Callable[[str], None] | None,
+    places: list[int],
+) -> Iterator[list[list]]:
+    """Yield boxes in film pixels, probabilities and levels of the films at some places of `items`."""
     prepare_ultralytics(store)
     import torch
 
     model, device = _load(detector_model, store, settings)
     image_px = detector_model["image_px"][0]
-    rows = films.sort("film_id").select("film_id", "image_path", "width_px", "height_px").rows()
-    batches = [rows[start : start + FILMS_PER_BATCH] for start in range(0, len(rows), FILMS_PER_BATCH)]
+
+    @torch.inference_mode()
+    def search(place: int) -> list[list]:
+        image_path, width_px, height_px = items[place]
+        picture = torch.from_numpy(squeeze(store.load_image(image_path), image_px))
+        answer = model(picture[None, None].to(device).float() / 255)
+        boxes, probabilities, levels = read(
+            (answer[0] if isinstance(answer, list | tuple) else answer)[0].cpu(), settings
+        )
+        to_film = np.array([width_px, height_px, width_px, height_px], np.float64) / image_px
+        return [
+            (boxes.numpy().astype(np.float64) * to_film).tolist(),
+            probabilities.numpy().astype(np.float64).tolist(),
+            levels.tolist(),
+        ]
+
+    if report is not None and len(places) < len(items):
+        report(f"{len(items) - len(places)} of {len(items)} films were searched before")
     threads_before = torch.get_num_threads()
-    torch.set_num_threads(available_cores())
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(settings.workers or available_cores()) as readers:
-            ahead = _read_batch(readers, store, batches[0], image_px)
-            for number, batch in enumerate(batches):
-                pictures = np.stack([picture.result() for picture in ahead])
-                if number + 1 < len(batches):
-                    ahead = _read_batch(readers, store, batches[number + 1], image_px)
-                inputs = torch.from_numpy(pictures)[:, None].to(device).float() / 255
-                with torch.inference_mode():
-                    answers = model(inputs)
-                answers = (answers[0] if isinstance(answers, list | tuple) else answers).cpu()
-                for (film_id, _, width_px, height_px), answer in zip(batch, answers, strict=True):
-                    boxes, probabilities, levels = read(answer, settings)
-                    to_film = np.array([width_px, height_px, width_px, height_px], np.float64) / image_px
-                    yield FilmBoxes(
-                        film_id,
-                        boxes.numpy().astype(np.float64) * to_film,
-                        probabilities.numpy().astype(np.float64),
-                        levels.numpy().astype(np.int64),
-                    )
-                if report is not None and (number % 4 == 3 or number + 1 == len(batches)):
-                    report(f"{min((number + 1) * FILMS_PER_BATCH, len(rows))}/{len(rows)} films searched")
+        with ThreadPoolExecutor(settings.workers or available_cores()) as films_at_once:
+            yield from reported(films_at_once.map(search, places), len(places), "films searched", report)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -191,11 +228,3 @@ def _load(
     model = DetectionModel(f"{row['model']}.yaml", ch=1, nc=len(LEVELS), verbose=False)
     model.load_state_dict(load_file(weights))
     return model.to(device).eval().fuse(verbose=False), device
-
-
-def _read_batch(readers: ThreadPoolExecutor, store: ArtifactStore, batch: list[tuple], image_px: int) -> list[Any]:
-    return [readers.submit(_read_film, store, row[1], image_px) for row in batch]
-
-
-def _read_film(store: ArtifactStore, path: str, image_px: int) -> np.ndarray:
-    return squeeze(store.load_image(path), image_px)

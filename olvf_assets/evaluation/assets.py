@@ -15,6 +15,7 @@ from olvf_assets.evaluation.tables import (
     LEAKAGE_AUDIT,
     LEAKAGE_SUMMARY,
     MRI_AVOIDED,
+    OPERATING_POINT_CALLS,
     OPERATING_POINT_METRICS,
     OPERATING_POINTS,
     PICTURE_FINGERPRINTS,
@@ -26,6 +27,7 @@ from olvf_assets.evaluation.tables import (
     TEST_METRICS,
 )
 from olvf_assets.foundation.tables import TableRun, table
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 
 @table(schema=SAMPLE_LINEAGE)
@@ -56,11 +58,12 @@ def sample_lineage(
 
 
 @table(schema=PICTURE_FINGERPRINTS, by="institution", kinds=("polars", "opencv"))
-def picture_fingerprints(run: TableRun, films: pl.DataFrame, vertebra_crops: pl.DataFrame) -> pl.DataFrame:
+def picture_fingerprints(run: TableRun, films: pl.DataFrame, detected_crops: pl.DataFrame) -> pl.DataFrame:
     """A thumbnail of every film and crop, by which near-duplicates under other names are found."""
     from olvf_assets.evaluation.firewall import fingerprints
 
-    return fingerprints.picture_fingerprints(films, vertebra_crops, run.store, run.report)
+    with KeptAnswers.of(run, "picture_fingerprints") as kept:
+        return fingerprints.picture_fingerprints(films, detected_crops, run.store, kept=kept, report=run.report)
 
 
 @table(schema=LEAKAGE_AUDIT)
@@ -201,6 +204,19 @@ def operating_point_metrics(
     from olvf_assets.evaluation import operating
 
     return operating.operating_point_metrics(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
+
+
+@table(schema=OPERATING_POINT_CALLS)
+def operating_point_calls(
+    run: TableRun,
+    ensemble_predictions: pl.DataFrame,
+    patient_predictions: pl.DataFrame,
+    operating_points: pl.DataFrame,
+) -> pl.DataFrame:
+    """Which crops and patients are called fresh at each operating point, also those that nobody labelled."""
+    from olvf_assets.evaluation import calls
+
+    return calls.operating_point_calls(ensemble_predictions, patient_predictions, operating_points)
 
 
 @table(schema=MRI_AVOIDED, kinds=("polars", "numpy"))

@@ -147,6 +147,8 @@ def stacked_predictions(ensemble_predictions: pl.DataFrame, fold_predictions: pl
 def scored_samples(predictions: pl.DataFrame) -> list[ScoredSamples]:
     """Return the arrays of `predictions`, one `ScoredSamples` for each protocol, dataset and institution, sorted.
 
+    Samples without a label (null) have no part in any figure; an institution without labelled samples has no row.
+
     Args:
         predictions: one row per model, fold and sample with the columns of `SCORED`.
 
@@ -154,7 +156,8 @@ def scored_samples(predictions: pl.DataFrame) -> list[ScoredSamples]:
         BrokenPredictionsError: an unknown label, a probability that is no number, a sample scored twice by one model
             and fold, or folds that scored different samples.
     """
-    rows = predictions.select(SCORED).sort(*GROUP, "patient_id", "sample_id", "model", "fold")
+    labelled = predictions.filter(pl.col("label").is_not_null())
+    rows = labelled.select(SCORED).sort(*GROUP, "patient_id", "sample_id", "model", "fold")
     _refuse_meaningless(rows)
     return [_arrays(part) for part in rows.partition_by(*GROUP, maintain_order=True)]
 

@@ -165,6 +165,24 @@ OPERATING_POINT_METRICS = pl.Schema(
     }
 )
 
+OPERATING_POINT_CALLS = pl.Schema(
+    {
+        **_GROUP,
+        "model": pl.String,
+        "unit": pl.String,
+        "patient_id": pl.String,
+        "level": pl.String,  # this and crop_id null for a patient
+        "crop_id": pl.String,
+        "target_sensitivity": pl.Float64,
+        "score": pl.Float64,
+        "n_folds": pl.Int64,
+        "n_folds_fresh": pl.Int64,
+        "called_fresh": pl.Boolean,
+        "is_fresh": pl.Boolean,
+        "reason": pl.String,
+    }
+)
+
 MRI_AVOIDED = pl.Schema(
     {
         **_GROUP,

@@ -83,26 +83,26 @@ def institutions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 
 @table(schema=SUBJECTS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
 def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
-    """Age, sex and intervals of each patient, under a pseudonym."""
+    """Age, sex and intervals of each patient, under a pseudonym; no row where the hospital has no such sheet."""
     from olvf_assets.intake.sheets import sheets
 
     return _read_sheet(run, landing_manifest, sheets.subjects)
 
 
 @table(schema=READER_LABELS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
-def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
-    """What each reader said of each vertebra, and what they agreed on where they differed."""
+def reader_labels(run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame) -> pl.DataFrame:
+    """What each reader said of each vertebra, and what they agreed on where they differed. Patients may have no row."""
     from olvf_assets.intake.sheets import sheets
 
-    return _read_sheet(run, landing_manifest, sheets.reader_labels)
+    return _read_sheet(run, landing_manifest, sheets.reader_labels, _patients_of(dicom_headers))
 
 
 @table(schema=FILM_CONDITIONS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
-def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
+def film_conditions(run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake.sheets import sheets
 
-    return _read_sheet(run, landing_manifest, sheets.film_conditions)
+    return _read_sheet(run, landing_manifest, sheets.film_conditions, _patients_of(dicom_headers))
 
 
 @table(schema=DICOM_HEADERS, by="institution", kinds=("polars", "pydicom"), outside=_key_and_decoders)
@@ -111,13 +111,14 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
     from olvf_assets.intake.headers import headers
     from olvf_assets.intake.headers.known import KnownHeaders
     from olvf_assets.intake.landing.foreign import call_apart
-    from olvf_assets.intake.sheets import sheets
+    from olvf_assets.intake.sheets.enrolled import nearly_enrolled
 
     names = names_of(run)
+    enrolled = set(subjects["patient_id"]) or None  # a sheet that is there names somebody
     found = headers.dicom_headers(
-        _folder(run), landing_manifest, set(subjects["patient_id"]), names, run.profile.intake,
+        _folder(run), landing_manifest, enrolled, names, run.profile.intake,
         known=KnownHeaders(run.store, names, run.profile.intake), paths=paths_of(run), report=run.report,
-        near_patients=lambda: call_apart(sheets.nearly_enrolled, _folder(run), names, what="the sheet subjects"),
+        near_patients=lambda: call_apart(nearly_enrolled, _folder(run), names, what="the sheet subjects"),
     )  # fmt: skip
     headers.require_a_known_patient(found)
     run.notes["files refused by their header"] = found["refusal"].count()
@@ -199,7 +200,14 @@ def expectation_results(
     return found
 
 
-def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]") -> pl.DataFrame:
+def _patients_of(headers: pl.DataFrame) -> frozenset[str]:
+    """Return the pseudonyms of the patients whose films were handed over, refused ones too."""
+    return frozenset(headers["patient_id"].drop_nulls())
+
+
+def _read_sheet(
+    run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]", *more: object
+) -> pl.DataFrame:
     """Return what `read` makes of a sheet, read behind the boundary: a workbook of 5 kB may ask for 550 GB."""
     from importlib.metadata import version
 
@@ -213,6 +221,7 @@ def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.D
         _folder(run),
         names_of(run),
         run.profile.intake,
+        *more,
         what=f"a sheet of {run.institution} that {read.__name__} rests on",
         remember=run.store.path(f"work/refused/{fingerprint(tried)}.txt"),
     )

@@ -54,7 +54,7 @@ def tables_by(dimension: Dimension | None) -> list[str]:
 def tables_of_an_arrival() -> list[str]:
     """Return the names of the tables that a new or changed hospital's films reach without any training, sorted."""
     reads = all_reads(all_tables(), all_checks())
-    of_scores = {*descendants("fold_predictions", reads), *descendants("detector_answers", reads)}
+    of_scores = {*descendants("crop_scores", reads), *descendants("detector_answers", reads)}
     return sorted({*tables_by("institution"), "expectation_results", *of_scores})
 
 
@@ -65,8 +65,8 @@ def tables_scored_again() -> list[str]:
     else predictions of new networks would be held against temperatures and thresholds of the old ones.
     """
     reads = all_reads(all_tables(), all_checks())
-    of_crops, of_training = descendants("fold_predictions", reads), descendants("validation_predictions", reads)
-    return sorted({"expectation_results", "fold_predictions", *of_crops, *of_training})
+    of_crops, of_training = descendants("crop_scores", reads), descendants("validation_predictions", reads)
+    return sorted({"expectation_results", "crop_scores", "crop_attention", *of_crops, *of_training})
 
 
 @functools.cache

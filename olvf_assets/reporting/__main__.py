@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     warehouse: Path = asked.warehouse or data_folder() / "olvf.duckdb"
     reports: Path = asked.reports or warehouse.parent / "reports"
     try:
-        text = metrics_text(read_table(warehouse, "test_metrics"), read_table(warehouse, "external_metrics"))
+        shown = ("test_metrics", "external_metrics", "participant_flow")
+        text = metrics_text(*(read_table(warehouse, name) for name in shown))
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

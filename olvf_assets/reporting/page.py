@@ -18,6 +18,7 @@ from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, nu
 from olvf_assets.reporting.pictures import Section
 from olvf_assets.reporting.redrawing import Shown
 from olvf_assets.reporting.thesis_table6 import table_6
+from olvf_assets.reporting.unlabelled import why_no_accuracy
 
 TEMPLATE = "page.html.jinja"
 SECTIONS: dict[Section, str] = {
@@ -64,6 +65,7 @@ def page_text(
         real=[key for key in keys if key not in made_up],
         sections=SECTIONS,
         grids=metric_grids(test_metrics, "test") + metric_grids(external_metrics, "external"),
+        without_accuracy=why_no_accuracy(participant_flow),
         columns=COLUMNS,
         metric_names=METRIC_NAMES,
         thesis=table_6(),

@@ -6,11 +6,12 @@ What lives here: the tables that a run prints at its end. What does not: reading
 import polars as pl
 
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, MetricGrid, metric_grids
+from olvf_assets.reporting.unlabelled import why_no_accuracy
 
 WIDTH = 21
 
 
-def metrics_text(test_metrics: pl.DataFrame, external_metrics: pl.DataFrame) -> str:
+def metrics_text(test_metrics: pl.DataFrame, external_metrics: pl.DataFrame, participant_flow: pl.DataFrame) -> str:
     """Return the ensemble's figures as aligned tables, one for each institution, ready to print.
 
     Values are means of the folds over each crop once, with 95 % intervals over resampled patients. The internal test
@@ -19,15 +20,17 @@ def metrics_text(test_metrics: pl.DataFrame, external_metrics: pl.DataFrame) -> 
     Args:
         test_metrics: as in the lake or the warehouse.
         external_metrics: likewise.
+        participant_flow: likewise: who has no label, and so no figure.
     """
+    without = why_no_accuracy(participant_flow)
     grids = metric_grids(test_metrics, "test") + metric_grids(external_metrics, "external")
     if not grids:
-        return "No metrics yet: no institution has scored crops."
+        return "\n".join(["No metrics yet: no institution has scored crops with a label.", *without])
     notes = [
         "Ensemble of the three networks of a fold, mean of the folds; [95 % interval over resampled patients];",
         "each crop counted once. Last column of the test set: replicas counted as samples, as the thesis does.",
     ]
-    return "\n\n".join([*map(_grid_text, grids), "\n".join(notes)])
+    return "\n\n".join([*map(_grid_text, grids), "\n".join([*notes, *without])])
 
 
 def _grid_text(grid: MetricGrid) -> str:

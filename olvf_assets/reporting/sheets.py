@@ -85,7 +85,7 @@ def crops_on_the_sheet(look: Look, vertebra_crops: pl.DataFrame, ensemble_predic
     """
     own = {"protocol": SHOWN_PROTOCOL, "model": "ensemble_of_15", "replica": 0}
     scored = (
-        ensemble_predictions.filter(**own)
+        ensemble_predictions.filter(pl.col("label").is_not_null(), **own)
         .join(vertebra_crops.select(*CROP, "image_path"), on=CROP)
         .sort("dataset", "institution", "crop_id", descending=[True, False, False])
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ALL_NORMAL, NO_FILM = "exclusion_all_normal", "exclusion_no_film"
+ALL_NORMAL, NO_FILM, NO_LABEL = "exclusion_all_normal", "exclusion_no_film", "exclusion_no_label"
 LINE, GAP = 0.21, 0.34  # inches: height of a line of text, distance between boxes
 MAIN_WIDTH, SIDE_WIDTH, BETWEEN, MARGIN = 3.3, 3.6, 0.45, 0.15
 STAGE_COLOURS = {"Patients": "#E8F1F8", "Films": "#EEF4EA", "Vertebra images": "#FBF1E0"}
@@ -47,20 +47,25 @@ def flow_boxes(flow: pl.DataFrame) -> list[Box]:
     patient_rules = flow.filter(pl.col("unit") == "patient")["rule"].drop_nulls().unique().to_list()
     by_patient = pl.col("rule").is_in(patient_rules).fill_null(False)
     patients, films, images = (flow.filter(pl.col("unit") == unit) for unit in ("patient", "film", "vertebra"))
-    all_normal = patients.filter(pl.col("rule") == ALL_NORMAL)
-    fractured = patients.filter(pl.col("rule").ne_missing(ALL_NORMAL))
+    unread = patients.filter(pl.col("rule") == NO_LABEL)
+    read = patients.filter(pl.col("rule").ne_missing(NO_LABEL))
+    all_normal = read.filter(pl.col("rule") == ALL_NORMAL)
+    fractured = read.filter(pl.col("rule").ne_missing(ALL_NORMAL))
     unjudgeable = fractured.filter(by_patient)
     included = fractured.filter(~by_patient)
     quarantined = films.filter(pl.col("state") == "quarantined")
-    of_excluded = films.filter(by_patient)
+    of_unread = films.filter(pl.col("rule") == NO_LABEL)
+    of_excluded = films.filter(by_patient, pl.col("rule") != NO_LABEL)
     included_films = films.filter(~by_patient, pl.col("state") != "quarantined")
     included_images = images.filter(~by_patient)
     used = included_images.filter(pl.col("state") == "used")
     dropped = included_images.filter(pl.col("state") != "used")
     left_films = [f"of excluded patients ({_n(of_excluded)})"] if _n(of_excluded) else []
+    left_films += [f"without a label, scored only ({_n(of_unread)})"] if _n(of_unread) else []
     left_films += [f"in quarantine: {line}" for line in _reasons(quarantined)]
     return [
         Box("Patients", ("Patients enrolled", f"n = {_n(patients)}")),
+        *([Box("Patients", ("With a reference standard", f"n = {_n(read)}"), _unread(unread))] if _n(unread) else []),
         Box(
             "Patients",
             ("With a fracture by the reference standard", f"n = {_n(fractured)}  ({_by_group(fractured)})"),
@@ -74,7 +79,7 @@ def flow_boxes(flow: pl.DataFrame) -> list[Box]:
         Box(
             "Films",
             ("Lateral films of included patients", f"n = {_n(included_films)}  of {_n(films)} handed over"),
-            _side("Films not used", _n(of_excluded) + _n(quarantined), left_films),
+            _side("Films not used", _n(of_excluded) + _n(of_unread) + _n(quarantined), left_films),
         ),
         Box("Vertebra images", ("Vertebra images, five a film", f"n = {_n(included_images)}")),
         Box(
@@ -172,6 +177,10 @@ def _title(flow: pl.DataFrame) -> str:
 
 def _side(heading: str, n: int, further: list[str]) -> tuple[str, ...]:
     return (f"{heading} (n = {n})", *further) if n else ()
+
+
+def _unread(rows: pl.DataFrame) -> tuple[str, ...]:
+    return _side("No label: no reader's labels were handed over", _n(rows), ["films are scored, no accuracy"])
 
 
 def _heading(excluded: pl.DataFrame) -> str:

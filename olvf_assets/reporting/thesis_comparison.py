@@ -182,7 +182,7 @@ def _flow(flow: pl.DataFrame) -> Iterator[tuple[Path, Measured]]:
 
 
 def _crops(crops: pl.DataFrame) -> Iterator[tuple[Path, Measured]]:
-    counted = crops.group_by("institution", "label", "level").len()
+    counted = crops.drop_nulls("label").group_by("institution", "label", "level").len()
     counts = {(where, label, level): n for where, label, level, n in counted.iter_rows()}
     for hospital in _hospitals():
         of_hospital = {(label, level): n for (where, label, level), n in counts.items() if where == hospital}

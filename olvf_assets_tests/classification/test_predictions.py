@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 import torch
 
+from olvf_assets.classification import predictions
 from olvf_assets.classification.ensemble import EnsembleError, ensemble_predictions
 from olvf_assets.classification.networks import load_trained
 from olvf_assets.classification.predictions import StaleCheckpointError, predict, predict_validation
@@ -14,6 +15,7 @@ from olvf_assets.classification.tables import CHECKPOINTS, ENSEMBLE_PREDICTIONS,
 from olvf_assets.classification.training import train_fold
 from olvf_assets.foundation.vocabulary import CLASSES
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.classification.made_up import made_up_samples, small_settings
 
 PROBABILITIES = ["p_normal", "p_old", "p_fresh"]
@@ -69,6 +71,26 @@ def test_probabilities_are_the_softmax_of_the_network_on_the_reduced_picture(tra
         (pl.col("sample_id") == sample["sample_id"]) & (pl.col("architecture") == "resnet50")
     )
     np.testing.assert_allclose(got.select(PROBABILITIES).row(0), wanted, atol=1e-5)
+
+
+def test_what_a_patient_gets_hangs_on_no_other_and_is_worked_out_once(trained: Trained, tmp_path, monkeypatch) -> None:
+    together = trained.predict()
+    patients = trained.test["patient_id"].unique().sort()
+    order = ["architecture", "fold", "sample_id"]
+    alone = pl.concat(trained.predict(samples=trained.test.filter(patient_id=patient)) for patient in patients)
+    assert alone.sort(order).equals(together.sort(order))
+    lines: list[str] = []
+    with KeptAnswers(tmp_path / "kept") as kept:
+        trained.predict(samples=trained.test.filter(pl.col("patient_id") != patients[0]), kept=kept)
+    with KeptAnswers(tmp_path / "kept") as kept:
+        assert trained.predict(kept=kept, report=lines.append).equals(together)
+    own = trained.test.filter(patient_id=patients[0]).height
+    assert lines == [f"{name}, fold 1: {own} test samples" for name in ("resnet50", "resnext50")]
+    monkeypatch.setattr(predictions, "class_probabilities", None)  # nothing is scored again
+    with KeptAnswers(tmp_path / "kept") as kept:
+        relabelled = trained.predict(samples=trained.test.with_columns(label=pl.lit("old")), kept=kept)
+    assert relabelled["label"].unique().to_list() == ["old"]
+    assert relabelled.select(PROBABILITIES).equals(together.select(PROBABILITIES))
 
 
 def test_no_samples_give_no_predictions(trained: Trained) -> None:

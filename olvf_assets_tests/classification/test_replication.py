@@ -9,9 +9,9 @@ from olvf_assets.classification.replication import (
     balanced_test_set,
     balanced_training_set,
     dealt_folds,
-    external_samples,
     replica_rows,
     replication_factors,
+    samples_to_score,
 )
 from olvf_assets.classification.tables import BALANCED_TEST_SET, BALANCED_TRAINING_SET, SPLITS
 from olvf_assets.detection.augmentation import augment
@@ -58,15 +58,15 @@ def without_altering(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("without_altering")
 def test_the_thesis_factors_give_the_thesis_counts(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
-    sides, crops = cohort(store, THESIS_TEST, "test")
+    sides, _ = cohort(store, THESIS_TEST, "test")
     given = {"normal": 1, "old": 3, "fresh": 4}
-    test = balanced_test_set(sides, crops, store, RANGES, 1, given=given, workers=1)
+    test = balanced_test_set(sides, store, RANGES, 1, given=given, workers=1)
     assert dict(test["label"].value_counts().iter_rows()) == {"normal": 228, "old": 204, "fresh": 208}
     assert len(test) == 640
 
-    sides, crops = cohort(store, THESIS_TRAINING, "train")
+    sides, _ = cohort(store, THESIS_TRAINING, "train")
     given = {"normal": 1, "old": 4, "fresh": 5}
-    training = balanced_training_set(sides, crops, store, RANGES, 1, folds=5, given=given, workers=1)
+    training = balanced_training_set(sides, store, RANGES, 1, folds=5, given=given, workers=1)
     assert dict(training["label"].value_counts().iter_rows()) == {"normal": 2056, "old": 2432, "fresh": 2345}
     assert len(training) == 6833
 
@@ -80,7 +80,7 @@ def test_computed_factors_round_the_ratio_to_normal_and_never_drop_a_class() -> 
 def test_replica_0_is_the_crop_and_the_others_are_altered_by_their_own_seed(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     sides, crops = cohort(store, {"normal": 4, "old": 2, "fresh": 1}, "train")
-    table = balanced_training_set(sides, crops, store, RANGES, 11, folds=5, workers=1)
+    table = balanced_training_set(sides, store, RANGES, 11, folds=5, workers=1)
     assert table.schema == BALANCED_TRAINING_SET
     assert table["sample_id"].to_list() == sorted(
         [
@@ -105,20 +105,19 @@ def test_processes_and_runs_do_not_change_the_replicas(tmp_path: Path) -> None:
     tables = []
     for folder, workers in (("one", 1), ("two", 2), ("two", 1)):
         store = ArtifactStore(tmp_path / folder)
-        sides, crops = cohort(store, {"normal": 60, "old": 30, "fresh": 30}, "test")
-        tables.append(balanced_test_set(sides, crops, store, RANGES, 5, workers=workers))
+        sides, _ = cohort(store, {"normal": 60, "old": 30, "fresh": 30}, "test")
+        tables.append(balanced_test_set(sides, store, RANGES, 5, workers=workers))
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
 
 
-def test_crops_of_external_hospitals_are_not_replicated(tmp_path: Path) -> None:
-    _, crops = cohort(ArtifactStore(tmp_path), {"normal": 3, "old": 1}, "test")
-    mixed = crops.with_columns(
-        pl.when(pl.col("crop_id") == "F00001-L1").then(pl.lit("external")).otherwise("role").alias("role")
-    )
-    table = external_samples(mixed)
+def test_crops_of_patients_whom_no_split_names_are_scored_once_and_without_a_label(tmp_path: Path) -> None:
+    sides, crops = cohort(ArtifactStore(tmp_path), {"normal": 3, "old": 1}, "test")
+    table = samples_to_score(crops.drop("label"), sides.filter(pl.col("patient_id") != "P00001"))
     assert table.schema == BALANCED_TEST_SET
-    assert table.select("sample_id", "replica", "fold", "label").rows() == [("F00001-L1-r0", 0, None, "normal")]
+    assert table.select("sample_id", "replica", "fold", "label").rows() == [("F00001-L1-r0", 0, None, None)]
+    elsewhere = sides.with_columns(institution=pl.lit("institution_2"))  # pseudonyms are the hospital's own
+    assert samples_to_score(crops.drop("label"), elsewhere).height == 4
 
 
 def test_protocol_thesis_deals_replicas_five_ways_and_parts_those_of_one_crop(tmp_path: Path) -> None:

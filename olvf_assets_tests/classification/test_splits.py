@@ -19,7 +19,7 @@ def crops(**changes: list[str]) -> pl.DataFrame:
     ]
     rows.append(("patient", "institution_2", "external", "FX-L1", "PX", "L1", "old"))
     names = ["protocol", "institution", "role", "crop_id", "patient_id", "level", "label"]
-    return pl.DataFrame(rows, schema=names, orient="row")
+    return pl.DataFrame(rows, schema=names, orient="row").with_columns(image_path="crop_id")
 
 
 def patients(sides: dict[str, tuple[str, int | None]] = SIDES) -> pl.DataFrame:
@@ -41,6 +41,13 @@ def test_every_development_crop_takes_the_side_of_its_patient() -> None:
     assert table.select("patient_id", "role", "fold").unique(maintain_order=True).rows() == [
         (patient, role, fold) for patient, (role, fold) in SIDES.items()
     ]
+
+
+def test_a_crop_that_nobody_labelled_is_on_no_side() -> None:
+    new = crops().filter(patient_id="P3").with_columns(patient_id=pl.lit("P_new"), label=pl.lit(None, pl.String))
+    new = new.with_columns(crop_id=pl.col("crop_id") + "-new")
+    together = pl.concat([crops(), new], how="vertical_relaxed")
+    assert make_splits(together, patients(), SETTINGS, 1).equals(make_splits(crops(), patients(), SETTINGS, 1))
 
 
 def test_a_development_patient_without_a_side_is_refused_by_name() -> None:
@@ -76,7 +83,7 @@ def test_a_class_missing_from_a_side_is_refused_by_name(patient: str, labels: li
 
 def test_a_study_without_development_crops_is_refused() -> None:
     external = crops().filter(pl.col("role") == "external")
-    with pytest.raises(SplitError, match="no crop of a development institution"):
+    with pytest.raises(SplitError, match="no labelled crop of a development institution"):
         make_splits(external, patients(), SETTINGS, 1)
     with pytest.raises(SplitError, match="patient_splits is empty"):
         make_splits(crops(), patients({}), SETTINGS, 1)
@@ -94,6 +101,7 @@ def test_protocol_thesis_holds_out_a_tenth_of_each_class_whoever_it_is_of() -> N
             "patient_id": [f"P{number % 415}" for number in range(len(labels))],
             "level": "L1",
             "label": labels,
+            "image_path": "images/one.png",
         }
     )
     sides = make_splits(table, patients(), SETTINGS, 1)

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from olvf_assets.intake.tables import READER_LABELS, SUBJECTS
+from olvf_assets.intake.tables import READER_LABELS
 from olvf_assets.storage.sql import SQL_FOLDER, run_query
 
 
@@ -12,7 +12,8 @@ def answers(model: str, said: dict[str, bool | None]) -> pl.DataFrame:
     subject = {"institution": "a", "patient_id": "P1"}
     rows = [subject | {"level": "L1", "reader": reader, "reading": 1, "label": "fresh", "pathological": each}
             for reader, each in said.items()]  # fmt: skip
-    tables = {"subjects": pl.DataFrame([subject], schema=SUBJECTS), "reader_labels": pl.DataFrame(rows, READER_LABELS)}
+    patients = pl.DataFrame([subject | {"has_reading": True}])
+    tables = {"patients": patients, "reader_labels": pl.DataFrame(rows, READER_LABELS)}
     (path,) = SQL_FOLDER.rglob(f"{model}.sql")
     return run_query(path.read_text(), tables).filter(level="L1")
 

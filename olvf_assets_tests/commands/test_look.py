@@ -67,21 +67,73 @@ def test_refused_films_are_counted_by_reason_with_the_first(source: Path, landin
 
 
 @pytest.mark.parametrize(
-    ("sheet", "table"),
-    [("readers.csv", "reader_labels"), ("subjects.csv", "subjects"), ("institution.toml", "institutions")],
+    ("sheet", "takes_away"),
+    [
+        ("readers", "no readers.csv, or no row in it: films will be scored, no accuracy"),
+        ("subjects", "no subjects.csv, or no row in it: whoever has a film takes part; age, sex and the days to onset"),
+        ("conditions", "no conditions.csv, or no row in it: no vertebra is left out for a crush"),
+    ],
 )
-def test_a_missing_sheet_is_told_before_anything_is_copied(source: Path, landing: Path, sheet: str, table: str) -> None:
-    (source / sheet).unlink()
-    (stop,) = [line for line in look(source).stops if line.startswith(f"{table}: ")]
-    assert Path(sheet).stem in stop
+def test_a_missing_sheet_stops_nothing_and_is_told_with_what_it_takes_away(
+    source: Path, landing: Path, sheet: str, takes_away: str
+) -> None:
+    (source / f"{sheet}.csv").unlink()
+    found = look(source)
+    assert found.stops == []
+    assert [line for line in found.missing if line.startswith(takes_away)]
+    assert found.described().endswith("nothing stops it")
+
+
+def test_films_alone_are_taken_in_and_all_that_is_missing_is_told(source: Path, landing: Path) -> None:
+    for path in source.iterdir():
+        if path.suffix == ".csv":
+            path.unlink()
+    shutil.rmtree(source / "boxes")
+    found = look(source)
+    assert "films by their headers: 3 would be taken in, 0 refused" in found.found
+    assert [line.partition(":")[0] for line in found.missing] == [
+        "no subjects.csv, or no row in it", "no readers.csv, or no row in it", "no conditions.csv, or no row in it",
+        "no drawn boxes",
+    ]  # fmt: skip
+    assert found.stops == []
+
+
+def test_patients_whose_labels_are_still_to_come_are_counted(source: Path, landing: Path) -> None:
+    header, *rows = (source / "readers.csv").read_text().splitlines()
+    first = rows[0].split(",")[0]
+    (source / "readers.csv").write_text("\n".join([header, *(row for row in rows if row.split(",")[0] != first)]))
+    found = look(source)
+    assert "1 of 3 patients without a reading: scored, counted in no figure" in found.missing
+    assert found.stops == []
+
+
+def test_a_development_hospital_without_labels_is_told_that_nothing_is_learnt(source: Path, landing: Path) -> None:
+    (source / "institution.toml").write_text('name = "A"\nrole = "development"\n')
+    (source / "readers.csv").unlink()
+    (line,) = [line for line in look(source).missing if "readers.csv" in line]
+    assert line.endswith("films will be scored, no accuracy, and nothing is learnt from them")
+
+
+def test_a_sheet_in_another_place_is_pointed_at(source: Path, landing: Path) -> None:
+    (source / "sheets").mkdir()
+    (source / "readers.csv").rename(source / "sheets" / "readers.csv")
+    found = look(source)
+    assert [line for line in found.missing if line.startswith("1 files look like sheets and are read as none")]
+
+
+def test_a_missing_description_stops_a_hospital(source: Path, landing: Path) -> None:
+    (source / "institution.toml").unlink()
+    (stop,) = [line for line in look(source).stops if line.startswith("institutions: ")]
+    assert "institution.toml is missing" in stop
 
 
 def test_several_things_that_stop_a_hospital_are_told_at_once(source: Path, landing: Path) -> None:
-    for sheet in ("readers.csv", "subjects.csv"):
-        (source / sheet).unlink()
+    (source / "subjects.csv").write_text("patient_id,sex\n")
+    (source / "institution.toml").unlink()
     found = look(source)
-    assert [line.split(":")[0] for line in found.stops][:2] == ["subjects", "reader_labels"]
-    assert "not looked at, for what stops the hospital comes before: dicom_headers" in found.found
+    assert [line.split(":")[0] for line in found.stops] == ["institutions", "subjects"]
+    left_out = "dicom_headers, reader_labels, film_conditions"
+    assert f"not looked at, for what stops the hospital comes before: {left_out}" in found.found
     assert "this stops the hospital:" in found.described()
 
 
@@ -91,7 +143,7 @@ def test_a_dry_run_copies_nothing_and_its_status_says_whether_something_stops_it
     status, text = said(monkeypatch, capsys, str(source), "--dry-run")
     assert status == 0
     assert "films by their headers: 3 would be taken in" in text
-    (source / "readers.csv").unlink()
+    (source / "readers.csv").write_text("patient_id,reader\n")
     assert said(monkeypatch, capsys, str(source), "--dry-run")[0] == 1
     status, text = said(monkeypatch, capsys, str(source))
     assert status == 1

@@ -5,9 +5,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from olvf_assets.crops import crop as crop_module
 from olvf_assets.crops.crop import EmptyBoxError, crop_vertebrae, cut_crop, film_position
+from olvf_assets.crops.of_cohort import vertebra_crops
 from olvf_assets.crops.settings import CropSettings
-from olvf_assets.crops.tables import VERTEBRA_CROPS
+from olvf_assets.crops.tables import DETECTED_CROPS, VERTEBRA_CROPS
+from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.detection.drawn_films import draw_films
 
 THESIS = CropSettings(workers=1)
@@ -87,11 +90,14 @@ def cohort(tmp_path):
     return store, films, detections, vertebrae
 
 
-def test_every_vertebra_of_the_cohort_that_was_found_gets_a_crop(cohort) -> None:
-    store, films, detections, vertebrae = cohort
-    crops = crop_vertebrae(vertebrae, detections, films, store, THESIS)
-    assert crops.schema == VERTEBRA_CROPS
-    expected = [f"FA-L{level}" for level in (1, 2, 3, 4)] + [f"FB-L{level}" for level in (1, 2, 4, 5)]
+UNLABELLED = pl.Schema(dict.fromkeys(("institution", "role", "film_id", "patient_id", "view", "level"), pl.String))
+
+
+def test_every_vertebra_that_was_found_gets_a_crop_in_the_cohort_or_not(cohort) -> None:
+    store, films, detections, _ = cohort
+    crops = crop_vertebrae(detections, films, store, THESIS)
+    assert crops.schema == DETECTED_CROPS
+    expected = [f"FA-L{level}" for level in (1, 2, 3, 4, 5)] + [f"FB-L{level}" for level in (1, 2, 4, 5)]
     assert crops["crop_id"].to_list() == expected
     for row in crops.iter_rows(named=True):
         film = store.load_image(films.filter(film_id=row["film_id"])["image_path"][0])
@@ -99,22 +105,69 @@ def test_every_vertebra_of_the_cohort_that_was_found_gets_a_crop(cohort) -> None
         again = cut_crop(film, (box["x0_px"], box["y0_px"], box["x1_px"], box["y1_px"]), THESIS)
         assert np.array_equal(store.load_image(row["image_path"]), again.pixels)
         assert (row["scale"], row["pad_left_px"], row["pad_top_px"]) == again[2:]
-        assert (row["patient_id"], row["label"], row["confidence"]) == (row["film_id"][1:], "normal", 0.5)
+        assert (row["patient_id"], row["confidence"]) == (row["film_id"][1:], 0.5)
+
+
+def test_crops_of_the_study_are_those_of_the_cohort_and_unlabelled_ones_without_a_label(cohort) -> None:
+    store, films, detections, vertebrae = cohort
+    detected = crop_vertebrae(detections, films, store, THESIS)
+    crops = vertebra_crops(detected, vertebrae, UNLABELLED.to_frame())
+    assert crops.schema == VERTEBRA_CROPS
+    labelled = [f"FA-L{level}" for level in (1, 2, 3, 4)] + [f"FB-L{level}" for level in (1, 2, 4, 5)]
+    assert crops["crop_id"].to_list() == labelled
+    assert set(crops["label"]) == {"normal"}
+    unlabelled = vertebrae.filter(film_id="FA").drop("label").select(UNLABELLED.names())
+    part = vertebra_crops(detected, vertebrae.filter(film_id="FB"), unlabelled)
+    assert part["crop_id"].to_list() == labelled
+    assert part.filter(film_id="FA")["label"].null_count() == 4
+    assert part.drop("label").equals(crops.drop("label"))
+    assert vertebra_crops(detected, vertebrae.clear(), UNLABELLED.to_frame()).schema == VERTEBRA_CROPS
 
 
 def test_the_same_input_in_another_order_and_by_more_workers_gives_the_same_bytes(cohort) -> None:
-    store, films, detections, vertebrae = cohort
-    first = crop_vertebrae(vertebrae, detections, films, store, THESIS)
+    store, films, detections, _ = cohort
+    first = crop_vertebrae(detections, films, store, THESIS)
     files = {path: store.path(path).read_bytes() for path in first["image_path"]}
     for path in files:
         store.path(path).unlink()
     two = CropSettings(workers=2)
-    assert crop_vertebrae(vertebrae.reverse(), detections.reverse(), films.reverse(), store, two).equals(first)
+    assert crop_vertebrae(detections.reverse(), films.reverse(), store, two).equals(first)
     assert {path: store.path(path).read_bytes() for path in files} == files
 
 
-def test_an_empty_cohort_gives_an_empty_table(cohort) -> None:
-    store, films, detections, vertebrae = cohort
-    crops = crop_vertebrae(vertebrae.clear(), detections, films, store, THESIS)
+def test_a_film_is_cropped_once_unless_a_picture_is_gone_or_a_box_moved(cohort, tmp_path, monkeypatch) -> None:
+    store, films, detections, _ = cohort
+    cropped: list[str] = []
+
+    def crop(job):
+        cropped.append(job.image_path)
+        return cut(job)
+
+    cut = crop_module._crop_film
+    monkeypatch.setattr(crop_module, "_crop_film", crop)
+    path_of = dict(films.select("film_id", "image_path").iter_rows())
+
+    def crops_of(detections: pl.DataFrame, films_cropped: list[str], settings: CropSettings = THESIS) -> pl.DataFrame:
+        cropped.clear()
+        with KeptAnswers(tmp_path / "kept") as kept:
+            crops = crop_vertebrae(detections, films, store, settings, kept=kept)
+        assert cropped == [path_of[film] for film in films_cropped]
+        return crops
+
+    first = crops_of(detections, ["FA", "FB"])
+    assert crops_of(detections, []).equals(first)
+    moved = pl.when(film_id="FB", level="L2").then(pl.col("x0_px") + 1).otherwise("x0_px").alias("x0_px")
+    assert not crops_of(detections.with_columns(moved), ["FB"]).equals(first)
+    crops_of(detections, ["FB"])
+    picture = store.path(first.filter(crop_id="FA-L1")["image_path"].item())
+    picture.unlink()
+    assert crops_of(detections, ["FA"]).equals(first)
+    assert picture.is_file()
+    crops_of(detections, ["FA", "FB"], CropSettings(margin=0.2))
+
+
+def test_films_without_a_detection_give_an_empty_table(cohort) -> None:
+    store, films, detections, _ = cohort
+    crops = crop_vertebrae(detections.clear(), films, store, THESIS)
     assert crops.is_empty()
-    assert crops.schema == VERTEBRA_CROPS
+    assert crops.schema == DETECTED_CROPS

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from olvf_assets.detection import provenance, training
+from olvf_assets.detection import prediction, provenance, training
 from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.metrics import detector_answers, detector_metrics
 from olvf_assets.detection.prediction import detection_candidates
@@ -28,6 +28,7 @@ from olvf_assets.detection.tables import (
 from olvf_assets.detection.training import train_detector
 from olvf_assets.detection.ultralytics_home import MissingWeightsError
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
+from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
 
 TINY = DetectionSettings(
@@ -220,3 +221,27 @@ def test_metrics_cover_both_datasets_and_sources_and_candidates_every_film(train
     assert candidates.schema == DETECTION_CANDIDATES
     assert set(candidates["film_id"]) == set(films["film_id"])
     assert detection_candidates(films.clear(), model, store, TINY).is_empty()
+
+
+def test_what_is_found_on_a_film_hangs_on_no_other_film_and_is_found_once(trained, tmp_path, monkeypatch) -> None:
+    store, films, boxes, copies, model, _ = trained
+    everything = TINY.model_copy(update={"candidate_confidence": 1e-6, "workers": 3})
+    together = detection_candidates(films, model, store, everything)
+    alone = [detection_candidates(films[place], model, store, TINY.model_copy(update={"candidate_confidence": 1e-6}))
+             for place in range(films.height)]  # fmt: skip
+    assert pl.concat(alone).sort("institution", "film_id", "candidate").equals(together)
+    answers = detector_answers(model, copies, films, boxes, store, TINY, 7)
+    with KeptAnswers(tmp_path / "kept") as kept:
+        detection_candidates(films[1:], model, store, everything, kept=kept)
+    lines: list[str] = []
+    with KeptAnswers(tmp_path / "kept") as kept:
+        found = detection_candidates(films, model, store, everything, kept=kept, report=lines.append)
+        assert detector_answers(model, copies, films, boxes, store, TINY, 7, kept=kept).equals(answers)
+    assert found.equals(together)
+    assert lines == [f"{films.height - 1} of {films.height} films were searched before", "1/1 films searched"]
+    monkeypatch.setattr(prediction, "_load", None)  # no network is asked again
+    with KeptAnswers(tmp_path / "kept") as kept:
+        assert detection_candidates(films, model, store, everything, kept=kept).equals(together)
+        assert detector_answers(model, copies, films, boxes, store, TINY, 7, kept=kept).equals(answers)
+    with KeptAnswers(tmp_path / "kept") as kept, pytest.raises(TypeError):
+        detection_candidates(films, model, store, TINY, kept=kept)  # another threshold

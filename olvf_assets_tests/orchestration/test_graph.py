@@ -11,6 +11,7 @@ import pytest
 from dagster import AssetKey, AssetSelection, Definitions
 
 from olvf_assets.definitions import defs as operations
+from olvf_assets.foundation.tables import all_reads
 from olvf_assets.orchestration.graph import all_checks, all_tables, tables_of_an_arrival, tables_scored_again
 from olvf_assets.storage.sql import SQL_FOLDER
 from olvf_assets.study import defs as study
@@ -80,7 +81,7 @@ def test_every_blocking_rule_stands_on_a_table_that_exists() -> None:
 
 def test_new_crops_never_start_a_training() -> None:
     again = tables_scored_again()
-    assert {"fold_predictions", "external_metrics", "warehouse"} <= set(again)
+    assert {"crop_scores", "fold_predictions", "external_metrics", "warehouse"} <= set(again)
     assert again == sorted(set(again))
     assert not [name for name in again if name.endswith("_checkpoints") or name == "detector_model"]
     assert not {"splits", "balanced_training_set", "validation_predictions"} & set(again)
@@ -101,10 +102,21 @@ def test_temperatures_and_thresholds_follow_a_training_and_what_they_serve_follo
     assert {"subgroup_metrics", "human_ceiling", "review_list"} <= again
 
 
+def test_what_is_detected_cropped_scored_and_compared_rests_on_no_label_of_its_hospital() -> None:
+    tables = {each.name: each for each in all_tables()}
+    reads = all_reads(all_tables(), all_checks())
+    labels = {"reader_labels", "film_conditions", "patients", "consensus_labels", "exclusions", "unlabelled_vertebrae"}
+    for name in ("detection_candidates", "detected_films", "detections", "detected_crops", "picture_fingerprints"):
+        of_hospital = {each for each in reads[name] if tables[each].by == "institution"}
+        assert not of_hospital & labels, name
+    own = {each for each in reads["crop_scores"] if tables[each].by == "institution"}
+    assert own == {"detected_crops"}
+
+
 def test_heavy_work_takes_the_gpu_pool() -> None:
     pools = {each.name for each in all_tables() if each.pool == "gpu"}
     trained = {f"{name}_checkpoints" for name in ("resnet50", "densenet161", "resnext50")}
-    assert {"detector_model", "fold_predictions", "validation_predictions", *trained} <= pools
+    assert {"detector_model", "crop_scores", "validation_predictions", *trained} <= pools
 
 
 LOADS_BOTH_VIEWS = """

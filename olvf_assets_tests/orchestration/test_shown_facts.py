@@ -84,5 +84,5 @@ def reached(spec: Table) -> set[str]:
 def test_a_table_is_made_with_what_its_kinds_say(spec: Table) -> None:
     libraries = reached(spec)
     assert {MODULES_OF.get(kind, kind) for kind in spec.kinds} <= libraries
-    trains_or_scores = {"resnet50_checkpoints", "fold_predictions", "gradcam_maps", "detector_model"}
+    trains_or_scores = {"resnet50_checkpoints", "crop_scores", "gradcam_maps", "detector_model"}
     assert ("torch" in spec.kinds) >= (spec.name in trains_or_scores)

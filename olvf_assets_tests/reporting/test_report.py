@@ -182,7 +182,7 @@ def test_roc_picture_uses_the_three_class_colours(report):
 
 
 def test_printed_tables_hold_the_bootstrap_figures_aligned(tables):
-    text = metrics_text(tables["test_metrics"], tables["external_metrics"])
+    text = metrics_text(tables["test_metrics"], tables["external_metrics"], tables["participant_flow"])
     blocks = text.split("\n\n")
     assert [block.splitlines()[0].split("  ")[0] for block in blocks[:2]] == [
         "Institution 1, held-out test",
@@ -207,10 +207,12 @@ def test_printed_tables_show_a_dash_for_what_is_not_defined(tables):
         value=pl.when(pl.col("metric") == "auc").then(float("nan")).otherwise("value"),
         ci_low=pl.when(pl.col("metric") == "auc").then(float("nan")).otherwise("ci_low"),
     )
-    text = metrics_text(tables["test_metrics"], undefined)
+    text = metrics_text(tables["test_metrics"], undefined, tables["participant_flow"])
     line = next(line for line in text.split("\n\n")[1].splitlines() if line.startswith("AUC"))
     assert line.split() == ["AUC", "–", "–", "–", "–"]
-    assert "No metrics yet" in metrics_text(METRIC_TABLE.to_frame(), METRIC_TABLE.to_frame())
+    assert "No metrics yet" in metrics_text(
+        METRIC_TABLE.to_frame(), METRIC_TABLE.to_frame(), tables["participant_flow"].clear()
+    )
 
 
 def test_thesis_all_column_is_the_mean_of_its_classes():

@@ -4,7 +4,8 @@ What lives here: thumbnails of films and crops (`picture_fingerprints`), and the
 What does not: what a near-duplicate means (`leakage.py`).
 """
 
-from collections.abc import Callable
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.evaluation.tables import PICTURE_FINGERPRINTS
+from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 SIDE_PX = 24
 PICTURES_PER_TASK = 64
@@ -22,25 +25,37 @@ RIGHT_AT_ONCE = 2048
 
 
 def picture_fingerprints(
-    films: pl.DataFrame, vertebra_crops: pl.DataFrame, store: ArtifactStore, report: Callable[[str], None] | None = None
+    films: pl.DataFrame,
+    crops: pl.DataFrame,
+    store: ArtifactStore,
+    *,
+    kept: KeptAnswers | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
     """Return `picture_fingerprints`: a thumbnail, 24 x 24 grey bytes row by row, of every picture of a film or crop.
 
     Args:
         films: `films`.
-        vertebra_crops: `vertebra_crops`, any protocols.
+        crops: `detected_crops`, any protocols.
         store: where the pictures lie.
+        kept: the thumbnails that earlier runs made, and where those of this one are kept.
         report: gets progress lines.
     """
-    pictures = pl.concat(
-        [films.select("institution", "image_path"), vertebra_crops.select("institution", "image_path")]
-    )
+    pictures = pl.concat([films.select("institution", "image_path"), crops.select("institution", "image_path")])
     pictures = pictures.unique().sort("institution", "image_path")
-    groups = [part["image_path"].to_list() for part in pictures.iter_slices(PICTURES_PER_TASK)]
-    made = parallel_map(
-        partial(_thumbnails, root=store.root), groups, workers=0, what="groups of thumbnails", report=report
-    )
-    thumbnails = [each for group in made for each in group]
+    paths = pictures["image_path"].to_list()
+
+    def made(places: list[int]) -> Iterator[str]:
+        groups = [
+            [paths[place] for place in places[start : start + PICTURES_PER_TASK]]
+            for start in range(0, len(places), PICTURES_PER_TASK)
+        ]
+        work = partial(_thumbnails, root=store.root)
+        for group in parallel_map(work, groups, what="groups of thumbnails", report=report):
+            yield from (b64encode(thumbnail).decode() for thumbnail in group)
+
+    code = code_digest("olvf_assets.evaluation.firewall.fingerprints:_thumbnails")
+    thumbnails = [b64decode(text) for text in (kept or KeptAnswers()).answers(paths, code, made)]
     return pictures.with_columns(thumbnail=pl.Series(thumbnails, dtype=pl.Binary)).cast(PICTURE_FINGERPRINTS)
 
 

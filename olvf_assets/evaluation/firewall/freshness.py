@@ -75,7 +75,7 @@ class _Links:
             yield "patient_splits", self.patient_splits
             yield "detector_copies", self.detector_copies
         yield "detector_model", self.detector_model
-        yield "detection_candidates, detected_films, detections, vertebra_crops", self.crops_of_detector
+        yield "detection_candidates, detected_films, detections, detected_crops, vertebra_crops", self.crops_of_detector
         yield "vertebra_crops", self.crops_of_cohort
         if self.learnt:
             yield "splits", self.splits
@@ -83,7 +83,7 @@ class _Links:
             yield "balanced_test_set", lambda: self.balanced("balanced_test_set", "test")
         for architecture in ARCHITECTURES:
             yield f"{architecture}_checkpoints", partial(self.checkpoints_of_data, architecture)
-        made = "validation_predictions" if "validation" in self.datasets else "fold_predictions"
+        made = "validation_predictions" if "validation" in self.datasets else "crop_scores, fold_predictions"
         made = made if self.architectures else f"{made}, ensemble_predictions"
         yield made, self.predictions_of_samples
         yield made, self.predictions_of_weights
@@ -159,15 +159,17 @@ class _Links:
 
     def crops_of_cohort(self) -> Findings:
         image = ["institution", "film_id", "level", "patient_id", "label", "role"]
-        cohort = self.table("cohort_vertebrae").select(image)
+        unlabelled = self.table("unlabelled_vertebrae").with_columns(label=pl.lit(None, pl.String))
+        cohort = pl.concat([self.table("cohort_vertebrae").select(image), unlabelled.select(image)])
         crops = self.crops().select("protocol", "crop_id", *image)
         yield (
             "crops of vertebrae that the cohort does not hold, or holds under another patient, label or role",
-            crops.join(cohort, on=image, how="anti"),
+            crops.join(cohort, on=image, how="anti", nulls_equal=True),
         )
 
     def splits(self) -> Findings:
-        crops = self.learning("vertebra_crops").filter(role="development").select(CROP)
+        labelled = self.learning("vertebra_crops").filter(pl.col("label").is_not_null(), role="development")
+        crops = labelled.select(CROP)
         splits = self.table("splits")
         yield "crops without a side, by patient and label", crops.join(splits, on=CROP, how="anti")
         yield "sides of crops that are gone, by patient and label", splits.join(crops, on=CROP, how="anti")
@@ -207,10 +209,10 @@ class _Links:
             on = [*SAMPLE, "fold"] if dataset == "validation" else SAMPLE
             said = self.predictions.filter(dataset=dataset).select(on).unique()
             wanted = self._wanted(dataset).select(on)
-            yield f"{dataset} samples without a prediction", wanted.join(said, on=on, how="anti")
+            yield f"{dataset} samples without a prediction", wanted.join(said, on=on, how="anti", nulls_equal=True)
             yield (
                 f"predictions of {dataset} samples that are gone, or of another patient, label, role, side or picture",
-                said.join(wanted, on=on, how="anti"),
+                said.join(wanted, on=on, how="anti", nulls_equal=True),
             )
 
     def _wanted(self, dataset: str) -> pl.DataFrame:

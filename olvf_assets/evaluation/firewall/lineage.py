@@ -32,7 +32,7 @@ def sample_lineage(
         detector_model: the detectors with the record of what they learnt from, whatever became of the tables since.
         balanced_training_set: crops and replicas that the classifiers learn from and validate on.
         validation_predictions: what temperatures and operating points are fitted on.
-        fold_predictions: what is scored, test and external.
+        fold_predictions: what is scored, test and external; unlabelled samples count in no figure and are left out.
         vertebra_crops: from which film each crop was cut, and its picture.
         films: the picture of each film.
         evolved: protocols whose hyper-parameters were chosen on the detector's copies.
@@ -63,7 +63,8 @@ def sample_lineage(
         .otherwise(pl.lit("classifier_training"))
     )
     fitted = _samples(validation_predictions, "protocol", "fold")
-    scored = _samples(fold_predictions, "protocol", "dataset").rename({"dataset": "stage"})
+    in_figures = fold_predictions.filter(pl.col("label").is_not_null())
+    scored = _samples(in_figures, "protocol", "dataset").rename({"dataset": "stage"})
     crops = pl.concat(
         [
             of_fold,

@@ -18,7 +18,7 @@ from olvf_assets.intake.landing.landing import LandingError, read_files
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.privacy.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
-from olvf_assets.intake.sheets.sheets import NEARLY
+from olvf_assets.intake.sheets.enrolled import NEARLY
 from olvf_assets.intake.tables import DICOM_HEADERS
 
 # A process of its own pays off only beyond this many headers (about 1 ms each; starting one costs about 1 s).
@@ -40,7 +40,7 @@ class NoKnownPatientError(LandingError):
 def dicom_headers(
     folder: Path,
     manifest: pl.DataFrame,
-    known_patients: Collection[str],
+    known_patients: Collection[str] | None,
     names: Pseudonymiser,
     settings: IntakeSettings,
     *,
@@ -58,11 +58,12 @@ def dicom_headers(
     Args:
         folder: the landing folder of the institution.
         manifest: table `landing_manifest` of that institution.
-        known_patients: pseudonyms of the patients in the subjects sheet (column `patient_id` of table `subjects`).
+        known_patients: pseudonyms of the patients in the subjects sheet (column `patient_id` of table `subjects`);
+            None: there is no such sheet, every patient is known.
         names: makes the pseudonyms.
         settings: what counts as usable.
         known: rows of files read before; files with those contents are not opened.
-        near_patients: returns the pseudonyms of ids that are nearly one of the sheet, see `sheets.nearly_enrolled`;
+        near_patients: returns the pseudonyms of ids that are nearly one of the sheet, see `enrolled.nearly_enrolled`;
             asked for only where a film's patient is not known.
         paths: the names of the files, see `safe_paths`; found anew when not given.
         workers: processes, used from some thousand files on; 0 means one per core.
@@ -89,7 +90,9 @@ def dicom_headers(
     unopened = unopened.select("path", "sha256", refusal="reason", refusal_detail="detail")
     table = pl.concat([candidates.join(rows, on="sha256", how="left"), unopened], how="diagonal").sort("path")
     table = table.with_columns(pl.lit(names.institution).alias("institution")).select(DICOM_HEADERS.names())
-    table = _refuse_unknown_patients(_refuse_several_patients(table), known_patients, near_patients)
+    table = _refuse_several_patients(table)
+    if known_patients is not None:
+        table = _refuse_unknown_patients(table, known_patients, near_patients)
     return _refuse_duplicates(_refuse_contradicting_versions(table)).cast(DICOM_HEADERS)
 
 

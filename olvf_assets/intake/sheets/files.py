@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from olvf_assets.intake.landing.landing import SHEET_FILE, SHEET_SUFFIXES, Sheet
 from olvf_assets.intake.landing.texts import NotTextError, decoded
-from olvf_assets.intake.sheets.problems import Problems
+from olvf_assets.intake.sheets.problems import Problems, quotable
 from olvf_assets.intake.sheets.workbooks import workbook_grid
 
 EXCEL_SUFFIXES = (".xlsx", ".xls")
@@ -61,6 +61,23 @@ def sheet_files(folder: Path, sheet: Sheet) -> list[SheetFile]:
                 "", f"{' and '.join(each.path.name for each in files)} are both there; keep the one that counts"
             )
     return [files[0] for files in found.values()]
+
+
+def has_sheet(folder: Path, sheet: Sheet) -> bool:
+    """Return whether a landing folder holds a sheet; each may be missing.
+
+    Raises:
+        SheetError: it is missing, and a file beside it has nearly its name: nobody would look for it in vain.
+    """
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SHEET_SUFFIXES and path.is_file())
+    known = [match for path in files if (match := SHEET_FILE.fullmatch(path.name))]
+    if any(match["sheet"].lower() == sheet for match in known):
+        return True
+    for path in files:
+        if not SHEET_FILE.fullmatch(path.name) and sheet.rstrip("s") in path.stem.lower():
+            what = f"{quotable(path.name)!r} has nearly the name of the sheet {sheet}, which is missing; call it"
+            raise Problems(str(folder)).error("", f"{what} {sheet}{path.suffix.lower()}, or take it away")
+    return False
 
 
 def read_lines(path: Path) -> list[Line]:

@@ -3,11 +3,11 @@
 What lives here: what each sheet's columns mean and which values are allowed. What does not: files, encodings and
 headings (`sheets.files`, `sheets.reading`), drawn boxes (`boxes`), rules about who is excluded (SQL models).
 Patients leave as pseudonyms; of their dates leave intervals in days, and the film's date shifted. A sheet is loaded
-whole or not at all. Columns that are not named here are left where they are.
+whole or not at all; one that is not there gives a table without rows. Columns that are not named here are left where
+they are.
 """
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
@@ -19,17 +19,14 @@ from olvf_assets.foundation.vocabulary import CLASSES, LEVELS, VIEWS
 from olvf_assets.intake.landing.institution_file import Institution
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
+from olvf_assets.intake.sheets.enrolled import Enrolled, patient_named
+from olvf_assets.intake.sheets.files import has_sheet
 from olvf_assets.intake.sheets.problems import Problems
 from olvf_assets.intake.sheets.reading import Row, day, one_of, read_sheet, whole_number
 from olvf_assets.intake.sheets.words import word
 from olvf_assets.intake.tables import FILM_CONDITIONS, INSTITUTIONS, READER_LABELS, SUBJECTS
 
 SEXES = ("F", "M")
-LONGEST_ID = 16
-NEARLY = (
-    "is in {} with other leading zeros, spaces or a .0 at its end: spreadsheets take zeros away; give the column the "
-    "format Text and write the ids as the films have them"
-)
 READERS = ("1", "2", "consensus")
 CONDITIONS = ("severe_crush", "foreign_substance", "poor_positioning", "poor_image_quality", "onset_unknown")
 SCOPES = ("fracture", "crop")
@@ -44,7 +41,7 @@ def institutions(institution: Institution) -> pl.DataFrame:
 
 
 def subjects(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:
-    """Return table `subjects` from the sheet `subjects`, sorted by patient.
+    """Return table `subjects` from the sheet `subjects`, sorted by patient; no row without that sheet.
 
     Ages beyond `settings.age_cap_years` are written as that age (very old patients are identifiable by age).
     `film_date` is shifted by the patient's own number of days, `onset_to_film_days` is film minus onset (null when the
@@ -53,6 +50,8 @@ def subjects(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl
     Raises:
         SheetError: missing column, bad sex, age or date, onset after the film, a patient twice, no patient at all.
     """
+    if not has_sheet(folder, "subjects"):
+        return SUBJECTS.to_frame()
     required = ("patient_id", "sex", "age_years", "film_date", "onset_date", "mri_date")
     sheet = read_sheet(folder, "subjects", lambda _: required)
     problems = sheet.problems
@@ -61,7 +60,7 @@ def subjects(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl
     first: dict[str, Row] = {}
     out = []
     for row in sheet.rows:
-        patient_id = _patient(row, names, problems)
+        patient_id = patient_named(row, names, problems)
         if patient_id is None:
             continue
         if first.setdefault(patient_id, row) is not row:
@@ -101,25 +100,31 @@ def _dates(row: Row, problems: Problems) -> tuple[date | None, int | None, int |
     return film, onset_days, mri_days
 
 
-def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:
+def reader_labels(
+    folder: Path, names: Pseudonymiser, settings: IntakeSettings, of_films: Collection[str] | None = None
+) -> pl.DataFrame:
     """Return table `reader_labels` from the sheet `readers`, sorted by patient, level, reader, reading.
+
+    Whoever has no row in it is unlabelled; without that sheet everybody is, and the table has no row.
 
     The sheet is long (columns `level` and `label`) or wide (columns `L1` to `L5`, one row per patient, reader and
     reading; an empty cell is a level not read; `pathological` lists levels). A file's name may stand for the columns
     `reader` and `reading` (`readers_2_reading_2.csv`). Without `reading` a reading is the first. Without a word in
-    `pathological` it is null: that reader did not say.
+    `pathological` it is null: that reader did not say. `of_films` is that of `Enrolled`.
 
     Raises:
-        SheetError: missing column, unknown level, reader or class, a reading twice, a patient who is not in the sheet
-            `subjects` or the reverse, a consensus against two readers who agree.
+        SheetError: missing column, unknown level, reader or class, a reading twice, a patient who cannot be enrolled
+            (see `Enrolled`), a consensus against two readers who agree.
     """
+    if not has_sheet(folder, "readers"):
+        return READER_LABELS.to_frame()
     sheet = read_sheet(folder, "readers", _reader_columns)
     problems = sheet.problems
-    enrolled = _Enrolled(folder, names)
+    enrolled = Enrolled(folder, names, of_films)
     first: dict[tuple[Any, ...], Row] = {}
     out = []
     for row in _readings(sheet.rows, problems):
-        patient_id = _patient(row, names, problems, enrolled)
+        patient_id = enrolled.patient(row, problems)
         level = one_of(row, "level", LEVELS, problems)
         reader = one_of(row, "reader", READERS, problems)
         reading = one_of(row, "reading", ("1",) if reader == "consensus" else ("1", "2"), problems, default="1")
@@ -134,11 +139,7 @@ def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) 
             by_tumour = pathological == "1" if said else None
             values = (names.institution, patient_id, level, reader, int(reading or 0), label, by_tumour)
             out.append(dict(zip(READER_LABELS.names(), values, strict=True)))
-    read_patients = {names.patient(row["patient_id"]) for row in sheet.rows}
-    for patient_id, place in enrolled.places.items():
-        if patient_id not in read_patients:
-            what = f"{patient_id!r} (pseudonym; {place} of {enrolled.sheet_name}) has no reading"
-            problems.add("column patient_id", None, what)
+    enrolled.refuse_strangers({str(row["patient_id"]) for row in out}, problems)
     _check_consensus(out, first, problems)
     _check_first_readings(first, problems)
     problems.raise_if_any()
@@ -201,25 +202,30 @@ def _check_first_readings(sources: dict[tuple[Any, ...], Row], problems: Problem
         problems.add("column reading", None, what)
 
 
-def film_conditions(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:
-    """Return table `film_conditions` from the sheet `conditions`, sorted by all its columns.
+def film_conditions(
+    folder: Path, names: Pseudonymiser, settings: IntakeSettings, of_films: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Return table `film_conditions` from the sheet `conditions`, sorted by all its columns; no row without that sheet.
 
-    `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (exclusion reason 2).
+    `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (reason 2). `of_films` is that of
+    `Enrolled`.
 
     Raises:
-        SheetError: missing column, unknown level, view, condition or scope, a patient not in the sheet `subjects`, a
-            row twice, a height ratio that is no ratio or that contradicts `severe_crush`.
+        SheetError: missing column, unknown level, view, condition or scope, a patient who cannot be enrolled, a row
+            twice, a height ratio that is no ratio or that contradicts `severe_crush`.
     """
+    if not has_sheet(folder, "conditions"):
+        return FILM_CONDITIONS.to_frame()
     sheet = read_sheet(folder, "conditions", lambda _: ("patient_id", "level", "view", "condition", "scope"))
     problems = sheet.problems
-    enrolled = _Enrolled(folder, names)
+    enrolled = Enrolled(folder, names, of_films)
     first: dict[tuple[Any, ...], Row] = {}
     out = []
     for row in sheet.rows:
         condition = one_of(row, "condition", CONDITIONS, problems)
         values: tuple[Any, ...] = (
             names.institution,
-            _patient(row, names, problems, enrolled),
+            enrolled.patient(row, problems),
             one_of(row, "level", LEVELS, problems),
             one_of(row, "view", VIEWS, problems) if row["view"] else None,
             one_of(row, "scope", SCOPES, problems),
@@ -248,45 +254,3 @@ def _height_ratio(row: Row, condition: str | None, severe_below: float, problems
     elif condition == "severe_crush" and ratio >= severe_below:
         problems.add(row.at("height_ratio"), text, f"contradicts severe_crush, which means below {severe_below}")
     return ratio
-
-
-def plain_id(patient_id: str) -> str:
-    """Return what spreadsheets leave of a patient id: without leading zeros, spaces, and the .0 of a number."""
-    plain = "".join(unicodedata.normalize("NFKC", patient_id).split())
-    return re.sub(r"\.0+$", "", plain).lstrip("0").casefold()
-
-
-def nearly_enrolled(folder: Path, names: Pseudonymiser) -> set[str]:
-    """Return the pseudonyms of ids that differ from one in the sheet `subjects` by what spreadsheets take away only."""
-    found = set()
-    for row in read_sheet(folder, "subjects", lambda _: ["patient_id"]).rows:
-        plain = plain_id(row["patient_id"])
-        for each in {plain, plain.upper()}:
-            found |= {names.patient(each.zfill(length)) for length in range(len(each), LONGEST_ID + 1)}
-    return found
-
-
-class _Enrolled:
-    """The patients of the sheet `subjects`: pseudonym -> where the row stands."""
-
-    def __init__(self, folder: Path, names: Pseudonymiser) -> None:
-        sheet = read_sheet(folder, "subjects", lambda _: ["patient_id"])
-        self.sheet_name = sheet.name
-        ids = {row["patient_id"]: row.place for row in reversed(sheet.rows) if row["patient_id"]}
-        self.places = {names.patient(patient_id): place for patient_id, place in ids.items()}
-        self.plain = {plain_id(patient_id) for patient_id in ids}
-
-
-def _patient(row: Row, names: Pseudonymiser, problems: Problems, enrolled: _Enrolled | None = None) -> str | None:
-    """Return the pseudonym of the row's patient; messages show the pseudonym, never the id."""
-    if not row["patient_id"]:
-        problems.add(row.at("patient_id"), "", "is empty; write the PatientID of the films")
-        return None
-    pseudonym = names.patient(row["patient_id"])
-    if enrolled is not None and pseudonym not in enrolled.places:
-        what = f"{pseudonym!r} (pseudonym) is not in {enrolled.sheet_name}; add the patient there"
-        if plain_id(row["patient_id"]) in enrolled.plain:
-            what = f"{pseudonym!r} (pseudonym) {NEARLY.format(enrolled.sheet_name)}"
-        problems.add(row.at("patient_id"), None, what)
-        return None
-    return pseudonym

@@ -11,11 +11,13 @@ import pytest
 from olvf_assets.classification.tables import BALANCED_TRAINING_SET, FOLD_PREDICTIONS
 from olvf_assets.detection.tables import DETECTOR_COPIES, DETECTOR_MODEL, LEARNT_FROM
 from olvf_assets.evaluation import checks
+from olvf_assets.evaluation.firewall import fingerprints
 from olvf_assets.evaluation.firewall.fingerprints import near_duplicates, picture_fingerprints
 from olvf_assets.evaluation.firewall.leakage import forbidden, leakage_audit, leakage_summary, leaks_of, stamped
 from olvf_assets.evaluation.firewall.lineage import sample_lineage
 from olvf_assets.evaluation.tables import LEAKAGE_AUDIT, LEAKAGE_SUMMARY, SAMPLE_LINEAGE
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.kept_answers import KeptAnswers
 
 Tables = dict[str, pl.DataFrame]
 LEAST_CORRELATION = 0.98
@@ -121,9 +123,24 @@ def audited(tables: Tables, evolved: tuple[str, ...] = ()) -> tuple[pl.DataFrame
              "vertebra_crops", "films")  # fmt: skip
     lineage = sample_lineage(*(tables[name] for name in names), evolved)
     assert lineage.schema == SAMPLE_LINEAGE
-    fingerprints = picture_fingerprints(tables["films"], tables["vertebra_crops"], store)
-    audit = leakage_audit(lineage, fingerprints, INSTITUTIONS, LEAST_CORRELATION)
+    thumbnails = picture_fingerprints(tables["films"], tables["vertebra_crops"], store)
+    audit = leakage_audit(lineage, thumbnails, INSTITUTIONS, LEAST_CORRELATION)
     return audit, leakage_summary(audit, lineage)
+
+
+def test_a_picture_is_made_small_once(clean: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ArtifactStore(Path(clean["store"].item()))
+    films, crops = clean["films"], clean["vertebra_crops"]
+    whole = picture_fingerprints(films, crops, store)
+    with KeptAnswers(tmp_path / "kept") as kept:
+        picture_fingerprints(films[1:], crops, store, kept=kept)
+    lines: list[str] = []
+    with KeptAnswers(tmp_path / "kept") as kept:
+        assert picture_fingerprints(films, crops, store, kept=kept, report=lines.append).equals(whole)
+    assert lines == ["1/1 groups of thumbnails"]
+    monkeypatch.setattr(fingerprints, "_thumbnails", None)
+    with KeptAnswers(tmp_path / "kept") as kept:
+        assert picture_fingerprints(films, crops, store, kept=kept).equals(whole)
 
 
 def add(tables: Tables, name: str, rows: pl.DataFrame) -> Tables:

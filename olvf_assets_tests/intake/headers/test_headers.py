@@ -13,7 +13,7 @@ from olvf_assets.intake.headers.headers import NoKnownPatientError, dicom_header
 from olvf_assets.intake.headers.known import KnownHeaders
 from olvf_assets.intake.headers.reading import read_header
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
-from olvf_assets.intake.sheets import sheets
+from olvf_assets.intake.sheets.enrolled import nearly_enrolled
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.intake.samples import (
     NAMES,
@@ -186,7 +186,7 @@ def test_a_patient_who_lost_leading_zeros_on_the_way_is_refused_with_that_hint(
 ) -> None:
     sheet = f"patient_id,sex,age_years,film_date,onset_date,mri_date\n{in_sheet},F,78,2019-04-03,2019-03-22,\n"
     folder = hospital(tmp_path, {"x.dcm": film("x", in_film)}, subjects=sheet)
-    near = sheets.nearly_enrolled(folder, NAMES)
+    near = nearly_enrolled(folder, NAMES)
     found = dicom_headers(
         folder, manifest(folder), {NAMES.patient(in_sheet)}, NAMES, SETTINGS, near_patients=lambda: near
     )

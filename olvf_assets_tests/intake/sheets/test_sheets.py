@@ -137,11 +137,6 @@ def test_a_bad_reading_is_named_with_row_column_value_and_what_is_allowed(
     assert "readers.csv: 1 problem;" in message
 
 
-def test_a_patient_without_any_reading_is_an_error(tmp_path: Path) -> None:
-    text = "".join(line for line in READERS.splitlines(keepends=True) if not line.startswith("A-2"))
-    assert f"'{A2}' (pseudonym; row 3 of subjects.csv) has no reading" in readers_error(tmp_path, text)
-
-
 def test_a_consensus_against_two_readers_who_agree_is_an_error(tmp_path: Path) -> None:
     message = readers_error(tmp_path, READERS + "A-1,L2,consensus,1,fresh,0\n")
     assert "row 22, column label: 'fresh' is the consensus although both readers said normal" in message
