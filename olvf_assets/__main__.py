@@ -20,8 +20,7 @@ from olvf_assets.storage.landing_folders import odd_folders
 from olvf_assets.storage.places import data_folder
 
 
-def main() -> int:
-    """Run one command and return its exit status."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m olvf_assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("register", help="tell Dagster of every institution that has a landing folder")
@@ -50,7 +49,17 @@ def main() -> int:
     drafting.add_argument("--out", type=Path, help="the folder (default data/draft_boxes/NAME)")
     drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
     drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
-    asked = parser.parse_args()
+    sending = commands.add_parser(
+        "results-back", help="write a hospital's results as DICOM objects for its image store"
+    )
+    sending.add_argument("name", help="the hospital's key")
+    sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    return parser
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    asked = _parser().parse_args()
     try:
         match asked.command:
             case "register":
@@ -69,6 +78,8 @@ def main() -> int:
                 _tidy(asked.keep_days, dry_run=asked.dry_run)
             case "draft-boxes":
                 _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
+            case "results-back":
+                return _results_back(asked.name, dry_run=asked.dry_run)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
@@ -100,6 +111,12 @@ def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool)
         key, study_at_hand(), out=out, formats=formats, only_without_boxes=only_without_boxes, report=print
     )
     print(f"how to open them and give them back: {place / 'README.txt'}")
+
+
+def _results_back(key: str, *, dry_run: bool) -> int:
+    from olvf_assets.commands.results_back import results_back
+
+    return 1 if results_back(key, study_at_hand(), dry_run=dry_run, report=print) else 0
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:

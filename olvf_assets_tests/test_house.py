@@ -17,6 +17,7 @@ STATIONS = {
     "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy"},
     "detection": {"drafts"},
     "evaluation": {"firewall"},
+    "reporting": {"results_back"},
     "commands": {"forgetting"},
 }
 TOP_OF_INTAKE = {"__init__", "assets", "checks", "tables", "settings", "expectations", "data_docs"}

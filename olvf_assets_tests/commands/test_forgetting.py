@@ -120,7 +120,7 @@ def test_his_drafts_go_and_those_of_others_stay(left: Left) -> None:
     }
     assert not (drafts / "order.csv").exists()
     assert not [path for path in left.data.rglob("*") if films[HIM] in path.name]
-    assert "2 files of draft boxes that tell of him are erased" in left.said
+    assert "2 files of draft boxes and results that tell of him are erased" in left.said
 
 
 def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:

@@ -25,6 +25,7 @@ from olvf_assets.intake.privacy.key_check import check_file
 from olvf_assets.intake.privacy.whois import films_of, ids_in_sheets
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.run_log import LOGS
+from olvf_assets.reporting.results_back.hospital import FOLDER as RESULTS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.records import FOLDER as MADE
@@ -177,11 +178,11 @@ def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
 
 def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
     """Erase what was written for people outside the lake, as far as it tells of him."""
-    paths = list(files_with(plan.traces, [study.data / DRAFT_BOXES]))
+    paths = list(files_with(plan.traces, [study.data / DRAFT_BOXES, study.data / RESULTS]))
     for path in paths:
         erasure.remove(path)
     if paths:
-        report(f"{len(paths)} files of draft boxes that tell of him are erased")
+        report(f"{len(paths)} files of draft boxes and results that tell of him are erased")
 
 
 def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:
