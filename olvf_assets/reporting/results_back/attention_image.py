@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from olvf_assets.attention.colours import CLASS_COLOURS, overlaid
 from olvf_assets.attention.film_maps import film_map
-from olvf_assets.reporting.results_back.equipment import RESEARCH_ONLY, Identity, equipment
+from olvf_assets.reporting.results_back.equipment import RESEARCH_ONLY, Identity, date, equipment
 from olvf_assets.reporting.results_back.film_header import FilmHeader
 from olvf_assets.reporting.results_back.findings import Findings
 from olvf_assets.storage.artifacts import ArtifactStore
@@ -50,7 +50,7 @@ def attention_image(findings: Findings, film: FilmHeader, identity: Identity, st
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **equipment(identity, "OLVF attention"),
     )
-    made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
+    date(made, identity)
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
     made.ConversionType = "SYN"
     made.Laterality = ""

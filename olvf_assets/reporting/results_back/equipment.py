@@ -13,6 +13,8 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
+from pydicom import Dataset
+
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, library_versions
 
@@ -60,12 +62,19 @@ def equipment(identity: Identity, description: str) -> dict[str, Any]:
     }
 
 
+def date(made: Dataset, identity: Identity) -> None:
+    """Put the version's time in the place of the present one, which highdicom notes, so that its bytes are its own."""
+    made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
+    for each in made.get("ContributingEquipmentSequence", []):
+        each.ContributionDateTime = identity.made.strftime("%Y%m%d%H%M%S")
+
+
 def made_by() -> list[str]:
     """Return, in lines, the versions of code and libraries that findings are computed with."""
     libraries = ", ".join(f"{name} {number}" for name, number in library_versions(*LIBRARIES).items())
     return [
         RESEARCH_ONLY,
-        f"OLVF {version('olvf')}, code of scoring {code_digest(SCORING)}, of searching {code_digest(SEARCHING)}",
+        f"OLVF {version(DISTRIBUTION)}, code of scoring {code_digest(SCORING)}, of searching {code_digest(SEARCHING)}",
         f"libraries: {libraries}",
     ]
 

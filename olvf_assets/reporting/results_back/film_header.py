@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.tag import Tag
 
@@ -91,7 +91,7 @@ def read_film_header(folder: Path, path: str, film_id: str, patient_id: str, nam
     Raises:
         NotThisFilmError, NoStudyError: see there; the message names the film by its pseudonym.
     """
-    wanted = [int(Tag(str(tag_for_keyword(each)))) for each in (*REQUIRED, *WHERE_KNOWN, *UIDS, "PatientOrientation")]
+    wanted = [int(Tag(each)) for each in (*REQUIRED, *WHERE_KNOWN, *UIDS, "PatientOrientation")]
     try:
         with open_landed(folder, path) as handle:
             header = read_dicom(handle, wanted).header
@@ -120,7 +120,7 @@ def read_film_header(folder: Path, path: str, film_id: str, patient_id: str, nam
 
 def _bytes_of(header: Dataset, keyword: str) -> tuple[str, bytes] | None:
     """Return an element's value representation and its bytes in the file; None if it is not there."""
-    tag = Tag(str(tag_for_keyword(keyword)))
+    tag = Tag(keyword)
     found = header.get_item(tag) if tag in header else None
     if not isinstance(found, RawDataElement):
         return None
@@ -128,7 +128,7 @@ def _bytes_of(header: Dataset, keyword: str) -> tuple[str, bytes] | None:
 
 
 def _put(target: Dataset, keyword: str, vr: str, value: bytes) -> None:
-    tag = Tag(str(tag_for_keyword(keyword)))
+    tag = Tag(keyword)
     if not value:
         target[tag] = DataElement(tag, vr, "")
         return

@@ -95,8 +95,8 @@ def write_results(
     if not dry_run:
         with write_faults_named(out):
             out.mkdir(parents=True, exist_ok=True, mode=OWNER_ONLY_FOLDER)
-            for each in (out.parent, out):
-                each.chmod(OWNER_ONLY_FOLDER)
+            for place in (out.parent, out):
+                place.chmod(OWNER_ONLY_FOLDER)
     job = partial(_write, job=_Job(folder, out, store, names, dry_run))
     todo = [(each, paths.real(each.path)) for each in findings]
     workers = 0 if len(todo) >= FILMS_PER_PROCESS else 1

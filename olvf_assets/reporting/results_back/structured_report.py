@@ -11,8 +11,8 @@ pydicom's dictionary has them; our own words bear the scheme 99OLVF.
 
 from collections.abc import Sequence
 
-import highdicom as hd
 import numpy as np
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     AlgorithmIdentification,
     CodedConcept,
@@ -43,6 +43,7 @@ from olvf_assets.reporting.results_back.equipment import (
     RESEARCH_ONLY,
     SCHEME,
     Identity,
+    date,
     equipment,
     made_by,
 )
@@ -114,11 +115,11 @@ def structured_report(findings: Findings, film: FilmHeader, identity: Identity, 
         is_complete=True,
         previous_versions=_predecessors(film, identity),
         coding_schemes=[
-            hd.CodingSchemeIdentificationItem(SCHEME, name=f"Words of {PRODUCT}", responsible_organization=MANUFACTURER)
+            CodingSchemeIdentificationItem(SCHEME, name=f"Words of {PRODUCT}", responsible_organization=MANUFACTURER)
         ],
         **equipment(identity, "OLVF findings"),
     )
-    made.InstanceCreationDate, made.InstanceCreationTime = made.ContentDate, made.ContentTime
+    date(made, identity)
     film.put_into(made)
     return made
 
