@@ -47,25 +47,32 @@ def named(name: str, **changes: Any) -> Dataset:
 
 @dataclass
 class Answered:
-    """Landing folder, store and tables; `write` writes the objects."""
+    """Landing folder, store and tables; `write` writes the objects.
+
+    `place` is the landing folder below the root; its name is the institution.
+    """
 
     root: Path
     films: dict[str, Dataset] = field(default_factory=lambda: {name: named(name) for name in STATES})
+    place: str = "institution_1"
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.landing = hospital(self.root, {f"{name}.dcm": each for name, each in self.films.items()})
+        self.landing = self.root / self.place
+        self.landing.parent.mkdir(parents=True, exist_ok=True)
+        hospital(self.root, {f"{name}.dcm": each for name, each in self.films.items()}).rename(self.landing)
+        self.names = Pseudonymiser(self.landing.name, NAMES.key)
         self.store = ArtifactStore(self.root / "lake")
-        self.ids = {name: NAMES.film(each.SOPInstanceUID) for name, each in self.films.items()}
-        self.out = self.root / "results" / "institution_1"
+        self.ids = {name: self.names.film(each.SOPInstanceUID) for name, each in self.films.items()}
+        self.out = self.root / "results" / self.landing.name
         self.take_in()
 
     def take_in(self) -> None:
         """Read headers and pixels, and make the tables that follow from them."""
-        head, decoded = headers(self.landing, NAMES), pixels(self.landing, self.root, names=NAMES)
+        head, decoded = headers(self.landing, self.names), pixels(self.landing, self.root, names=self.names)
         columns = ["institution", "path", "film_id", "image_path"]
         films = decoded.select(columns).join(head.select("path", "patient_id"), on="path")
-        own = {"protocol": "patient", "institution": "institution_1"}
+        own = {"protocol": "patient", "institution": self.landing.name}
         states = [own | {"film_id": self.ids[name], "state": state, "detector_sha256": DETECTOR}
                   for name, state in STATES.items() if name in self.ids]  # fmt: skip
         crop, _ = self.store.save_image(np.full((14, 16), 90, np.uint8))
@@ -99,11 +106,11 @@ class Answered:
         }
 
     def findings(self, *, only_predicted: bool = False) -> list[Findings]:
-        return findings_of("institution_1", protocol="patient", only_predicted=only_predicted, **self.tables)
+        return findings_of(self.landing.name, protocol="patient", only_predicted=only_predicted, **self.tables)
 
     def write(self, *, dry_run: bool = False) -> Outcome:
         return write_results(
-            self.findings(), self.landing, self.out, self.store, NAMES, path_names(self.landing, NAMES),
+            self.findings(), self.landing, self.out, self.store, self.names, path_names(self.landing, self.names),
             dry_run=dry_run, report=self.said.append,
         )  # fmt: skip
 
