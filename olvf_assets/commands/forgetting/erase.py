@@ -17,6 +17,7 @@ import polars as pl
 
 from olvf_assets.commands.draft_boxes import FOLDER as DRAFT_BOXES
 from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
+from olvf_assets.detection.drafts.remembered import FOLDER as DRAFTS
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.intake.boxes.films_of_pictures import drafted_film
 from olvf_assets.intake.landing.box_names import BOXES_FOLDER
@@ -26,11 +27,13 @@ from olvf_assets.intake.privacy.whois import films_of, ids_in_sheets
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.reporting.results_back.hospital import FOLDER as RESULTS
+from olvf_assets.reporting.results_back.versions import FOLDER as VERSIONS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.records import FOLDER as MADE
-from olvf_assets.storage.traces import files_with
+from olvf_assets.storage.traces import Traces, files_with
 
+KEPT_BY_FILM = (DRAFTS, VERSIONS)  # in the lake
 LEARNT = ("detector", "detector_generations", "classifiers", "packed_pixels", "replicas", "gradcam")
 Report = Callable[[str], None]
 
@@ -132,7 +135,7 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
         for box in (folder / BOXES_FOLDER).rglob(f"{glob.escape(film.stem)}.*"):
             erasure.remove(box)
     for box in list((folder / BOXES_FOLDER).rglob("*_F*.*")):
-        if drafted_film(box.name) in plan.traces.ids:
+        if drafted_film(box.name) in plan.films:
             erasure.remove(box)
     report(f"{len(films)} films of his are removed from the landing folder")
 
@@ -177,12 +180,18 @@ def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
 
 
 def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
-    """Erase what was written for people outside the lake, as far as it tells of him."""
-    paths = list(files_with(plan.traces, [study.data / DRAFT_BOXES, study.data / RESULTS]))
+    """Erase what was written of his institution's films for people and image stores, as far as it tells of him.
+
+    Another institution that handed over the same film keeps its own.
+    """
+    folders = [study.data / DRAFT_BOXES, study.data / RESULTS, *(study.store.root / each for each in KEPT_BY_FILM)]
+    own = [folder / plan.institution for folder in folders]
+    his = Traces(plan.traces.ids | plan.films)
+    paths = list(files_with(his, own)) if plan.of_patient else [folder for folder in own if folder.exists()]
     for path in paths:
         erasure.remove(path)
     if paths:
-        report(f"{len(paths)} files of draft boxes and results that tell of him are erased")
+        report(f"draft boxes and results that tell of him are erased ({len(paths)} files or folders)")
 
 
 def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:
