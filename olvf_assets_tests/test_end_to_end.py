@@ -165,20 +165,102 @@ def untidy_hospital(study: Study, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def test_a_new_hospital_is_scored_without_training_and_its_bad_files_are_kept_apart(
-    study: Study, first_tables: dict[str, pl.DataFrame], untidy_hospital: Path
-) -> None:
+def take_in(study: Study, institution: str, *tables: str) -> None:
     from olvf_assets.orchestration.graph import tables_of_an_arrival
 
-    study.run("olvf_assets", "add-hospital", "institution_3", str(untidy_hospital))
     study.run(
         *("dagster", "asset", "materialize", "-m", "olvf_assets.definitions"),
-        *("--select", ",".join(tables_of_an_arrival()), "--partition", "institution_3"),
+        *("--select", ",".join(tables or tables_of_an_arrival()), "--partition", institution),
     )
 
-    metrics = study.table("external_metrics")
-    assert set(metrics["institution"]) == {"institution_2", "institution_3"}
-    reasons = study.table("quarantine").filter(institution="institution_3")["reason"].sort().to_list()
+
+def rows_of(study: Study, name: str, institution: str = "institution_3") -> pl.DataFrame:
+    return study.table(name).filter(pl.col("institution") == institution)
+
+
+@pytest.fixture(scope="module")
+def films_alone(
+    study: Study, first_tables: dict[str, pl.DataFrame], untidy_hospital: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, pl.DataFrame]:
+    """The tables after the third hospital has handed over its films and boxes and no sheet."""
+    source = tmp_path_factory.mktemp("films_alone") / "hospital"
+    shutil.copytree(untidy_hospital, source, ignore=shutil.ignore_patterns("*.csv"))
+    said = study.run("olvf_assets", "add-hospital", "institution_3", str(source))
+    assert "no readers.csv, or no row in it: films will be scored, no accuracy" in said
+    take_in(study, "institution_3")
+    return study.tables()
+
+
+def test_films_alone_are_scored_and_have_no_accuracy_and_the_tables_say_why(
+    study: Study, films_alone: dict[str, pl.DataFrame]
+) -> None:
+    assert set(films_alone["external_metrics"]["institution"]) == {"institution_2"}
+    crops = rows_of(study, "vertebra_crops")
+    assert crops["label"].null_count() == crops.height > 0
+    for name in ("vertebra_predictions", "patient_predictions", "operating_point_calls"):
+        assert rows_of(study, name).height > 0, name
+    worklist = rows_of(study, "worklist")
+    assert worklist.height == crops.height == rows_of(study, "crop_attention").height
+    assert worklist.select(pl.col("p_fresh", "map_path", "predicted").null_count().sum()).row(0) == (0, 0, 0)
+    flow = rows_of(study, "participant_flow").filter(pl.col("state") != "quarantined")
+    assert set(flow.select("state", "reason").iter_rows()) == {("excluded", "no_label")}
+    assert dict(flow.select("unit", "n").iter_rows()) == {"patient": 6, "film": 6, "vertebra": 30}
+    assert "Institution 3: there is no accuracy" in (study.data / "reports" / "index.html").read_text()
+
+
+class Later(NamedTuple):
+    """What the sheets changed: the tables before, and the names of those that were written."""
+
+    before: dict[str, pl.DataFrame]
+    written: set[str]
+
+
+@pytest.fixture(scope="module")
+def labels_came(study: Study, films_alone: dict[str, pl.DataFrame], untidy_hospital: Path) -> Later:
+    versions = study.versions()
+    for sheet in untidy_hospital.glob("*.csv"):
+        shutil.copy(sheet, study.data / "landing" / "institution_3")
+    take_in(study, "institution_3")
+    return Later(films_alone, {name for name, version in study.versions().items() if version > versions[name]})
+
+
+def test_labels_that_come_later_give_figures_and_nothing_is_detected_cropped_scored_or_looked_at_again(
+    study: Study, labels_came: Later
+) -> None:
+    labels_have_no_part_in = {
+        "films", "film_pixels", "detection_candidates", "detected_films", "detections", "detected_crops", "crop_scores",
+        "crop_attention", "picture_fingerprints", "splits", "balanced_training_set", "balanced_test_set",
+        "detector_copies", *NEVER_TRAINED_AGAIN,
+    }  # fmt: skip
+    assert labels_came.written.isdisjoint(labels_have_no_part_in)
+    assert labels_came.written >= {"reader_labels", "vertebra_crops", "fold_predictions", "external_metrics"}
+    assert set(study.table("external_metrics")["institution"]) == {"institution_2", "institution_3"}
+    others = pl.col("institution") == "institution_2"
+    for name in ("external_metrics", "fold_predictions", "worklist"):
+        assert study.table(name).filter(others).equals(labels_came.before[name].filter(others)), name
+    said = rows_of(study, "patient_predictions")
+    assert said["any_fresh"].null_count() == 0
+    before = labels_came.before["fold_predictions"].filter(institution="institution_3").drop("label")
+    now = rows_of(study, "fold_predictions")
+    assert now.drop("label").join(before, on=before.columns, how="anti").is_empty()
+
+
+def test_labels_that_came_later_give_what_they_give_at_once(study: Study, labels_came: Later) -> None:
+    names = ("detected_crops", "vertebra_crops", "crop_scores", "fold_predictions")
+    study.environment["OLVF_FORCE"] = ",".join(names)
+    try:
+        now = {name: rows_of(study, name) for name in names}
+        take_in(study, "institution_3", *names)
+    finally:
+        del study.environment["OLVF_FORCE"]
+    for name in names:
+        assert rows_of(study, name).equals(now[name]), name
+
+
+def test_a_new_hospital_is_scored_without_training_and_its_bad_files_are_kept_apart(
+    study: Study, first_tables: dict[str, pl.DataFrame], labels_came: Later
+) -> None:
+    reasons = rows_of(study, "quarantine")["reason"].sort().to_list()
     assert reasons == ["box_without_film", "not_dicom", "not_lateral", "truncated"]
     for name in NEVER_TRAINED_AGAIN:
         assert study.table(name)["weights_sha256"].equals(first_tables[name]["weights_sha256"]), name
@@ -193,7 +275,7 @@ class SecondRun(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def second_run(study: Study) -> SecondRun:
+def second_run(study: Study, labels_came: Later) -> SecondRun:
     sheet = study.data / "landing" / "institution_3" / "readers.csv"
     lines = sheet.read_text().splitlines()
     lines[1] = lines[1].replace("normal", "nromal").replace("old", "nromal").replace("fresh", "nromal")

@@ -24,10 +24,11 @@ STEPS = (
     intake.landing_manifest,
     intake.institutions,
     intake.subjects,
-    intake.dicom_headers,
     intake.reader_labels,
     intake.film_conditions,
+    intake.dicom_headers,
 )
+GOES_ON_WITHOUT = ("reader_labels", "film_conditions")  # a faulty one is told, and the films are looked at all the same
 SHEETS = {"subjects": "subjects", "reader_labels": "readers", "film_conditions": "conditions"}  # table -> its sheet
 CALLED = {"candidate": "files that may be films", "sheet": "sheets", "boxes": "box files"}
 
@@ -76,12 +77,14 @@ def look_at(key: str, source: Path, study: StudyResource, report: Callable[[str]
         run = TableRun(study.profile, ArtifactStore(data / "lake"), data, key, report=report)
         frames: dict[str, pl.DataFrame] = {}
         stops, left_out = [], []
+        empty = {table.name: table.schema.to_frame() for table in STEPS if table.name in GOES_ON_WITHOUT}
         for table in STEPS:
-            if not set(table.reads) <= frames.keys():
+            known = empty | frames
+            if not set(table.reads) <= known.keys():
                 left_out.append(table.name)
                 continue
             try:
-                frames[table.name] = table.make(run, **{name: frames[name] for name in table.reads})
+                frames[table.name] = table.make(run, **{name: known[name] for name in table.reads})
             except MachineError:
                 raise
             except OlvfError as error:

@@ -90,28 +90,37 @@ def subjects(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
 
 
 @table(schema=READER_LABELS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
-def reader_labels(run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame) -> pl.DataFrame:
+def reader_labels(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What each reader said of each vertebra, and what they agreed on where they differed. Patients may have no row."""
     from olvf_assets.intake.sheets import sheets
 
-    return _read_sheet(run, landing_manifest, sheets.reader_labels, _patients_of(dicom_headers))
+    return _read_sheet(run, landing_manifest, sheets.reader_labels)
 
 
 @table(schema=FILM_CONDITIONS, by="institution", kinds=("polars", "fastexcel"), outside=_key)
-def film_conditions(run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame) -> pl.DataFrame:
+def film_conditions(run: TableRun, landing_manifest: pl.DataFrame) -> pl.DataFrame:
     """What may keep a fracture or a single vertebra image out of the study."""
     from olvf_assets.intake.sheets import sheets
 
-    return _read_sheet(run, landing_manifest, sheets.film_conditions, _patients_of(dicom_headers))
+    return _read_sheet(run, landing_manifest, sheets.film_conditions)
 
 
 @table(schema=DICOM_HEADERS, by="institution", kinds=("polars", "pydicom"), outside=_key_and_decoders)
-def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.DataFrame) -> pl.DataFrame:
-    """One row per file that could be a film: what its header says, and why it is refused if it is."""
+def dicom_headers(
+    run: TableRun,
+    landing_manifest: pl.DataFrame,
+    subjects: pl.DataFrame,
+    reader_labels: pl.DataFrame,
+    film_conditions: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row per file that could be a film: what its header says, and why it is refused if it is.
+
+    Of labels and conditions it is only asked whether they speak of the films' patients: no row hangs on them.
+    """
     from olvf_assets.intake.headers import headers
     from olvf_assets.intake.headers.known import KnownHeaders
     from olvf_assets.intake.landing.foreign import call_apart
-    from olvf_assets.intake.sheets.enrolled import nearly_enrolled
+    from olvf_assets.intake.sheets.enrolled import nearly_enrolled, refuse_strangers
 
     names = names_of(run)
     enrolled = set(subjects["patient_id"]) or None  # a sheet that is there names somebody
@@ -121,6 +130,9 @@ def dicom_headers(run: TableRun, landing_manifest: pl.DataFrame, subjects: pl.Da
         near_patients=lambda: call_apart(nearly_enrolled, _folder(run), names, what="the sheet subjects"),
     )  # fmt: skip
     headers.require_a_known_patient(found)
+    if enrolled is None and len(reader_labels) + len(film_conditions):
+        of_films = frozenset(found["patient_id"].drop_nulls())
+        call_apart(refuse_strangers, _folder(run), names, of_films, what="the sheets readers and conditions")
     run.notes["files refused by their header"] = found["refusal"].count()
     run.again.extend(found["refusal"].filter(found["refusal"] == "unreadable"))
     _say_who_is(run, found)
@@ -200,14 +212,7 @@ def expectation_results(
     return found
 
 
-def _patients_of(headers: pl.DataFrame) -> frozenset[str]:
-    """Return the pseudonyms of the patients whose films were handed over, refused ones too."""
-    return frozenset(headers["patient_id"].drop_nulls())
-
-
-def _read_sheet(
-    run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]", *more: object
-) -> pl.DataFrame:
+def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.DataFrame]") -> pl.DataFrame:
     """Return what `read` makes of a sheet, read behind the boundary: a workbook of 5 kB may ask for 550 GB."""
     from importlib.metadata import version
 
@@ -221,7 +226,6 @@ def _read_sheet(
         _folder(run),
         names_of(run),
         run.profile.intake,
-        *more,
         what=f"a sheet of {run.institution} that {read.__name__} rests on",
         remember=run.store.path(f"work/refused/{fingerprint(tried)}.txt"),
     )

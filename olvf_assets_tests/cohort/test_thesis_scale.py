@@ -173,7 +173,7 @@ def test_every_rule_over_the_tables_holds(test, key: str, hospitals: dict[str, T
 def test_protocol_thesis_splits_and_replicates_to_the_counts_of_the_thesis(hospitals: dict[str, Tables]) -> None:
     classification = THESIS.classification
     crops = hospitals["institution_1"]["vertebra_crops"].with_columns(
-        protocol=pl.lit("thesis"), role=pl.lit("development")
+        protocol=pl.lit("thesis"), role=pl.lit("development"), image_path="crop_id"
     )
     split = patient_splits(hospitals["institution_1"]["cohort_vertebrae"], THESIS.cohort, THESIS.seed)
     sides = make_splits(crops, split, classification, THESIS.seed)
@@ -199,7 +199,7 @@ def test_protocol_thesis_copies_716_films_ten_times(hospitals: dict[str, Tables]
 def test_protocol_patient_shares_one_split_and_keeps_patients_apart_at_full_scale(hospitals: dict[str, Tables]) -> None:
     tables = hospitals["institution_1"]
     split = patient_splits(tables["cohort_vertebrae"], THESIS.cohort, THESIS.seed)
-    crops = tables["vertebra_crops"].with_columns(role=pl.lit("development"))
+    crops = tables["vertebra_crops"].with_columns(role=pl.lit("development"), image_path="crop_id")
     sides = make_splits(crops, split, THESIS.classification, THESIS.seed)
     copies = planned_copies(tables["films"], split, THESIS.detection, THESIS.seed, "patient")
     seen = copies.join(tables["films"].select("film_id", "patient_id"), on="film_id")

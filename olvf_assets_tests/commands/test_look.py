@@ -114,6 +114,24 @@ def test_a_development_hospital_without_labels_is_told_that_nothing_is_learnt(so
     assert line.endswith("films will be scored, no accuracy, and nothing is learnt from them")
 
 
+def test_films_are_looked_at_although_a_sheet_of_labels_is_faulty(source: Path, landing: Path) -> None:
+    readers = (source / "readers.csv").read_text()
+    (source / "readers.csv").write_text(readers.replace("normal", "nromal"))
+    found = look(source)
+    assert [line.split(":")[0] for line in found.stops] == ["reader_labels"]
+    assert "films by their headers: 3 would be taken in, 0 refused" in found.found
+    assert not [line for line in found.missing if "readers" in line]
+
+
+def test_labels_of_other_patients_than_the_films_stop_a_hospital_without_subjects(source: Path, landing: Path) -> None:
+    header, *rows = (source / "readers.csv").read_text().splitlines()
+    (source / "readers.csv").write_text("\n".join([header, *(f"x{row}" for row in rows)]))
+    (source / "subjects.csv").unlink()
+    (source / "conditions.csv").unlink()
+    (stop,) = look(source).stops
+    assert "none of the 3 patients of this sheet has a film" in stop
+
+
 def test_a_sheet_in_another_place_is_pointed_at(source: Path, landing: Path) -> None:
     (source / "sheets").mkdir()
     (source / "readers.csv").rename(source / "sheets" / "readers.csv")
@@ -131,8 +149,9 @@ def test_several_things_that_stop_a_hospital_are_told_at_once(source: Path, land
     (source / "subjects.csv").write_text("patient_id,sex\n")
     (source / "institution.toml").unlink()
     found = look(source)
-    assert [line.split(":")[0] for line in found.stops] == ["institutions", "subjects"]
-    left_out = "dicom_headers, reader_labels, film_conditions"
+    stopped = [line.split(":")[0] for line in found.stops]
+    assert stopped == ["institutions", "subjects", "reader_labels", "film_conditions"]
+    left_out = "dicom_headers"
     assert f"not looked at, for what stops the hospital comes before: {left_out}" in found.found
     assert "this stops the hospital:" in found.described()
 

@@ -100,9 +100,7 @@ def _dates(row: Row, problems: Problems) -> tuple[date | None, int | None, int |
     return film, onset_days, mri_days
 
 
-def reader_labels(
-    folder: Path, names: Pseudonymiser, settings: IntakeSettings, of_films: Collection[str] | None = None
-) -> pl.DataFrame:
+def reader_labels(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:
     """Return table `reader_labels` from the sheet `readers`, sorted by patient, level, reader, reading.
 
     Whoever has no row in it is unlabelled; without that sheet everybody is, and the table has no row.
@@ -110,7 +108,7 @@ def reader_labels(
     The sheet is long (columns `level` and `label`) or wide (columns `L1` to `L5`, one row per patient, reader and
     reading; an empty cell is a level not read; `pathological` lists levels). A file's name may stand for the columns
     `reader` and `reading` (`readers_2_reading_2.csv`). Without `reading` a reading is the first. Without a word in
-    `pathological` it is null: that reader did not say. `of_films` is that of `Enrolled`.
+    `pathological` it is null: that reader did not say.
 
     Raises:
         SheetError: missing column, unknown level, reader or class, a reading twice, a patient who cannot be enrolled
@@ -120,7 +118,7 @@ def reader_labels(
         return READER_LABELS.to_frame()
     sheet = read_sheet(folder, "readers", _reader_columns)
     problems = sheet.problems
-    enrolled = Enrolled(folder, names, of_films)
+    enrolled = Enrolled(folder, names)
     first: dict[tuple[Any, ...], Row] = {}
     out = []
     for row in _readings(sheet.rows, problems):
@@ -139,7 +137,6 @@ def reader_labels(
             by_tumour = pathological == "1" if said else None
             values = (names.institution, patient_id, level, reader, int(reading or 0), label, by_tumour)
             out.append(dict(zip(READER_LABELS.names(), values, strict=True)))
-    enrolled.refuse_strangers({str(row["patient_id"]) for row in out}, problems)
     _check_consensus(out, first, problems)
     _check_first_readings(first, problems)
     problems.raise_if_any()
@@ -202,13 +199,10 @@ def _check_first_readings(sources: dict[tuple[Any, ...], Row], problems: Problem
         problems.add("column reading", None, what)
 
 
-def film_conditions(
-    folder: Path, names: Pseudonymiser, settings: IntakeSettings, of_films: Collection[str] | None = None
-) -> pl.DataFrame:
+def film_conditions(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl.DataFrame:
     """Return table `film_conditions` from the sheet `conditions`, sorted by all its columns; no row without that sheet.
 
-    `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (reason 2). `of_films` is that of
-    `Enrolled`.
+    `view` null means all views. `scope` is `fracture` (exclusion reason 1) or `crop` (exclusion reason 2).
 
     Raises:
         SheetError: missing column, unknown level, view, condition or scope, a patient who cannot be enrolled, a row
@@ -218,7 +212,7 @@ def film_conditions(
         return FILM_CONDITIONS.to_frame()
     sheet = read_sheet(folder, "conditions", lambda _: ("patient_id", "level", "view", "condition", "scope"))
     problems = sheet.problems
-    enrolled = Enrolled(folder, names, of_films)
+    enrolled = Enrolled(folder, names)
     first: dict[tuple[Any, ...], Row] = {}
     out = []
     for row in sheet.rows:
