@@ -124,7 +124,7 @@ def test_his_drafts_and_results_go_and_those_of_others_stay(left: Left) -> None:
     }
     assert not (drafts / "order.csv").exists()
     assert not [path for path in left.data.rglob("*") if films[HIM] in path.name]
-    assert "draft boxes and results that tell of him are erased (5 files or folders)" in left.said
+    assert any(line.startswith("draft boxes and results that tell of him are erased") for line in left.said)
 
 
 def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:
