@@ -103,6 +103,7 @@ def _yolo_files(drafts: Named) -> dict[str, bytes]:
 def _voc_files(drafts: Named) -> dict[str, bytes]:
     annotations = {f"{name}.xml": voc(name, draft) for name, draft in drafts.items()}
     in_archive = {
+        "labelmap.txt": "# label:color_rgb:parts:actions\n" + "".join(f"{level}:::\n" for level in LEVELS),
         "ImageSets/Main/default.txt": "".join(f"{name}\n" for name in drafts),
         **{f"Annotations/{name}": text for name, text in annotations.items()},
     }
