@@ -108,7 +108,7 @@ def drawn_boxes(
             if picture.boxes or film.film_id not in drawn_films:
                 about = {
                     "n_boxes": len(picture.boxes),
-                    "is_draft": drafted_film(place.name) is not None,
+                    "is_draft": drafted_film(place.name) == film.film_id,
                     "box_format": box_format,
                 }
                 drawn_films[film.film_id] = {"film_id": film.film_id} | about

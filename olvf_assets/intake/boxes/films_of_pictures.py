@@ -18,8 +18,9 @@ from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 
 # Folders that labelling programs and this landing folder make themselves: they tell no patients apart.
 NAMELESS_FOLDERS = BOX_FOLDERS | {"films", "images", "img", "pictures", "train", "val", "valid", "test", "png", "jpg"}
-# A picture of a draft: its place in the order of doubt, and the film that it shows.
-DRAFT = re.compile(r"\d{4,}_(F[0-9a-f]{16})")
+# A picture of a draft: its place in the order of doubt, and the film that it shows. Programs put words of their own
+# before (Label Studio) and behind it (Roboflow), and some write small letters.
+DRAFT = re.compile(r"(?<![0-9a-z])\d{4,}_f([0-9a-f]{16})(?![0-9a-z])", re.IGNORECASE)
 
 
 class Film(NamedTuple):
@@ -66,8 +67,8 @@ def _folded(name: str) -> str:
 
 def drafted_film(name: str) -> str | None:
     """Return the film that a draft of this file name shows (see room `detection`); None if it is no draft's name."""
-    draft = DRAFT.fullmatch(_stem(name))
-    return None if draft is None else draft[1]
+    draft = DRAFT.search(name)
+    return None if draft is None else f"F{draft[1].lower()}"
 
 
 def _telling_folders(path: PurePosixPath) -> tuple[str, ...]:
@@ -83,9 +84,8 @@ def place_of(picture: Picture, box_file: str) -> PurePosixPath:
 def film_of(films: dict[str, list[Film]], place: PurePosixPath, names: Pseudonymiser) -> Film | NoFilm:
     """Return the film that a picture shows, or why there is none."""
     stem = _stem(place.name)
-    if drafted := drafted_film(place.name):
-        candidates = films.get(drafted, [])
-    else:
+    candidates = films.get(drafted_film(place.name) or "", [])
+    if not candidates:
         candidates = films.get(stem) or films.get(_folded(stem)) or films.get(names.film(stem)) or []
         candidates = _in_same_folders(candidates, _telling_folders(place), films)
     accepted = [film for film in candidates if film.refusal is None]

@@ -1,6 +1,7 @@
 """Drafts that go out as label files, are corrected, and come back by the door for drawn boxes."""
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,8 +10,10 @@ from xml.etree.ElementTree import fromstring
 import pytest
 
 from olvf_assets.detection.drafts.label_files import LabelFormat
+from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
+from olvf_assets.intake.privacy.whois import who_is
 from olvf_assets_tests.detection.drafts.drafted import ONE, TWO, Drafted
-from olvf_assets_tests.intake.samples import boxes
+from olvf_assets_tests.intake.samples import boxes, film, hospital
 
 GIVEN_BACK: dict[LabelFormat, str] = {"yolo": "labels", "voc": "annotations", "coco": "coco.json"}
 AS_DRAFTED = {"L1": (3.0, 2.0, 11.0, 8.0), "L2": (3.0, 9.0, 13.0, 17.0), "L4": (5.0, 30.0, 30.0, 40.0)}
@@ -100,6 +103,52 @@ def test_names_that_programs_add_their_folders_to_still_find_their_film(drafted:
     (drafted.landing / "boxes").mkdir()
     (drafted.landing / "boxes" / "result.json").write_text(json.dumps(said))
     assert set(corners(drafted)) == {"L1", "L2", "L4"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "7f3a0c1d-0002_{}",
+        "0002_{}_png.rf.0123456789abcdef0123456789abcdef",
+        "12345_{}",
+        "0002_{} (1)",
+        "LOWER",
+        "UPPER",
+    ],
+)
+def test_a_draft_finds_its_film_under_the_names_that_programs_make_of_it(drafted: Drafted, name: str) -> None:
+    """Label Studio puts eight digits before an uploaded name, Roboflow its own behind it; others change case."""
+    stem = {"LOWER": f"0002_{ONE}".lower(), "UPPER": f"0002_{ONE}".upper()}.get(name, name.format(ONE))
+    (drafted.landing / "boxes").mkdir()
+    shutil.copy(drafted.out / "labels" / f"0002_{ONE}.txt", drafted.landing / "boxes" / f"{stem}.txt")
+    assert drafted.drawn().drawn_films.select("film_id", "n_boxes", "is_draft").rows() == [(ONE, 3, True)]
+
+
+def test_a_hospitals_own_names_of_that_form_are_its_own(tmp_path: Path) -> None:
+    own = f"2021_F{'0' * 16}"
+    folder = hospital(tmp_path, {f"{own}.dcm": film("one")})
+    (folder / "boxes").mkdir()
+    (folder / "boxes" / f"{own}.txt").write_text("0 0.5 0.5 0.2 0.1\n")
+    found = boxes(folder, tmp_path).drawn_films
+    assert found.select("film_id", "n_boxes", "is_draft").rows() == [(ONE, 1, False)]
+
+
+def test_a_real_hospitals_draft_finds_its_film_and_its_name_is_hidden_like_any_other(tmp_path: Path) -> None:
+    real = Pseudonymiser("institution_1", b"a key for tests only")
+    folder = hospital(tmp_path)
+    name = f"0001_{real.film(film('one').SOPInstanceUID)}.txt"
+    (folder / "boxes").mkdir()
+    (folder / "boxes" / name).write_text("0 0.5 0.5 0.2 0.1\n")
+    found = boxes(folder, tmp_path, real)
+    assert found.drawn_films["is_draft"].to_list() == [True]
+    (folder / "boxes" / name).write_text("7 0.5 0.5 0.2 0.1\n")
+    with pytest.raises(Exception, match="class 7 is no lumbar level") as error:
+        boxes(folder, tmp_path, real)
+    hidden = re.search(r"([\w-]+)\.txt, line 1", str(error.value))
+    assert hidden is not None
+    assert who_is(f"{hidden[1]}.txt", {folder: real}) == [
+        f"institution_1: boxes/{hidden[1]}.txt is {folder / 'boxes' / name}"
+    ]
 
 
 def test_labelimgs_own_class_list_is_refused_and_never_read_as_other_levels(drafted: Drafted) -> None:

@@ -1,6 +1,7 @@
 """Reports and pictures, read back by highdicom and pydicom, against the tables and the films."""
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import ImplicitVRLittleEndian
 
 from olvf_assets.reporting.results_back.equipment import RESEARCH_ONLY
 from olvf_assets.reporting.results_back.structured_report import CLASS, CONFIDENCE, PROBABILITIES, SITES
@@ -154,6 +156,25 @@ def test_whatever_a_header_says_of_the_patient_arrives_byte_for_byte(tmp_path: P
             assert raw[1] == raw[0] or (raw[0] is None and raw[1] == b""), keyword
         for keyword in ("PatientBirthDate", "AccessionNumber", "StudyID", "PatientSex", "PatientName"):
             assert keyword in written
+
+
+def test_a_film_in_an_archive_and_one_whose_meta_header_is_wrong_have_their_objects(tmp_path: Path) -> None:
+    """Explicit by its meta header, implicit in truth: pydicom cannot read it, intake can."""
+    made = Answered(tmp_path, films={"one": named("one"), "two": named("two")})
+    films = made.landing / "films"
+    with zipfile.ZipFile(films / "cd.zip", "w") as archive:
+        archive.write(films / "one.dcm", "IMAGES/one.dcm")
+    (films / "one.dcm").unlink()
+    two = pydicom.dcmread(films / "two.dcm")
+    two.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    pydicom.dcmwrite(films / "two.dcm", two, implicit_vr=True, little_endian=True)
+    content = (films / "two.dcm").read_bytes()
+    wrong = content.replace(b"UI\x12\x001.2.840.10008.1.2\0", b"UI\x14\x001.2.840.10008.1.2.1\0", 1)
+    (films / "two.dcm").write_bytes(wrong)
+    made.take_in()
+    assert made.write().refused == []
+    for name in ("one", "two"):
+        assert str(pydicom.dcmread(made.file(name, "sr")).PatientName) == "Yamada^Hanako=山田^花子=やまだ^はなこ"
 
 
 def test_no_identifier_is_in_the_lake_in_what_is_said_or_in_a_file_name(answered: Answered) -> None:
