@@ -107,7 +107,8 @@ def test_his_drafts_and_results_go_and_those_of_others_stay(left: Left) -> None:
     back = left.back() / "boxes" / "labels"
     for patient in (HIM, ANOTHER):
         for folder, name in ((drafts / "labels", "0001_{}.txt"), (back, "0001_{}.txt"), (known, "{}.json"),
-                             (written, "{}.json"), (results, "{}.12345678.sr.dcm")):  # fmt: skip
+                             (written, "{}.json"), (results, "{}.12345678.sr.dcm"),
+                             (drafts.with_name(".clinic.partial"), "0001_{}.png")):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name.format(films[patient])).write_text("")
     (drafts / "order.csv").write_text(films[HIM])
@@ -117,6 +118,7 @@ def test_his_drafts_and_results_go_and_those_of_others_stay(left: Left) -> None:
     kept = {path.relative_to(left.data).as_posix() for path in left.data.rglob("*") if films[ANOTHER] in path.name}
     assert kept == {
         f"draft_boxes/clinic/labels/0001_{films[ANOTHER]}.txt",
+        f"draft_boxes/.clinic.partial/0001_{films[ANOTHER]}.png",
         f"landing/clinic/boxes/labels/0001_{films[ANOTHER]}.txt",
         f"lake/drafts/clinic/{films[ANOTHER]}.json",
         f"lake/results_back/clinic/{films[ANOTHER]}.json",

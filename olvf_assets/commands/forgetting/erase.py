@@ -186,6 +186,7 @@ def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
     """
     folders = [study.data / DRAFT_BOXES, study.data / RESULTS, *(study.store.root / each for each in KEPT_BY_FILM)]
     own = [folder / plan.institution for folder in folders]
+    own += (study.data / DRAFT_BOXES).glob(f".{plan.institution}.*")  # left by a killed call
     his = Traces(plan.traces.ids | plan.films)
     paths = list(files_with(his, own)) if plan.of_patient else [folder for folder in own if folder.exists()]
     for path in paths:
