@@ -21,7 +21,7 @@ test: setup lint
 
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
-	$(ENV) && pytest olvf_assets_tests/servers
+	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest olvf_assets_tests/servers
 
 lint: setup
 	$(ENV) && ruff check . && ruff format --check . && mypy

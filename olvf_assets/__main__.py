@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     sending.add_argument("name", help="the hospital's key")
     sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    sending.add_argument("--send", action="store_true", help="store what is not sent yet in the site's image store")
+    asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
+    asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
+    asking_pacs.add_argument("action", choices=("test", "poll", "status"))
+    asking_pacs.add_argument("--whole", action="store_true", help="poll: look through all days")
+    asking_pacs.add_argument("--again", action="store_true", help="poll: fetch also what was taken away since")
+    asking_pacs.add_argument("--no-wait", action="store_true", help="poll: leave what is still arriving to the next")
     return parser
 
 
@@ -74,12 +81,14 @@ def main() -> int:
                 print("\n".join(who_is_asked_for(asked.asked)))
             case "forget":
                 return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+            case "pacs":
+                _pacs(asked)
             case "tidy":
                 _tidy(asked.keep_days, dry_run=asked.dry_run)
             case "draft-boxes":
                 _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
             case "results-back":
-                return _results_back(asked.name, dry_run=asked.dry_run)
+                return _results_back(asked.name, dry_run=asked.dry_run, send=asked.send)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
@@ -113,10 +122,13 @@ def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool)
     print(f"how to open them and give them back: {place / 'README.txt'}")
 
 
-def _results_back(key: str, *, dry_run: bool) -> int:
-    from olvf_assets.commands.results_back import results_back
+def _results_back(key: str, *, dry_run: bool, send: bool) -> int:
+    from olvf_assets.commands.results_back import results_back, send_results
 
-    return 1 if results_back(key, study_at_hand(), dry_run=dry_run, report=print) else 0
+    refused = results_back(key, study_at_hand(), dry_run=dry_run, report=print)
+    if send and not dry_run:
+        refused += send_results(key, study_at_hand(), report=print)
+    return 1 if refused else 0
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
@@ -148,6 +160,18 @@ def _why(table: str) -> None:
     from olvf_assets.orchestration.graph import all_checks, all_tables
 
     print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
+
+
+def _pacs(asked: argparse.Namespace) -> None:
+    from olvf_assets.commands import pacs
+
+    match asked.action:
+        case "test":
+            print("\n".join(pacs.try_out(asked.hospital)))
+        case "poll":
+            print(pacs.poll(asked.hospital, print, whole=asked.whole, again=asked.again, wait=not asked.no_wait))
+        case "status":
+            print("\n".join(pacs.status(asked.hospital)))
 
 
 def _tidy(keep_days: float, *, dry_run: bool) -> None:

@@ -17,12 +17,12 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
     "torch", "torchvision", "ultralytics", "timm", "great_expectations", "sklearn", "matplotlib", "statsmodels",
     "scikit_posthocs", "scipy", "pandas", "cv2", "imgaug", "pycocotools", "pydicom", "numpy", "pyarrow", "deltalake",
-    "dagster_polars", "duckdb", "sqlglot",
+    "dagster_polars", "duckdb", "sqlglot", "pynetdicom", "dicomweb_client",
 }  # fmt: skip
 SPEAK_DAGSTER = {
     "definitions.py", "study.py", "graph.py", "automation.py", "resources.py", "hospitals.py", "partitions.py",
     "views.py", "steps.py", "lake.py", "lost_runs.py", "console.py", "event_log.py",
-    "versions.py", "shown.py",
+    "versions.py", "shown.py", "pacs.py",
 }  # fmt: skip
 LOADED_WITH_THE_GRAPH = {"assets.py", "checks.py", "settings.py", "tables.py"}
 LONGEST_MODULE_LINES = 330

@@ -14,7 +14,7 @@ ROOMS = ("phantom", "intake", "cohort", "detection", "crops", "classification", 
 FLOORS = ("foundation", "storage")
 DOORS = {"__init__", "__main__", "definitions", "study"}
 STATIONS = {
-    "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy"},
+    "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy", "pacs"},
     "detection": {"drafts"},
     "evaluation": {"firewall"},
     "reporting": {"results_back"},
@@ -40,6 +40,8 @@ BESIDE_THE_PLAN = {
     ("orchestration.graph", "*.assets"): "the graph is put together here",
     ("orchestration.graph", "*.checks"): "the graph is put together here",
     ("orchestration.automation", "intake.landing.arrivals"): "the sensor asks which folders have settled",
+    ("orchestration.pacs", "intake.pacs.site"): "the schedule asks which sites are due, and a run polls one",
+    ("orchestration.pacs", "intake.pacs.errors"): "a site that cannot be polled is told of in the words of its errors",
     ("orchestration.resources", "intake.landing.institution_file"): "a hospital that stops has the role that it says",
     ("cohort.__main__", "orchestration.sql_models"): "a command, and so a door",
     ("cohort.__main__", "profiles"): "a command, and so a door",

@@ -79,6 +79,14 @@ def test_an_installation_that_fails_is_one_line(debian: Machine) -> None:
     ]
 
 
+def test_a_server_that_was_installed_does_not_start_by_itself(debian: Machine) -> None:
+    debian.program("dpkg-query", 'case "${@: -1}" in orthanc) exit 1 ;; *) echo installed ;; esac')
+    for name in ("systemctl", "update-rc.d", "tee", "chmod"):
+        debian.program(name, f'echo "{name} $*" >> "{debian.log}"')
+    assert debian.run() == (0, ["test-servers: installs the Debian packages orthanc"])
+    assert debian.log.read_text().splitlines()[-2:] == ["systemctl disable orthanc", "update-rc.d orthanc disable"]
+
+
 def test_a_machine_that_is_no_debian_is_one_line(debian: Machine) -> None:
     (debian.programs / "apt-get").unlink()
     status, said = debian.run()

@@ -218,6 +218,15 @@ def _free_name(study: StudyResource) -> str:
     return next(name for number in itertools.count(1) if (name := f"institution_{number}") not in taken)
 
 
+def make_key_if_needed(institution: str, study: StudyResource) -> Path | None:
+    """Make the key for pseudonyms if there is none and none was used before; return its file if it was made now.
+
+    Raises:
+        PseudonymKeyError: the lake holds hospitals that were taken in with a key that is not at hand.
+    """
+    return make_key_file(study.data) if _needs_key(institution, study) else None
+
+
 def _needs_key(institution: str, study: StudyResource) -> bool:
     """Return whether a key must be made; refuse one that is not that of the hospitals there are."""
     if os.environ.get(KEY_VARIABLE, "").strip() or (study.data / KEY_FILE).exists():

@@ -1,7 +1,7 @@
 """Results of a hospital as DICOM objects, from the tables of the last run.
 
 What lives here: whether the hospital wants them, which tables they come from, what is said. What does not: the objects
-and their files (`reporting.results_back`), sending them.
+and their files (`reporting.results_back`), the connection (`intake.pacs`).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 from olvf_assets.intake.privacy.safe_paths import path_names
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.reporting.results_back.findings import findings_of
-from olvf_assets.reporting.results_back.hospital import FOLDER, unsent, write_results
+from olvf_assets.reporting.results_back.hospital import FOLDER, mark_sent, unsent, write_results
 
 MOST_REFUSED_SHOWN = 5
 TABLES = ("films", "dicom_headers", "detected_films", "detections")
@@ -83,3 +83,34 @@ def results_back(institution: str, study: StudyResource, *, dry_run: bool, repor
             f"{waiting} files are to be sent; they hold the patients' names, as the films do: keep them where they are"
         )
     return len(outcome.refused)
+
+
+def send_results(institution: str, study: StudyResource, *, report: Callable[[str], None]) -> int:
+    """Store in a site's image store what was written and not sent yet, and return how many files it would not take.
+
+    A call that breaks off is repeated as a whole: a store knows an object by its UID and doubles nothing.
+
+    Args:
+        institution: its key.
+        study: whose data folder.
+        report: told of progress and of what was done.
+
+    Raises:
+        PacsError: the site has no image store, or the connection failed.
+        DataFolderInUseError: a run is at work.
+    """
+    from olvf_assets.intake.pacs.site import send_to_store
+
+    files = unsent(study.data, study.store, institution)
+    if not files:
+        report("nothing is to be sent")
+        return 0
+    answers = send_to_store(study.data, institution, files, report)
+    stored = [file for file, fault in answers.items() if fault is None]
+    with data_folder_of(study, "results-back", report):
+        mark_sent(study.data, study.store, institution, stored)
+    report(f"{len(stored)} of {len(files)} files are in the image store of {institution}")
+    faults = [f"{file.name}: {fault}" for file, fault in answers.items() if fault is not None]
+    for line in faults[:MOST_REFUSED_SHOWN]:
+        report(f"  {line}")
+    return len(faults)

@@ -27,6 +27,7 @@ from dagster import (
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
 from olvf_assets.orchestration.graph import NAMED_BY_USERS, tables_by, tables_of_an_arrival, tables_scored_again
 from olvf_assets.orchestration.lost_runs import HOST_TAG, LOST_TAG, report_lost_runs
+from olvf_assets.orchestration.pacs import ask_pacs, pacs_changed, poll_pacs
 from olvf_assets.orchestration.partitions import FOLD_PARTITIONS, INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
 
@@ -51,7 +52,7 @@ evaluate = define_asset_job(
 UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 NO_DETECTOR = "no detector is trained yet to take films in with"
 TRIES_AFTER_LOSS = 3  # then the daily schedule: a run that is killed each time may be what fills the memory
-JOBS = [take_in_institution, train_fold, evaluate]
+JOBS = [take_in_institution, train_fold, evaluate, poll_pacs]
 
 
 @sensor(job=take_in_institution, minimum_interval_seconds=10, default_status=DefaultSensorStatus.RUNNING)
@@ -100,8 +101,8 @@ score_new_films = AutomationConditionSensorDefinition(
     description="New crops are predicted, evaluated and put into the warehouse by the networks there are.",
 )
 
-SENSORS = [landing_folders_changed, score_new_films]
-SCHEDULES = [take_in_daily]
+SENSORS = [landing_folders_changed, pacs_changed, score_new_films]
+SCHEDULES = [take_in_daily, ask_pacs]
 
 
 def _under_way(instance: DagsterInstance) -> str | None:

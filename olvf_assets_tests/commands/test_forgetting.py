@@ -12,6 +12,7 @@ from dagster import DagsterInstance
 from olvf_assets.commands.forgetting import erase
 from olvf_assets.commands.forgetting.erase import StillInLandingError, TracesLeftError, forget
 from olvf_assets.commands.forgetting.plan import JOURNAL, UnknownTargetError, plan_to_forget
+from olvf_assets.intake.pacs.state import Known, State, mark
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage import erasure
@@ -193,6 +194,33 @@ def test_an_institution_s_landing_folder_is_removed_when_that_is_said(left: Left
     folder = left.back()
     left.forget("clinic", landing=True)
     assert not folder.exists()
+
+
+def test_what_an_image_store_sent_of_him_goes_and_that_it_was_fetched_stays_known(left: Left) -> None:
+    pacs = left.data / "pacs" / "clinic"
+    (film,) = left.films().filter(institution="clinic", patient_id=HIM)["film_id"]
+    state = State(pacs)
+    state.note_instances("a series", {mark(film): Known("held")})
+    state.close()
+    (pacs / "refused").mkdir()
+    (pacs / "refused" / "not_dicom.dcm").write_bytes(b"Patient ID " + HIS_ID.encode())
+    left.keep_only("clinic")
+    left.forget(HIS_ID)
+    assert "found in none" in left.said[-1]
+    assert not (pacs / "refused").exists()
+    state = State(pacs)
+    assert list(state.instances()) == [mark(film)]
+    state.close()
+
+
+def test_an_institution_s_image_store_is_forgotten_with_it(left: Left) -> None:
+    pacs = left.data / "pacs" / "clinic"
+    pacs.mkdir(parents=True)
+    (pacs / "pacs.toml").write_text("every_minutes = 5")
+    with pytest.raises(StillInLandingError, match=r"pacs.clinic is there, and its films would be taken in again"):
+        left.forget("clinic")
+    left.forget("clinic", landing=True)
+    assert not pacs.exists()
 
 
 @pytest.mark.parametrize("at", ["_erase_work", "erase_records"])

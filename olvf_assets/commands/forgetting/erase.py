@@ -22,6 +22,8 @@ from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.intake.boxes.films_of_pictures import drafted_film
 from olvf_assets.intake.landing.box_names import BOXES_FOLDER
 from olvf_assets.intake.landing.file_names import on_disk
+from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
+from olvf_assets.intake.pacs.received import REFUSED
 from olvf_assets.intake.privacy.key_check import check_file
 from olvf_assets.intake.privacy.whois import films_of, ids_in_sheets
 from olvf_assets.orchestration.resources import StudyResource
@@ -105,17 +107,22 @@ def dagster_home(study: StudyResource) -> Path:
 
 
 def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Report) -> None:
-    folder = study.data / "landing" / plan.institution
-    if not folder.exists():
-        return
+    folder, pacs = (study.data / place / plan.institution for place in ("landing", PACS_FOLDER))
     if not plan.of_patient:
-        if not remove:
-            raise StillInLandingError(
-                f"{folder} is there, and the next run would take it in again; move it away, or say --landing to have "
-                "it removed"
-            )
-        erasure.remove(folder)
-        report(f"{folder} is removed")
+        for each in (pacs, folder):
+            if each.exists() and not remove:
+                raise StillInLandingError(
+                    f"{each} is there, and its films would be taken in again; move it away, or say --landing to have "
+                    "it removed"
+                )
+            if each.exists():
+                erasure.remove(each)
+                report(f"{each} is removed")
+        return
+    if (pacs / REFUSED).exists():  # who knows whose: some of it cannot be read
+        erasure.remove(pacs / REFUSED)
+        report(f"what the image store of {plan.institution} sent and was laid aside is removed, whosever it is")
+    if not folder.exists():
         return
     names = names_of(study, plan.institution)
     films = films_of(folder, plan.name, names)

@@ -15,7 +15,6 @@ Dates). Times of day, birth dates and accession numbers are not read at all.
 import hmac
 import os
 import secrets
-import stat
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.write_faults import write_faults_named
+from olvf_assets.storage.private_files import private_text
 
 KEY_VARIABLE = "OLVF_PSEUDONYM_KEY"
 KEY_FILE = "pseudonym.key"
@@ -111,7 +111,7 @@ def pseudonym_key(institution: str, synthetic: bool, data_dir: Path) -> bytes:
             f"no key to make pseudonyms for {institution}: set {KEY_VARIABLE} to a secret of at least {SHORTEST_KEY} "
             f"characters, or let `make add-hospital` write {path}; keep a copy, without it patients cannot be linked"
         )
-    return _checked_key(_read_key_file(path), str(path))
+    return _checked_key(private_text(path, PseudonymKeyError, "restore the key from its copy"), str(path))
 
 
 def make_key_file(data_dir: Path) -> Path:
@@ -148,23 +148,6 @@ def _name_once(temporary: Path, path: Path) -> None:
     except OSError:  # a file system without links
         if not path.exists():
             temporary.rename(path)
-
-
-def _read_key_file(path: Path) -> str:
-    """Return the text of a key file. What goes wrong is told without the bytes that were read."""
-    if not path.is_file():
-        raise PseudonymKeyError(f"{path} is not a file; move it away and put the key's file there")
-    status = path.stat()
-    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
-        raise PseudonymKeyError(f"{path} may be read by others on this machine; run: chmod 600 {path}")
-    if os.name == "posix" and status.st_uid not in (os.geteuid(), 0):
-        raise PseudonymKeyError(f"{path} belongs to another user of this machine; run: chown {os.geteuid()} {path}")
-    try:
-        return path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise PseudonymKeyError(f"{path} is no text in UTF-8; restore the key from its copy") from None
-    except OSError as error:
-        raise PseudonymKeyError(f"{path} cannot be read ({error.strerror}); give this user the right to") from None
 
 
 def _checked_key(text: str, source: str) -> bytes:
