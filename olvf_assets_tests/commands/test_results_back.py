@@ -1,6 +1,7 @@
 """`python -m olvf_assets results-back`: off unless the hospital says so, and what is said."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,37 @@ def test_a_run_at_work_is_not_read_in_the_middle(
     with hold_data_folder(site, "a run", wait=False):
         assert run(monkeypatch, "city") == 1
     assert "is in use by a run" in capsys.readouterr().err
+
+
+def test_what_the_store_takes_is_noted_and_what_it_does_not_is_said(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A real store is sent to in `servers/test_results_in_orthanc.py`."""
+    given: list[Path] = []
+
+    def takes_no_pictures(
+        data: Path, institution: str, files: Sequence[Path], report: object
+    ) -> dict[Path, str | None]:
+        given[:] = files
+        return {file: "takes no pictures" if file.name.endswith(".sc.dcm") else None for file in files}
+
+    monkeypatch.setattr("olvf_assets.intake.pacs.site.send_to_store", takes_no_pictures)
+    switch_on(site)
+    assert run(monkeypatch, "city", "--send") == 1
+    said = capsys.readouterr().out
+    assert "3 of 4 files are in the image store of city" in said
+    assert "takes no pictures" in said
+    assert len(given) == 4
+    assert run(monkeypatch, "city", "--send") == 1
+    assert [path.name.split(".")[2] for path in given] == ["sc", "sr"]  # of the film that is not there whole
+
+
+def test_sending_needs_a_store_and_a_switch(
+    site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "city", "--send") == 1
+    assert "does not say results_back = true" in capsys.readouterr().err
+    switch_on(site)
+    assert run(monkeypatch, "city", "--send", "--dry-run") == 0
+    assert run(monkeypatch, "city", "--send") == 1
+    assert "pacs.toml" in capsys.readouterr().err
