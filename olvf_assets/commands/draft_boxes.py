@@ -75,7 +75,12 @@ def draft_boxes(
             known = ", ".join(sorted(study.table("films")["institution"].unique())) or "none"
             raise NothingToDraftError(f"{institution} has no films in the lake; hospitals with films: {known}")
         synthetic = institution in study.profile.phantom.institutions
-        if not synthetic:
+        if synthetic:
+            report(
+                f"{institution} is made up by the profile, and its landing folder takes no files of others: to give "
+                "drafts back, use a hospital that was added (make add-hospital)"
+            )
+        else:
             refuse_other_key(pseudonymiser(institution, synthetic, study.data), study.store)
         if only_without_boxes:
             films = films.join(drawn.filter((pl.col("n_boxes") > 0) | pl.col("is_draft")), on="film_id", how="anti")

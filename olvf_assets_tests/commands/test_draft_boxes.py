@@ -71,6 +71,17 @@ def test_drafts_of_all_searched_films_lie_in_the_data_folder(
     assert sorted(path.stem for path in (lake / "lake" / "drafts" / "city").iterdir()) == [DRAWN, RETURNED, LISTED, NEW]
 
 
+def test_a_made_up_hospital_can_be_drafted_and_is_said_to_take_nothing_back(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("films", "detected_films", "detection_candidates", "drawn_films"):
+        table = str(lake / "lake" / "tables" / f"{name}.delta")
+        pl.read_delta(table).with_columns(institution=pl.lit("institution_1")).write_delta(table, mode="overwrite")
+    assert run(monkeypatch, "institution_1") == 0
+    assert "its landing folder takes no files of others" in capsys.readouterr().out
+    assert pictures(lake / "draft_boxes" / "institution_1") == [DRAWN, RETURNED, LISTED, NEW]
+
+
 def test_films_with_boxes_and_drafts_that_came_back_are_left_out_when_asked(
     lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
