@@ -40,6 +40,7 @@ BESIDE_THE_PLAN = {
     ("orchestration.graph", "*.assets"): "the graph is put together here",
     ("orchestration.graph", "*.checks"): "the graph is put together here",
     ("orchestration.automation", "intake.landing.arrivals"): "the sensor asks which folders have settled",
+    ("orchestration.pacs", "intake.pacs.polling"): "the name of a type",
     ("orchestration.pacs", "intake.pacs.site"): "the schedule asks which sites are due, and a run polls one",
     ("orchestration.pacs", "intake.pacs.errors"): "a site that cannot be polled is told of in the words of its errors",
     ("orchestration.resources", "intake.landing.institution_file"): "a hospital that stops has the role that it says",

@@ -224,6 +224,26 @@ def test_external_figures_are_of_the_external_crops_at_hand(made) -> None:
     assert stale(made, "external_metrics", **newly, cohort_vertebrae=pl.concat([cohort, came])) == []
 
 
+def test_external_figures_are_of_the_labels_at_hand_be_they_there_or_not(made) -> None:
+    tables = made[1]
+    unread = pl.col("patient_id") == "X0"
+    nothing = {"label": pl.lit(None, pl.String)}
+    before = {
+        name: changed(tables[name], unread, **nothing)
+        for name in ("vertebra_crops", "fold_predictions", "ensemble_predictions")
+    }
+    cohort = {
+        "cohort_vertebrae": tables["cohort_vertebrae"].filter(~unread),
+        "unlabelled_vertebrae": tables["cohort_vertebrae"].filter(unread).drop("label"),
+    }
+    for table in ("external_metrics", "vertebra_predictions", "operating_point_calls", "ensemble_predictions"):
+        assert stale(made, table, **before, **cohort) == [], table
+        # the label has come, and the crops, or the predictions, are still those without
+        assert stale(made, table, **before)[0] == "vertebra_crops"
+        late = before | {"vertebra_crops": tables["vertebra_crops"]}
+        assert stale(made, table, **late)[0].startswith("crop_scores, fold_predictions")
+
+
 def test_each_step_from_the_split_to_the_networks_is_held_against_the_one_before(made) -> None:
     tables = made[1]
     first = tables["patient_splits"].filter(role="train")["patient_id"][0]

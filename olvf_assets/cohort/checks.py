@@ -21,6 +21,22 @@ def every_development_patient_has_one_side(
     return pl.concat([repeated, missing, strangers])
 
 
+@check(table="patient_splits")
+def no_hospital_has_lost_its_labels(
+    run: TableRun, patient_splits: pl.DataFrame, institutions: pl.DataFrame
+) -> pl.DataFrame:
+    """No development hospital that was learnt from is without any label now: a sheet was taken away or renamed.
+
+    Put its sheet readers back; or decide to learn without it: `train_without` in the profile, or OLVF_TRAIN_WITHOUT.
+    """
+    before = run.stored("patient_splits")
+    teachers = learnt_from(run, institutions).filter(role="development").select("institution")
+    if before is None:
+        return teachers.clear()
+    taught = teachers.join(before, on="institution", how="semi")
+    return taught.join(patient_splits, on="institution", how="anti")
+
+
 @check(table="exclusions")
 def exclusions_are_as_many_as_expected(run: TableRun, exclusions: pl.DataFrame) -> pl.DataFrame:
     """In a hospital that the profile makes up each rule touches as many rows as the committed counts say.

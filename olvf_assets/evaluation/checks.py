@@ -79,6 +79,7 @@ FRESHNESS = (
         for datasets in ({"test_metrics": ("test",), "external_metrics": ("external",)}.get(each.table, SCORED),)
     ),
     _freshness("vertebra_predictions", "ensemble_predictions", SCORED),
+    _freshness("operating_point_calls", "ensemble_predictions", SCORED),
 )
 
 

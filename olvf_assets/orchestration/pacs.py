@@ -10,6 +10,7 @@ adds files to a landing folder as anybody may.
 
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from dagster import (
     AssetMaterialization,
@@ -30,12 +31,15 @@ from dagster import (
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.pacs.errors import PacsError
-from olvf_assets.intake.pacs.site import Poll, due_sites, pacs_sites, poll_site, site_told
+from olvf_assets.intake.pacs.site import due_sites, pacs_sites, poll_site, site_told
 from olvf_assets.orchestration.lost_runs import announce
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.profiles import profile_name
 from olvf_assets.storage.places import data_folder
+
+if TYPE_CHECKING:
+    from olvf_assets.intake.pacs.polling import Poll
 
 DELIVERIES = "pacs_deliveries"
 NO_SITE = "no site has a pacs.toml in data/pacs"
@@ -53,7 +57,7 @@ def poll_institution(
     whole: bool = False,
     again: bool = False,
     wait: bool = True,
-) -> Poll:
+) -> "Poll":
     """Fetch what is new in a site's image store and is not in the lake either.
 
     Args:

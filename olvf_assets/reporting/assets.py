@@ -11,7 +11,7 @@ import polars as pl
 from olvf_assets.foundation.columns import column_texts
 from olvf_assets.foundation.tables import Table, TableRun, table
 from olvf_assets.reporting.report import PAGE, make_report, tables_of_report
-from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE
+from olvf_assets.reporting.tables import REPORT_FIGURES, THESIS_COMPARISON, WAREHOUSE, WORKLIST, WORKLIST_PAGES
 
 
 @table(schema=THESIS_COMPARISON, kinds=("polars", "scipy"))
@@ -62,6 +62,53 @@ def thesis_comparison(
         for verdict, n in compared[f"verdict_{protocol}"].value_counts().sort(f"verdict_{protocol}").iter_rows():
             run.notes[f"protocol {protocol}, {verdict}"] = n
     return compared
+
+
+@table(schema=WORKLIST, by="institution", pictures=("image_path", "map_path"))
+def worklist(
+    run: TableRun,
+    fold_predictions: pl.DataFrame,
+    vertebra_crops: pl.DataFrame,
+    films: pl.DataFrame,
+    crop_attention: pl.DataFrame,
+    operating_points: pl.DataFrame,
+) -> pl.DataFrame:
+    """What fifteen networks say of each vertebra that none learnt from, the most doubtful first; no label decides."""
+    from olvf_assets.reporting import worklist
+
+    folds = run.profile.classification.folds
+    return worklist.worklist(fold_predictions, vertebra_crops, films, crop_attention, operating_points, folds)
+
+
+def _worklist_files(run: TableRun, found: pl.DataFrame) -> list[Path]:
+    from olvf_assets.reporting.worklist_page import page_files
+
+    return page_files(run.data / "reports", run.institution)
+
+
+@table(schema=WORKLIST_PAGES, by="institution", kinds=("jinja2", "opencv"), beside=_worklist_files)
+def worklist_pages(
+    run: TableRun,
+    worklist: pl.DataFrame,
+    films: pl.DataFrame,
+    detected_films: pl.DataFrame,
+    institutions: pl.DataFrame,
+) -> pl.DataFrame:
+    """The page on which a hospital's films are looked at: boxes, classes, attention; needs no server."""
+    from olvf_assets.reporting.worklist_page import worklist_page
+
+    return worklist_page(
+        run.institution,
+        worklist,
+        films,
+        detected_films,
+        run.store,
+        run.data / "reports",
+        protocol=min(run.profile.protocols),
+        made_up=run.institution in run.profile.phantom.institutions,
+        external=not institutions.filter(institution=run.institution, role="external").is_empty(),
+        report=run.report,
+    )
 
 
 def _make_report(run: TableRun, **tables: pl.DataFrame) -> pl.DataFrame:

@@ -46,12 +46,13 @@ def page_text(
     expectation_results: pl.DataFrame,
     thesis_comparison: pl.DataFrame,
     institutions: pl.DataFrame,
+    worklist_pages: pl.DataFrame,
 ) -> str:
     """Return `index.html`: no scripts, no other files, nothing from the network.
 
-    Only the link to the Data Docs leads to another file, `data_docs/index.html` beside it. `pictures` come with their
-    PNG files, which are copied into the page; `made_up` are the institutions whose data come from the phantom, and the
-    page says at its top whose do; the other parameters are the tables of these names.
+    Only links lead to other files: to the Data Docs and to the hospitals' worklists beside it. `pictures` come with
+    their PNG files, which are copied into the page; `made_up` are the institutions whose data come from the phantom,
+    and the page says at its top whose do; the other parameters are the tables of these names.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -81,6 +82,7 @@ def page_text(
             for section in SECTIONS
         },
         number=number_text,
+        worklists=worklist_pages.sort("institution").to_dicts(),
         readable=readable,
     )
 

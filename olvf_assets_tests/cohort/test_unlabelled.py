@@ -1,12 +1,17 @@
 """Patients whom nobody read, and hospitals without sheets, in the cohort's SQL models."""
 
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from olvf_assets.cohort import agreement, baseline
+from olvf_assets.cohort.checks import no_hospital_has_lost_its_labels
 from olvf_assets.cohort.settings import CohortSettings
+from olvf_assets.foundation.tables import TableRun
+from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.cohort.test_sql_models import (
     AFTER_CROPS,
     HOSPITAL,
@@ -127,3 +132,31 @@ def test_unlabelled_patients_count_in_no_agreement() -> None:
     some = agreement.reader_agreement(without_readings_of("P_fresh")["reader_labels"], settings, 1)
     inter = some.filter(comparison="inter", level="all", weighting="linear")
     assert inter.select("institution", "n_patients", "n_vertebrae").rows() == [(HOSPITAL, 5, 25)]
+
+
+TWO = pl.DataFrame({"institution": ["one", "two", "far"], "role": ["development", "development", "external"]})
+SPLIT = pl.DataFrame({"institution": ["one", "one", "two"], "patient_id": ["P1", "P2", "P3"]})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "without", "institutions", "lost"),
+    [
+        (SPLIT, SPLIT, [], TWO, []),
+        (SPLIT, SPLIT.head(2), [], TWO, ["two"]),  # its readers.csv is gone
+        (SPLIT, SPLIT.head(2), ["two"], TWO, []),  # somebody decided so
+        (SPLIT, SPLIT.head(2), [], TWO.head(1), []),  # the hospital itself is gone
+        (SPLIT, SPLIT.head(2), [], TWO.with_columns(role=pl.lit("external")), []),
+        (SPLIT, SPLIT.slice(1), [], TWO, []),  # a patient of several
+        (SPLIT.head(2), SPLIT.head(2), [], TWO, []),  # a hospital that never had labels
+        (None, SPLIT.head(2), [], TWO, []),
+    ],
+)
+def test_a_hospital_that_was_learnt_from_does_not_lose_its_labels_unnoticed(
+    before: pl.DataFrame | None, now: pl.DataFrame, without: list[str], institutions: pl.DataFrame, lost: list[str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    profile = load_profile("ci").model_copy(update={"train_without": tuple(without)})
+    run = TableRun(profile, ArtifactStore(tmp_path), tmp_path, stored=lambda name: before)
+    found = no_hospital_has_lost_its_labels.find(run, patient_splits=now, institutions=institutions)
+    assert found["institution"].to_list() == lost
+    assert no_hospital_has_lost_its_labels.blocking

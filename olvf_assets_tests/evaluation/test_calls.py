@@ -1,22 +1,18 @@
-"""Who is called fresh, and the worklist: with labels or without."""
+"""Who is called fresh, with labels or without."""
 
 import polars as pl
 import pytest
 
-from olvf_assets.attention.tables import CROP_ATTENTION
 from olvf_assets.classification import merging
 from olvf_assets.classification.ensemble import ensemble_predictions
 from olvf_assets.classification.settings import ARCHITECTURES
 from olvf_assets.classification.tables import FOLD_PREDICTIONS
-from olvf_assets.crops.tables import VERTEBRA_CROPS
 from olvf_assets.evaluation.calls import operating_point_calls
 from olvf_assets.evaluation.operating import NO_THRESHOLD
 from olvf_assets.evaluation.predictions import BrokenPredictionsError
 from olvf_assets.evaluation.tables import OPERATING_POINT_CALLS, OPERATING_POINTS
-from olvf_assets.orchestration.sql_models import load_models
 
 FOLDS = 3
-WORKLIST = next(model for model in load_models() if model.name == "worklist")
 # crop -> dataset, hospital, label, p_fresh in the three folds
 CROPS = {
     "F1-L1": ("external", "institution_2", "fresh", (0.9, 0.8, 0.7)),
@@ -86,48 +82,3 @@ def test_folds_without_a_threshold_have_no_say_and_without_any_there_is_a_reason
 def test_a_fold_that_has_no_operating_point_is_refused() -> None:
     with pytest.raises(BrokenPredictionsError, match="none of fold 2; materialise validation_predictions"):
         calls(points().filter(pl.col("fold") != "2"))
-
-
-def worklist() -> pl.DataFrame:
-    crops = [
-        {"protocol": "patient", "institution": hospital, "crop_id": crop, "film_id": crop[:2], "view": "neutral",
-         "image_path": f"images/{crop}.png", "label": label}
-        for crop, (_, hospital, label, _) in CROPS.items()
-    ]  # fmt: skip
-    maps = [
-        {"protocol": "patient", "institution": hospital, "crop_id": crop, "map_path": f"images/map of {crop}.png"}
-        for crop, (dataset, hospital, _, _) in CROPS.items()
-        if dataset != "test"
-    ]
-    return WORKLIST.conform(
-        WORKLIST.make(
-            None,
-            fold_predictions=scores(),
-            ensemble_predictions=ensemble_predictions(scores(), FOLDS),
-            operating_point_calls=calls(points()),
-            vertebra_crops=pl.DataFrame([{n: row.get(n) for n in VERTEBRA_CROPS} for row in crops], VERTEBRA_CROPS),
-            crop_attention=pl.DataFrame([{n: row.get(n) for n in CROP_ATTENTION} for row in maps], CROP_ATTENTION),
-        )
-    )
-
-
-def test_the_worklist_has_a_row_for_each_crop_that_no_network_learnt_from_the_likeliest_fresh_first() -> None:
-    table = worklist()
-    assert table["crop_id"].to_list() == ["F3-L1", "F1-L1", "F1-L2", "F2-L1"]
-    rows = {row["crop_id"]: row for row in table.iter_rows(named=True)}
-    unread = rows["F2-L1"]
-    assert (unread["label"], unread["predicted"], unread["called_fresh_at"]) == (None, "fresh", 0.9)
-    assert (unread["n_networks"], unread["n_networks_of_predicted"]) == (9, 6)
-    assert unread["p_fresh"] == pytest.approx(0.5)
-    assert unread["doubt"] == pytest.approx(1 - (0.5 - 0.375))
-    assert (unread["image_path"], unread["map_path"]) == ("images/F2-L1.png", "images/map of F2-L1.png")
-    assert (rows["F1-L2"]["called_fresh_at"], rows["F3-L1"]["called_fresh_at"]) == (0.95, None)
-    assert (rows["F3-L1"]["dataset"], rows["F1-L1"]["label"]) == ("unlabelled", "fresh")
-
-
-def test_the_worklist_of_empty_tables_is_empty() -> None:
-    from olvf_assets.orchestration.graph import all_tables
-
-    empty = {each.name: each.schema.to_frame() for each in all_tables() if each.name in WORKLIST.reads}
-    assert WORKLIST.make(None, **empty).schema == worklist().schema
-    assert WORKLIST.make(None, **empty).is_empty()

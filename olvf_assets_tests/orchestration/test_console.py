@@ -351,7 +351,7 @@ def test_the_readme_s_command_says_plain_lines_in_a_pipe(tmp_path: Path) -> None
     assert re.fullmatch(r"1/2  consensus_labels  failed +\d+\.\d s", lines[1])
     assert re.match(r"1 failed, 1 not made because of that in ", lines[2])
     assert lines[3].startswith("consensus_labels: ")
-    assert "reader_labels" in lines[3]
+    assert "table patients is not in the lake; materialise it first" in lines[3]
     assert lines[-1] == "Error: Materialization failed."
     assert len(lines) <= 6
 

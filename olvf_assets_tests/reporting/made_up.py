@@ -17,7 +17,7 @@ from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.profiles import Profile, load_profile
 from olvf_assets.reporting.settings import ReportingSettings
-from olvf_assets.reporting.tables import THESIS_COMPARISON
+from olvf_assets.reporting.tables import THESIS_COMPARISON, WORKLIST_PAGES
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.evaluation.samples import study_predictions, validation_predictions
 
@@ -57,6 +57,11 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "detector_metrics": detector_rows(),
         "thesis_comparison": comparison_rows(),
         "institutions": pl.DataFrame({"institution": ["institution_1", "institution_2"]}),
+        "worklist_pages": pl.DataFrame(
+            [("institution_2", "worklists/institution_2/index.html", "0" * 64, 12, 11, 50, 7)],
+            schema=WORKLIST_PAGES,
+            orient="row",
+        ),
         "training_curves": pl.DataFrame(
             [
                 ("patient", "resnet50", fold, epoch, 1 / epoch, 1.2 / epoch, 0.5 + 0.1 * epoch)

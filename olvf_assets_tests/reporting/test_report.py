@@ -62,7 +62,7 @@ def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_noth
     assert len(embedded) == 13
     assert "<script" not in report.html
     leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", report.html))
-    assert leads_to == {"data_docs/index.html"}
+    assert leads_to == {"data_docs/index.html", "worklists/institution_2/index.html"}
     sections = dict(re.findall(r'<h2 id="(\w+)">(.*?)(?=<h2|</body>)', report.html, re.DOTALL))
     assert list(sections) == list(SECTIONS)
     for each in PICTURES:
@@ -72,6 +72,12 @@ def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_noth
 
 def test_page_links_the_data_docs_with_what_they_say(report):
     assert "81 of 82 expectations about headers, subjects, labels and boxes were met" in " ".join(report.html.split())
+
+
+def test_page_links_the_worklists_and_says_nothing_of_them_where_there_are_none(report, tables):
+    words = " ".join(re.sub(r"<[^>]*>", "", report.html).split())
+    assert "worklist of Institution 2 (12 films, 50 vertebrae judged, 7 called fresh)." in words
+    assert "worklist" not in page_without_pictures(tables, set(), worklist_pages=tables["worklist_pages"].clear())
 
 
 def test_page_is_well_formed(report):

@@ -142,7 +142,7 @@ def test_reading_says_what_is_missing(tmp_path):
 def test_command_prints_tables_and_where_everything_lies(tmp_path, capsys):
     tables = made_up_tables(patients=6)
     path = tmp_path / "olvf.duckdb"
-    build_warehouse({name: tables[name] for name in ("test_metrics", "external_metrics")}, path)
+    build_warehouse({name: tables[name] for name in ("test_metrics", "external_metrics", "participant_flow")}, path)
     (tmp_path / "reports").mkdir()
     for name in ("index.html", "roc_curves.png"):
         (tmp_path / "reports" / name).touch()

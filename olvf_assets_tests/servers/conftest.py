@@ -5,23 +5,14 @@ import socket
 
 import pytest
 
-PROGRAMS = (
-    "7zz",
-    "dcmcjpeg",
-    "dcmdump",
-    "dciodvfy",
-    "ip",
-    "Orthanc",
-    "unzip",
-    "zip",
-)  # at least one of each of packages.txt
+# at least one of each of packages.txt
+PROGRAMS = ("7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "Orthanc", "unzip", "zip")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.exit(f"not on PATH: {', '.join(missing)}; `make test-servers` installs them", returncode=1)
-
     if {name for _, name in socket.if_nameindex()} != {"lo"}:
         pytest.exit(
             "the servers of these tests listen on all addresses, so they run on a network of their own: "

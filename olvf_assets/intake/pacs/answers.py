@@ -159,6 +159,8 @@ def instances_of(store: ImageStore, series: Series, odd: Odd) -> list[Instance]:
         uid, sop_class = answer.get("SOPInstanceUID", ""), answer.get("SOPClassUID", "").strip()
         if not is_uid(uid):
             odd.note("an instance without a usable UID")
+        elif answer.get("SeriesInstanceUID") not in (None, "", series.uid):
+            odd.note("an instance of another series than was asked for")
         elif sop_class and sop_class not in FILM_CLASSES:
             odd.note("an instance of a class that holds no film")
         else:

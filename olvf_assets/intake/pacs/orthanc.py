@@ -19,7 +19,7 @@ from olvf_assets.intake.pacs.state import State
 from olvf_assets.intake.pacs.web import asked, session_of
 
 CHANGES_AT_A_TIME = 1000
-MOST_READINGS = 200  # at a time; the rest is read next time
+MOST_READINGS = 50  # at a time; the rest is read next time
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 

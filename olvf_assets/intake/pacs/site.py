@@ -1,6 +1,7 @@
 """A site's image store as a whole: the way into this station for commands, schedules and whoever sends results back.
 
-What lives here: opening a site and doing one thing with it. What does not: how (the modules beside).
+What lives here: opening a site and doing one thing with it. What does not: how (the modules beside, which are loaded by
+the first call that needs them: the code location loads this one at its start).
 """
 
 import hashlib
@@ -10,24 +11,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from olvf_assets.intake.landing.institution_file import read_institution
-from olvf_assets.intake.pacs.answers import ImageStore, Report
-from olvf_assets.intake.pacs.dicomweb import WebStore
-from olvf_assets.intake.pacs.dimse import DimseStore
 from olvf_assets.intake.pacs.errors import PacsError
-from olvf_assets.intake.pacs.orthanc import Feed
 from olvf_assets.intake.pacs.pacs_file import Pacs, pacs_sites, read_pacs
-from olvf_assets.intake.pacs.polling import Poll, Poller
-from olvf_assets.intake.pacs.received import FROM_PACS
 from olvf_assets.intake.pacs.state import FATES, State
 from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 from olvf_assets.storage.artifacts import remove_partials
 from olvf_assets.storage.run_lock import hold_data_folder
 
-__all__ = ["Poll", "due_sites", "pacs_sites", "poll_site", "send_to_store", "site_status", "site_told", "test_site"]
+__all__ = ["due_sites", "pacs_sites", "poll_site", "send_to_store", "site_status", "site_told", "test_site"]
 
+if TYPE_CHECKING:
+    from olvf_assets.intake.pacs.answers import ImageStore
+    from olvf_assets.intake.pacs.orthanc import Feed
+    from olvf_assets.intake.pacs.polling import Poll
+
+Report = Callable[[str], None]
 EARLY_S = 30.0  # a schedule that ticks a little early still finds a site due
 SENSOR_READINGS = 1
 
@@ -70,7 +71,7 @@ def poll_site(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], object] = _wait,
     report: Report = lambda line: None,
-) -> Poll:
+) -> "Poll":
     """Fetch what is new in a site's image store into its landing folder.
 
     Args:
@@ -91,6 +92,9 @@ def poll_site(
         DataFolderInUseError: another poll of the site is at work.
         DiskFullError, WriteFaultError: the disk.
     """
+    from olvf_assets.intake.pacs.polling import Poller
+    from olvf_assets.intake.pacs.received import FROM_PACS
+
     pacs = read_pacs(data, institution)
     landing = data / "landing" / institution
     read_institution(landing)
@@ -141,7 +145,7 @@ def send_to_store(
 
 
 def due_sites(data: Path, *, now_s: float) -> tuple[list[str], list[str]]:
-    """Return the sites that are to be polled now by their `every_minutes`, and a line per site that cannot be.
+    """Return the sites that are due by their `every_minutes`, and a line per site that cannot or could not be.
 
     Args:
         data: the data folder.
@@ -152,10 +156,12 @@ def due_sites(data: Path, *, now_s: float) -> tuple[list[str], list[str]]:
         try:
             pacs = read_pacs(data, institution)
             with closing(State(pacs.folder)) as state:
-                last_s = state.seconds("last_try")
+                last_s, failed = state.seconds("last_try"), state.said("last_reason")
         except PacsError as error:
             problems.append(str(error))
             continue
+        if failed is not None:
+            problems.append(f"{institution}: the last poll failed: {failed}")
         waited_s = None if last_s is None else abs(now_s - last_s)  # a clock that was set back delays nothing
         if pacs.every_minutes and (waited_s is None or waited_s >= pacs.every_minutes * 60 - EARLY_S):
             due.append(institution)
@@ -168,6 +174,8 @@ def site_told(data: Path, institution: str) -> Told | None:
     Raises:
         PacsError: the feed cannot be read; nothing of it is lost by that.
     """
+    from olvf_assets.intake.pacs.orthanc import Feed
+
     pacs = read_pacs(data, institution)
     if pacs.orthanc is None:
         return None
@@ -202,7 +210,11 @@ def site_status(data: Path, institution: str, now: Callable[[], float] = time.ti
 
 
 @contextmanager
-def _opened(pacs: Pacs) -> Iterator[tuple[ImageStore, Feed | None]]:
+def _opened(pacs: Pacs) -> Iterator[tuple["ImageStore", "Feed | None"]]:
+    from olvf_assets.intake.pacs.dicomweb import WebStore
+    from olvf_assets.intake.pacs.dimse import DimseStore
+    from olvf_assets.intake.pacs.orthanc import Feed
+
     with ExitStack() as opened:
         store = opened.enter_context(closing(DimseStore(pacs) if pacs.dimse else WebStore(pacs)))
         feed = opened.enter_context(closing(Feed(pacs))) if pacs.orthanc else None

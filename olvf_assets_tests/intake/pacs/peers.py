@@ -22,7 +22,8 @@ from pynetdicom.sop_class import (
 )
 
 from olvf_assets.intake.pacs.dimse_connection import FILM_SYNTAXES
-from olvf_assets.intake.pacs.site import Poll, poll_site
+from olvf_assets.intake.pacs.polling import Poll
+from olvf_assets.intake.pacs.site import poll_site
 from olvf_assets_tests.intake.samples import film
 
 SITE = "institution_7"

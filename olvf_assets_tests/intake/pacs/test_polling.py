@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from olvf_assets.foundation.write_faults import DiskFullError
 from olvf_assets.intake.landing.institution_file import InstitutionFileError
 from olvf_assets.intake.landing.landing_walk import arrived_paths
-from olvf_assets.intake.pacs import received, site
+from olvf_assets.intake.pacs import dimse, received
 from olvf_assets.intake.pacs.answers import Answer
 from olvf_assets.intake.pacs.errors import StoreUnreachableError
 from olvf_assets.intake.pacs.polling import DAY_S
@@ -21,6 +21,7 @@ from olvf_assets.intake.pacs.state import Known, State, mark
 from olvf_assets.intake.privacy.pseudonyms import PseudonymKeyError, pseudonymiser
 from olvf_assets.storage.run_lock import DataFolderInUseError, hold_data_folder
 from olvf_assets_tests.intake.pacs.peers import NOW_S, SITE, films_of, poll, study_film, write_site
+from olvf_assets_tests.intake.samples import headers, manifest
 
 
 class Stub:
@@ -72,7 +73,7 @@ def _answers(films: Iterator[Dataset]) -> list[Answer]:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     stub = Stub()
-    monkeypatch.setattr(site, "DimseStore", lambda pacs: stub)
+    monkeypatch.setattr(dimse, "DimseStore", lambda pacs: stub)
     connect(tmp_path)
     return stub
 
@@ -83,6 +84,20 @@ def connect(data: Path, **what: Any) -> Path:
 
 def film_id(data: Path, film: Dataset) -> str:
     return pseudonymiser(SITE, False, data).film(film.SOPInstanceUID)
+
+
+def test_what_was_fetched_is_a_film_of_the_landing_folder_under_the_pseudonym_that_it_bears(
+    tmp_path: Path, store: Stub
+) -> None:
+    connect(tmp_path, body_parts=["LSPINE"])
+    store.films = [study_film("one", PatientID="A-1")]
+    poll(tmp_path)
+    rows = headers(tmp_path / "landing" / SITE, pseudonymiser(SITE, False, tmp_path))
+    assert rows.select("film_id", "refusal").rows() == [(film_id(tmp_path, store.films[0]), None)]
+    listed = manifest(tmp_path / "landing" / SITE, pseudonymiser(SITE, False, tmp_path))
+    assert sorted(listed["kind"]) == ["candidate", "sheet"]
+    assert set(listed["state"]) == {"arrived"}
+    assert not any("1.2.826" in path for path in listed["path"])
 
 
 def test_a_series_that_is_still_arriving_waits_until_it_is_quiet(tmp_path: Path, store: Stub) -> None:
@@ -166,6 +181,29 @@ def test_a_film_that_came_another_way_is_not_fetched(tmp_path: Path, store: Stub
     store.films = [study_film("by hand"), study_film("new", study=2)]
     found = poll(tmp_path, held_elsewhere=[film_id(tmp_path, store.films[0])])
     assert (found.fetched, found.counts["held"]) == (1, 2)
+
+
+def test_answers_about_another_study_or_series_are_counted_and_not_taken(tmp_path: Path, store: Stub) -> None:
+    store.films = [study_film("mine"), study_film("another's", study=2, day="20200101")]
+    series, instances = store.series, store.instances
+    store.series = lambda study: [*series(study), *series("1.2.826.2")]
+    store.instances = lambda study, uid: [*instances(study, uid), *instances("1.2.826.2", "1.2.826.2.1")]
+    found = poll(tmp_path)
+    assert found.odd == {
+        "a series of another study than was asked for": 1, "an instance of another series than was asked for": 1
+    }  # fmt: skip
+    assert store.fetched == [store.films[0].SOPInstanceUID]
+
+
+def test_a_film_that_comes_again_with_another_content_does_not_take_the_place_of_the_first(
+    tmp_path: Path, store: Stub
+) -> None:
+    store.films = [study_film("one")]
+    poll(tmp_path)
+    before = films_of(tmp_path)
+    store.films = [study_film("one", KVP=99)]
+    assert poll(tmp_path, whole=True).fetched == 0
+    assert films_of(tmp_path) == before
 
 
 def test_no_more_than_the_most_comes_at_a_time_and_the_oldest_first(tmp_path: Path, store: Stub) -> None:
@@ -288,6 +326,7 @@ def test_status_says_how_a_site_stands(tmp_path: Path, store: Stub) -> None:
     store.dies_after = 1
     with pytest.raises(StoreUnreachableError):
         poll(tmp_path)
+    assert due_sites(tmp_path, now_s=NOW_S) == ([], [f"{SITE}: the last poll failed: the store died"])
     lines = site_status(tmp_path, SITE, lambda: NOW_S)
     assert lines[:3] == [
         "last success: never",
