@@ -20,8 +20,7 @@ from olvf_assets.storage.landing_folders import odd_folders
 from olvf_assets.storage.places import data_folder
 
 
-def main() -> int:
-    """Run one command and return its exit status."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m olvf_assets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("register", help="tell Dagster of every institution that has a landing folder")
@@ -45,13 +44,29 @@ def main() -> int:
     tidying = commands.add_parser("tidy", help="remove pictures, work and old versions that no current table reaches")
     tidying.add_argument("--keep-days", type=float, default=7.0, help="whatever is younger stays (default 7)")
     tidying.add_argument("--dry-run", action="store_true", help="only say what would go")
+    drafting = commands.add_parser("draft-boxes", help="write the detector's boxes as label files to be corrected")
+    drafting.add_argument("name", help="the hospital's key")
+    drafting.add_argument("--out", type=Path, help="the folder (default data/draft_boxes/NAME)")
+    drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
+    drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
+    sending = commands.add_parser(
+        "results-back", help="write a hospital's results as DICOM objects for its image store"
+    )
+    sending.add_argument("name", help="the hospital's key")
+    sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
+    sending.add_argument("--send", action="store_true", help="store what is not sent yet in the site's image store")
     asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
     asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
     asking_pacs.add_argument("action", choices=("test", "poll", "status"))
     asking_pacs.add_argument("--whole", action="store_true", help="poll: look through all days")
     asking_pacs.add_argument("--again", action="store_true", help="poll: fetch also what was taken away since")
     asking_pacs.add_argument("--no-wait", action="store_true", help="poll: leave what is still arriving to the next")
-    asked = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run one command and return its exit status."""
+    asked = _parser().parse_args()
     try:
         match asked.command:
             case "register":
@@ -70,6 +85,10 @@ def main() -> int:
                 _pacs(asked)
             case "tidy":
                 _tidy(asked.keep_days, dry_run=asked.dry_run)
+            case "draft-boxes":
+                _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
+            case "results-back":
+                return _results_back(asked.name, dry_run=asked.dry_run, send=asked.send)
             case "sql":
                 return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
     except OlvfError as error:
@@ -91,6 +110,25 @@ def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
         return 1
     print(add_hospital(key, source, report=print))
     return 0
+
+
+def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool) -> None:
+    from olvf_assets.commands.draft_boxes import draft_boxes, formats_named
+
+    formats = formats_named(chosen)
+    place = draft_boxes(
+        key, study_at_hand(), out=out, formats=formats, only_without_boxes=only_without_boxes, report=print
+    )
+    print(f"how to open them and give them back: {place / 'README.txt'}")
+
+
+def _results_back(key: str, *, dry_run: bool, send: bool) -> int:
+    from olvf_assets.commands.results_back import results_back, send_results
+
+    refused = results_back(key, study_at_hand(), dry_run=dry_run, report=print)
+    if send and not dry_run:
+        refused += send_results(key, study_at_hand(), report=print)
+    return 1 if refused else 0
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:

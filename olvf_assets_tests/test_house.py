@@ -15,7 +15,9 @@ FLOORS = ("foundation", "storage")
 DOORS = {"__init__", "__main__", "definitions", "study"}
 STATIONS = {
     "intake": {"landing", "headers", "pixels", "sheets", "boxes", "privacy", "pacs"},
+    "detection": {"drafts"},
     "evaluation": {"firewall"},
+    "reporting": {"results_back"},
     "commands": {"forgetting"},
 }
 TOP_OF_INTAKE = {"__init__", "assets", "checks", "tables", "settings", "expectations", "data_docs"}

@@ -16,6 +16,7 @@ from olvf_assets.detection.tables import (
     DETECTOR_METRICS,
     DETECTOR_MODEL,
     DETECTOR_PR_CURVES,
+    DRAFT_CORRECTIONS,
 )
 from olvf_assets.foundation.tables import TableRun, table
 from olvf_assets.storage.kept_answers import KeptAnswers
@@ -30,6 +31,13 @@ def start_weights(run: TableRun) -> str:
         return source_sha256(source_weights_path(run.profile.detection.weights, run.data / "weights"))
     except MissingWeightsError:
         return "missing"
+
+
+def _drafts(run: TableRun) -> str:
+    """Return what changes whenever a draft is written."""
+    from olvf_assets.detection.drafts.remembered import drafts_digest
+
+    return drafts_digest(run.store, run.institution)
 
 
 @table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
@@ -193,6 +201,18 @@ def detections(
     from olvf_assets.detection import resolution
 
     return resolution.detections(detection_candidates, detected_films, films)
+
+
+@table(schema=DRAFT_CORRECTIONS, by="institution", kinds=("polars", "scipy"), outside=_drafts)
+def draft_corrections(run: TableRun, drawn_films: pl.DataFrame, reader_boxes: pl.DataFrame) -> pl.DataFrame:
+    """What people changed in the boxes that the detector had drafted for them, film by film."""
+    from olvf_assets.detection.drafts.corrections import draft_corrections
+    from olvf_assets.detection.drafts.remembered import remembered
+
+    found = draft_corrections(run.institution, remembered(run.store, run.institution), drawn_films, reader_boxes)
+    if returned := int(found["returned"].sum()):
+        run.notes["drafts that came back"] = f"{returned} of {len(found)}, {int(found['unchanged'].sum())} unchanged"
+    return found
 
 
 def _fresh_detectors(

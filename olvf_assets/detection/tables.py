@@ -174,3 +174,24 @@ DETECTIONS = pl.Schema(
         "detector_sha256": pl.String,  # of the weights that found it
     }
 )
+
+# A row per film that a draft was written for. Counts are null until its file comes back.
+DRAFT_CORRECTIONS = pl.Schema(
+    {
+        "institution": pl.String(),
+        "film_id": pl.String(),
+        "state": pl.String(),  # of the draft: resolved, ambiguous, nothing_found; not_remembered: its record is lost
+        "returned": pl.Boolean(),
+        "unchanged": pl.Boolean(),  # every box came back as it went out, none was added or removed
+        "box_format": pl.String(),  # that it came back in
+        **dict.fromkeys(
+            ("n_drafted", "n_drawn", "n_unchanged", "n_moved", "n_renamed", "n_added", "n_removed"), pl.Int64()
+        ),
+        "mean_iou": pl.Float64(),  # of the boxes that stayed; null without one
+        "lowest_iou": pl.Float64(),
+        "boxes": pl.List(
+            pl.Struct({"change": pl.String, "drafted_level": pl.String, "level": pl.String, "iou": pl.Float64})
+        ),
+        "detector_sha256": pl.String(),  # of the weights that proposed it
+    }
+)

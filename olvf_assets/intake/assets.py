@@ -12,6 +12,7 @@ import polars as pl
 from olvf_assets.foundation.tables import TableRun, table
 from olvf_assets.intake.tables import (
     DICOM_HEADERS,
+    DRAWN_FILMS,
     EXPECTATION_RESULTS,
     FILM_CONDITIONS,
     FILM_PIXELS,
@@ -170,6 +171,14 @@ def reader_boxes(
 ) -> pl.DataFrame:
     """Boxes that a technologist drew around L1 to L5, in pixels of the film."""
     return _drawn(run, landing_manifest, dicom_headers, film_pixels).reader_boxes
+
+
+@table(schema=DRAWN_FILMS, by="institution", outside=_key)
+def drawn_films(
+    run: TableRun, landing_manifest: pl.DataFrame, dicom_headers: pl.DataFrame, film_pixels: pl.DataFrame
+) -> pl.DataFrame:
+    """Films of which a box file speaks, also one that draws nothing in them, and whether it was a draft."""
+    return _drawn(run, landing_manifest, dicom_headers, film_pixels).drawn_films
 
 
 @table(schema=UNMATCHED_BOXES, by="institution", outside=_key)

@@ -6,6 +6,7 @@ from olvf_assets.intake.landing.landing import LANDING_MANIFEST
 
 __all__ = [
     "DICOM_HEADERS",
+    "DRAWN_FILMS",
     "EXPECTATION_RESULTS",
     "FILM_CONDITIONS",
     "FILM_PIXELS",
@@ -121,6 +122,16 @@ READER_BOXES = pl.Schema(
         "y1_px": pl.Float64,
         "box_format": pl.String,  # yolo, voc or coco
         "film_px_per_picture_px": pl.Float64,  # scale of the labelled picture; null in YOLO
+    }
+)
+
+DRAWN_FILMS = pl.Schema(
+    {
+        "institution": pl.String,
+        "film_id": pl.String,
+        "n_boxes": pl.Int64,  # 0: the file lists the picture and draws nothing in it
+        "is_draft": pl.Boolean,  # the file bears the name of a draft of the detector
+        "box_format": pl.String,  # yolo, voc or coco
     }
 )
 

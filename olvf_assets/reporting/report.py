@@ -13,6 +13,7 @@ from olvf_assets.foundation.tables import TableRun
 from olvf_assets.reporting import (
     attention_pictures,
     detector_figures,
+    draft_figures,
     figures,
     probability_figures,
     sheets,
@@ -27,7 +28,7 @@ from olvf_assets.storage.artifacts import write_atomically
 
 PAGE = "index.html"
 MODULES = (
-    stard, figures, probability_figures, sheets, detector_figures, training_figures, attention_pictures,
+    stard, figures, probability_figures, sheets, detector_figures, draft_figures, training_figures, attention_pictures,
 )  # fmt: skip
 PICTURES = tuple(each for module in MODULES for each in vars(module).values() if isinstance(each, Picture))
 

@@ -6,6 +6,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from olvf_assets.detection.tables import DETECTOR_ANSWERS, DRAFT_CORRECTIONS
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.intake.tables import (
     DICOM_HEADERS,
@@ -108,7 +109,31 @@ def frames() -> dict[str, pl.DataFrame]:
         "unmatched_boxes": pl.DataFrame(unmatched, schema=UNMATCHED_BOXES, orient="row"),
         "reader_labels": reader_labels(),
         "film_conditions": pl.DataFrame(conditions, schema=FILM_CONDITIONS, orient="row"),
+        "draft_corrections": drafts(),
+        "detector_answers": pl.DataFrame(
+            [
+                complete(
+                    {"institution": HOSPITAL, "film_id": "F_fresh", "source": "drawn", "detector_sha256": "newer"},
+                    DETECTOR_ANSWERS,
+                )
+            ],
+            schema=DETECTOR_ANSWERS,
+        ),
     }
+
+
+def drafts() -> pl.DataFrame:
+    """Return three drafts: one of five boxes that came back with corrections, an empty one untouched, one not back."""
+    corrected = {
+        "film_id": "F_fresh", "state": "resolved", "returned": True, "unchanged": False, "n_drafted": 5, "n_drawn": 5,
+        "n_unchanged": 2, "n_moved": 1, "n_renamed": 1, "n_added": 1, "n_removed": 1, "mean_iou": 0.9,
+    }  # fmt: skip
+    counts = dict.fromkeys(("n_drafted", "n_drawn", "n_unchanged", "n_moved", "n_renamed", "n_added", "n_removed"), 0)
+    untouched = {"film_id": "F_both", "state": "nothing_found", "returned": True, "unchanged": True, **counts}
+    waiting = {"film_id": "F_normal", "state": "resolved", "returned": False, "n_drafted": 4}
+    own = {"institution": HOSPITAL, "detector_sha256": "older"}
+    rows = [complete(own | row, DRAFT_CORRECTIONS) for row in (corrected, untouched, waiting)]
+    return pl.DataFrame(rows, schema=DRAFT_CORRECTIONS)
 
 
 def manifest_row(path: str, kind: str = "candidate", state: str = "arrived", **more: str) -> dict[str, object]:
@@ -457,6 +482,12 @@ BREAKS: dict[str, Callable[[dict[str, pl.DataFrame]], dict[str, pl.DataFrame]]] 
     "consensus_queue_holds_all_differences": lambda t: {"consensus_queue": t["consensus_queue"].slice(1)},
     "participant_flow_adds_up": lambda t: {"participant_flow": t["participant_flow"].with_columns(n=pl.col("n") + 1)},
     "participant_flow_counts_crops": lambda t: {"vertebra_crops": t["vertebra_crops"].head(3)},
+    "draft_corrections_add_up": lambda t: {
+        "draft_corrections": t["draft_corrections"].with_columns(n_added=pl.col("n_added") + 1)
+    },
+    "detector_is_not_measured_on_its_own_drafts": lambda t: {
+        "detector_answers": t["detector_answers"].with_columns(detector_sha256=pl.lit("older"))
+    },
 }
 
 

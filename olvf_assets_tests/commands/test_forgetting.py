@@ -100,6 +100,36 @@ def test_a_patient_is_in_no_file_any_more(left: Left, asked: str) -> None:
     assert not (left.data / "lake" / JOURNAL).exists()
 
 
+def test_his_drafts_and_results_go_and_those_of_others_stay(left: Left) -> None:
+    films = dict(left.films().filter(institution="clinic").select("patient_id", "film_id").iter_rows())
+    drafts = left.data / "draft_boxes" / "clinic"
+    known, written = (left.data / "lake" / folder / "clinic" for folder in ("drafts", "results_back"))
+    results = left.data / "results" / "clinic"
+    back = left.back() / "boxes" / "labels"
+    for patient in (HIM, ANOTHER):
+        for folder, name in ((drafts / "labels", "0001_{}.txt"), (back, "0001_{}.txt"), (known, "{}.json"),
+                             (written, "{}.json"), (results, "{}.12345678.sr.dcm"),
+                             (drafts.with_name(".clinic.partial"), "0001_{}.png")):  # fmt: skip
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name.format(films[patient])).write_text("")
+    (drafts / "order.csv").write_text(films[HIM])
+    for sheet in ("subjects.xlsx", "readers.csv", "conditions.csv"):
+        (back.parents[1] / sheet).unlink()
+    left.forget(HIM, landing=True)
+    kept = {path.relative_to(left.data).as_posix() for path in left.data.rglob("*") if films[ANOTHER] in path.name}
+    assert kept == {
+        f"draft_boxes/clinic/labels/0001_{films[ANOTHER]}.txt",
+        f"draft_boxes/.clinic.partial/0001_{films[ANOTHER]}.png",
+        f"landing/clinic/boxes/labels/0001_{films[ANOTHER]}.txt",
+        f"lake/drafts/clinic/{films[ANOTHER]}.json",
+        f"lake/results_back/clinic/{films[ANOTHER]}.json",
+        f"results/clinic/{films[ANOTHER]}.12345678.sr.dcm",
+    }
+    assert not (drafts / "order.csv").exists()
+    assert not [path for path in left.data.rglob("*") if films[HIM] in path.name]
+    assert any(line.startswith("draft boxes and results that tell of him are erased") for line in left.said)
+
+
 def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:
     with pytest.raises(UnknownTargetError, match=rf"several institutions .*{NAMES.patient(SHARED_ID)} \(clinic\)"):
         left.forget(SHARED_ID)

@@ -10,7 +10,7 @@ from olvf_assets.attention import tables as attention
 from olvf_assets.classification.tables import TRAINING_CURVES
 from olvf_assets.cohort.tables import BASELINE_CHARACTERISTICS
 from olvf_assets.detection.metrics import pr_curves
-from olvf_assets.detection.tables import DETECTOR_ANSWERS
+from olvf_assets.detection.tables import DETECTOR_ANSWERS, DRAFT_CORRECTIONS
 from olvf_assets.evaluation import calibration, confusion, decision, metric_tables, roc, temperature
 from olvf_assets.evaluation.settings import EvaluationSettings
 from olvf_assets.foundation.tables import TableRun
@@ -73,8 +73,23 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         ),
         **film_tables(),
         **answer_rows(),
+        **draft_rows(),
         **no_attention(),
     }
+
+
+def draft_rows() -> dict[str, pl.DataFrame]:
+    """Return what became of a draft of two boxes, one of which was moved; another draft is still out."""
+    boxes = [
+        {"change": change, "drafted_level": level, "level": level, "iou": overlap}
+        for change, level, overlap in (("unchanged", "L1", 1.0), ("moved", "L2", 0.7))
+    ]
+    counts = {"drafted": 2, "drawn": 2, "unchanged": 1, "moved": 1, "renamed": 0, "added": 0, "removed": 0}
+    own = {"institution": "institution_2", "state": "resolved"}
+    film = own | {"film_id": "F20", "returned": True, "unchanged": False, "boxes": boxes, "mean_iou": 0.85}
+    waiting = own | {"film_id": "F21", "returned": False, "n_drafted": 5}
+    rows = [film | {f"n_{name}": n for name, n in counts.items()}, waiting]
+    return {"draft_corrections": pl.DataFrame(rows, schema=DRAFT_CORRECTIONS)}
 
 
 def no_attention() -> dict[str, pl.DataFrame]:

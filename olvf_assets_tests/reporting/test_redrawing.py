@@ -338,8 +338,10 @@ def another_hospital(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]
 
 def test_a_new_hospital_leaves_what_is_of_others_alone(study: Report) -> None:
     study.tables = another_hospital(study.tables)
-    everything = {path.stem for path in study.folder.iterdir()} | {"stard_flow_institution_3"}
+    everything = {path.stem for path in study.folder.iterdir()}
+    everything |= {"stard_flow_institution_3", "draft_corrections_institution_3"}
     of_others = {"stard_flow_institution_1", "stard_flow_institution_2", "training_curves", "detector_pr_curves"}
+    of_others |= {"draft_corrections_institution_2"}
     assert study.draw(PICTURES) == everything - of_others
 
 

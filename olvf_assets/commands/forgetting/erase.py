@@ -15,8 +15,11 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.commands.draft_boxes import FOLDER as DRAFT_BOXES
 from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
+from olvf_assets.detection.drafts.remembered import FOLDER as DRAFTS
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.intake.boxes.films_of_pictures import drafted_film
 from olvf_assets.intake.landing.box_names import BOXES_FOLDER
 from olvf_assets.intake.landing.file_names import on_disk
 from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
@@ -25,11 +28,14 @@ from olvf_assets.intake.privacy.key_check import check_file
 from olvf_assets.intake.privacy.whois import films_of, ids_in_sheets
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.run_log import LOGS
+from olvf_assets.reporting.results_back.hospital import FOLDER as RESULTS
+from olvf_assets.reporting.results_back.versions import FOLDER as VERSIONS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.records import FOLDER as MADE
-from olvf_assets.storage.traces import files_with
+from olvf_assets.storage.traces import Traces, files_with
 
+KEPT_BY_FILM = (DRAFTS, VERSIONS)  # in the lake
 LEARNT = ("detector", "detector_generations", "classifiers", "packed_pixels", "replicas", "gradcam")
 Report = Callable[[str], None]
 
@@ -72,6 +78,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         note(plan, lake)
         _erase_tables(plan, lake, report)
         _erase_work(plan, lake, report)
+        _erase_handed_out(plan, study, report)
         for path in (study.data / "reports", lake / MADE, *study.data.glob("olvf.duckdb*")):
             erasure.remove(path)
         report("the warehouse and the report are erased; they are made again without him")
@@ -134,6 +141,9 @@ def _clear_landing(plan: Plan, study: StudyResource, *, remove: bool, report: Re
         erasure.remove(film)
         for box in (folder / BOXES_FOLDER).rglob(f"{glob.escape(film.stem)}.*"):
             erasure.remove(box)
+    for box in list((folder / BOXES_FOLDER).rglob("*_F*.*")):
+        if drafted_film(box.name) in plan.films:
+            erasure.remove(box)
     report(f"{len(films)} films of his are removed from the landing folder")
 
 
@@ -174,6 +184,22 @@ def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
     for path in pictures:
         erasure.remove(path)
     report(f"{len(pictures)} pictures are erased that nobody else uses")
+
+
+def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
+    """Erase what was written of his institution's films for people and image stores, as far as it tells of him.
+
+    Another institution that handed over the same film keeps its own.
+    """
+    folders = [study.data / DRAFT_BOXES, study.data / RESULTS, *(study.store.root / each for each in KEPT_BY_FILM)]
+    own = [folder / plan.institution for folder in folders]
+    own += (study.data / DRAFT_BOXES).glob(f".{plan.institution}.*")  # left by a killed call
+    his = Traces(plan.traces.ids | plan.films)
+    paths = list(files_with(his, own)) if plan.of_patient else [folder for folder in own if folder.exists()]
+    for path in paths:
+        erasure.remove(path)
+    if paths:
+        report(f"draft boxes and results that tell of him are erased ({len(paths)} files or folders)")
 
 
 def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:

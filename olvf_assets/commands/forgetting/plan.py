@@ -45,6 +45,8 @@ class Plan:
         weights: work folders (kind/fingerprint) of the weights that current tables name.
         pictures: hashes of the pictures that others use.
         shared: other institutions that handed over some of the same films; they keep them.
+        films: the patient's films in his institution, also those that others handed over, too; empty if an institution
+            is forgotten.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Plan:
     weights: frozenset[str]
     pictures: frozenset[str]
     shared: frozenset[str]
+    films: frozenset[str]
 
     @property
     def of_patient(self) -> bool:
@@ -101,13 +104,14 @@ def plan_to_forget(asked: str, study: StudyResource) -> Plan:
         weights=frozenset({*weights, *kept.get("weights", [])}),
         pictures=frozenset().union(*map(erasure.pictures_of, others.values())),
         shared=frozenset(shared),
+        films=frozenset({*films, *kept.get("films", [])}),
     )
 
 
 def note(plan: Plan, lake: Path) -> None:
     """Keep what is known of him until he is forgotten: after a kill the tables that tell it may be gone."""
     said = {"name": plan.name, "institution": plan.institution, "ids": sorted(plan.traces.ids),
-            "learnt": plan.learnt, "weights": sorted(plan.weights)}  # fmt: skip
+            "learnt": plan.learnt, "weights": sorted(plan.weights), "films": sorted(plan.films)}  # fmt: skip
     write_atomically(lake / JOURNAL, lambda path: path.write_text(json.dumps(said)))
 
 

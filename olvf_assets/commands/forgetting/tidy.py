@@ -94,6 +94,7 @@ def _size(path: Path) -> int:
 def _leftovers(data: Path) -> Iterator[Path]:
     """Yield what killed processes left under passing names: half-written files, a half-copied hospital, a warehouse."""
     found = [*data.glob("lake/**/.partial-*"), *data.glob("reports/**/.partial-*"), *data.glob("landing/.*.partial"),
+             *data.glob("draft_boxes/.*"), *data.glob("results/**/.partial-*"),
              *data.glob("olvf.duckdb.tmp*"), *data.glob(".partial-*")]  # fmt: skip
     yield from (path for path in sorted(found) if path.exists() and _changed_s(path) < time.time() - LEFTOVER_S)
 

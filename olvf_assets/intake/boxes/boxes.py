@@ -1,10 +1,10 @@
-"""Vertebra boxes drawn by a technologist: tables `reader_boxes` and `unmatched_boxes`.
+"""Vertebra boxes drawn by a technologist: tables `reader_boxes`, `drawn_films` and `unmatched_boxes`.
 
-What lives here: finding the film of each labelled picture, and turning its boxes into pixels of the full-resolution
-film. What does not: how the files are written (`boxes.formats`), boxes found by the detector (room `detection`).
+What lives here: turning the boxes of labelled pictures into pixels of the full-resolution film. What does not: which
+film a picture shows (`boxes.films_of_pictures`), how the files are written (`boxes.formats`), boxes found by the
+detector (room `detection`).
 """
 
-import unicodedata
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
@@ -14,45 +14,31 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from olvf_assets.intake.boxes.classes import ClassListError, ClassLists, Levels
+from olvf_assets.intake.boxes.films_of_pictures import Film, NoFilm, drafted_film, film_of, films_by_name, place_of
 from olvf_assets.intake.boxes.formats import READERS, Box, FormatError, Picture, is_picture_list
 from olvf_assets.intake.landing.archives import UnusableArchiveError, open_landed
-from olvf_assets.intake.landing.box_names import BOX_FOLDERS, BOXES_FOLDER, box_role
+from olvf_assets.intake.landing.box_names import BOXES_FOLDER, box_role
 from olvf_assets.intake.landing.foreign import Refusal, read_apart
 from olvf_assets.intake.landing.landing import read_files
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.privacy.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.sheets.problems import Problems
-from olvf_assets.intake.tables import READER_BOXES, UNMATCHED_BOXES
-
-# Folders that labelling programs and this landing folder make themselves: they tell no patients apart.
-NAMELESS_FOLDERS = BOX_FOLDERS | {"films", "images", "img", "pictures", "train", "val", "valid", "test", "png", "jpg"}
+from olvf_assets.intake.tables import DRAWN_FILMS, READER_BOXES, UNMATCHED_BOXES
 
 
 class DrawnBoxes(NamedTuple):
-    """The boxes of accepted films, and the box files that belong to none."""
+    """The boxes of accepted films, the films that somebody labelled, and the box files that belong to none."""
 
     reader_boxes: pl.DataFrame
+    drawn_films: pl.DataFrame
     unmatched_boxes: pl.DataFrame
-
-
-class _Film(NamedTuple):
-    film_id: str
-    width_px: int
-    height_px: int
-    refusal: str | None
-    folders: tuple[str, ...]  # that it lies in, of those that may tell patients apart
 
 
 class _BoxFile(NamedTuple):
     row: dict[str, Any]  # of the manifest
     real: str
     levels: Levels | None
-
-
-class _NoFilm(NamedTuple):
-    reason: str
-    detail: str
 
 
 def drawn_boxes(
@@ -81,9 +67,10 @@ def drawn_boxes(
         paths: the names of the files, see `safe_paths`; found anew when not given.
 
     Returns:
-        Tables `reader_boxes` (sorted by film and level, pixels of the full film) and `unmatched_boxes`: files whose
-        film is absent (`box_without_film`), was itself refused (`box_of_refused_film`), or whose name fits several
-        films (`box_of_several_films`).
+        Tables `reader_boxes` (sorted by film and level, pixels of the full film); `drawn_films`, films of which a box
+        file speaks, also one that draws nothing in them; and `unmatched_boxes`: files whose film is absent
+        (`box_without_film`), was itself refused (`box_of_refused_film`), or whose name fits several films
+        (`box_of_several_films`).
 
     Raises:
         SheetError: a file that is not what its ending says, a class that is no lumbar level, class lists that
@@ -91,10 +78,11 @@ def drawn_boxes(
             one, a picture that is no scaled copy of its film, a film drawn in two files.
     """
     shown = paths or path_names(folder, names)
-    films = _films_by_name(headers, pixels, shown.real)
+    films = films_by_name(headers, pixels, shown.real)
     boxes: list[dict[str, Any]] = []
     unmatched: list[dict[str, Any]] = []
     drawn_in: dict[str, str] = {}
+    drawn_films: dict[str, dict[str, Any]] = {}
     problems = Problems(str(folder / BOXES_FOLDER))
     files = _with_levels(folder, read_files(manifest, "sheet", "boxes"), shown.real, problems)
     answers = read_apart(partial(_pictures, folder=folder), [(file.real, file.levels) for file in files])
@@ -108,12 +96,23 @@ def drawn_boxes(
             problems.lines.extend(f"{name}, {fault}" for fault in pictures.args)
             continue
         box_format, _ = READERS[PurePosixPath(file.real).suffix.lower()]
-        missing: dict[_NoFilm, int] = {}
+        missing: dict[NoFilm, int] = {}
+        n_told = sum(1 for each in pictures if each.boxes or not each.name)  # an export lists others, too
         for picture in pictures:
-            film = _film_of(films, _place_of(picture, file.real), names)
-            if isinstance(film, _NoFilm):
-                missing[film] = missing.get(film, 0) + 1
-            elif picture.boxes and film.film_id in drawn_in:
+            place = place_of(picture, file.real)
+            film = film_of(films, place, names)
+            if isinstance(film, NoFilm):
+                if picture.boxes or not picture.name:
+                    missing[film] = missing.get(film, 0) + 1
+                continue
+            if picture.boxes or film.film_id not in drawn_films:
+                about = {
+                    "n_boxes": len(picture.boxes),
+                    "is_draft": drafted_film(place.name) == film.film_id,
+                    "box_format": box_format,
+                }
+                drawn_films[film.film_id] = {"film_id": film.film_id} | about
+            if picture.boxes and film.film_id in drawn_in:
                 problems.lines.append(f"{name}: draws the film of {drawn_in[film.film_id]} again; keep one of the two")
             elif picture.boxes:
                 drawn_in[film.film_id] = name
@@ -121,7 +120,7 @@ def drawn_boxes(
                 boxes += [{"film_id": film.film_id, "box_format": box_format} | box for box in found]
                 problems.lines += [f"{name}, {fault}" for fault in faults]
         for film, count in missing.items():
-            detail = film.detail if len(pictures) == 1 else f"{count} of {len(pictures)} pictures: {film.detail}"
+            detail = film.detail if n_told == 1 else f"{count} of {n_told} pictures: {film.detail}"
             unmatched.append({"path": row["path"], "sha256": row["sha256"], "reason": film.reason, "detail": detail})
     unopened = manifest.filter(kind="boxes", state="refused").select("path", "sha256", "reason", "detail")
     unmatched += unopened.to_dicts()
@@ -129,6 +128,7 @@ def drawn_boxes(
     institution = {"institution": names.institution}
     return DrawnBoxes(
         pl.DataFrame([institution | box for box in boxes], schema=READER_BOXES).sort("film_id", "level"),
+        pl.DataFrame([institution | row for row in drawn_films.values()], schema=DRAWN_FILMS).sort("film_id"),
         pl.DataFrame([institution | row for row in unmatched], schema=UNMATCHED_BOXES).sort("path", "reason"),
     )
 
@@ -172,82 +172,7 @@ def _content(folder: Path, path: str) -> bytes:
         raise FormatError(f"cannot be taken out of its archive ({error.reason}); unpack it") from None
 
 
-def _films_by_name(headers: pl.DataFrame, pixels: pl.DataFrame, real: Callable[[str], str]) -> dict[str, list[_Film]]:
-    """Return the films by file name, by file name without ending, by both in small letters, and by pseudonym."""
-    undecoded = dict(pixels.filter(pl.col("refusal").is_not_null()).select("path", "refusal").iter_rows())
-    films: dict[str, list[_Film]] = {}
-    for row in headers.iter_rows(named=True):
-        path = PurePosixPath(real(row["path"]))
-        refusal = row["refusal"] or undecoded.get(row["path"])
-        film = _Film(row["film_id"], row["columns"], row["rows"], refusal, _telling_folders(path))
-        name = path.name
-        for key in {name, _stem(name), _folded(name), _folded(_stem(name)), row["film_id"]}:
-            films.setdefault(key, []).append(film)
-    return films
-
-
-def _stem(name: str) -> str:
-    """Return a file name without its ending; a name that is a UID has none."""
-    suffix = PurePosixPath(name).suffix
-    return name if suffix[1:].isdigit() else name.removesuffix(suffix)
-
-
-def _folded(name: str) -> str:
-    """Return a file name in small letters of one Unicode form: programs of two systems write it differently."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _telling_folders(path: PurePosixPath) -> tuple[str, ...]:
-    folders = [_folded(part) for part in path.parts[:-1]]
-    return tuple(part for part in folders if part not in NAMELESS_FOLDERS)
-
-
-def _place_of(picture: Picture, box_file: str) -> PurePosixPath:
-    """Return the path that stands for a picture: the box file's, or the name in it below the box file's folders."""
-    return PurePosixPath(box_file).parent / picture.name.lstrip("/") if picture.name else PurePosixPath(box_file)
-
-
-def _film_of(films: dict[str, list[_Film]], place: PurePosixPath, names: Pseudonymiser) -> _Film | _NoFilm:
-    """Return the film that a picture shows, or why there is none."""
-    stem = _stem(place.name)
-    candidates = films.get(stem) or films.get(_folded(stem)) or films.get(names.film(stem)) or []
-    candidates = _in_same_folders(candidates, _telling_folders(place), films)
-    accepted = [film for film in candidates if film.refusal is None]
-    if len(accepted) == 1:
-        return accepted[0]
-    if len(accepted) > 1:
-        what = (
-            f"{len(accepted)} films have this file name and the folders do not tell which; give box files the folders "
-            "of their films, or name the boxes by SOPInstanceUID"
-        )
-        return _NoFilm("box_of_several_films", what)
-    if candidates:
-        return _NoFilm("box_of_refused_film", f"its film was refused: {candidates[0].refusal}")
-    what = "no film has this file name or SOPInstanceUID; name the box file like its .dcm file"
-    return _NoFilm("box_without_film", what)
-
-
-def _in_same_folders(candidates: list[_Film], folders: tuple[str, ...], films: dict[str, list[_Film]]) -> list[_Film]:
-    """Return the films that lie in the box's folders, if its folders are those of films; else all of them.
-
-    A box in folder A is not about a film of that name in folder B, even if A has no such film.
-    """
-    if not folders:
-        return candidates
-    if equal := [film for film in candidates if film.folders == folders]:
-        return equal
-    if below := [film for film in candidates if film.folders and _ends_alike(film.folders, folders)]:
-        return below
-    known = any(film.folders and _ends_alike(film.folders, folders) for same in films.values() for film in same)
-    return [] if known else candidates
-
-
-def _ends_alike(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    shorter = min(len(left), len(right))
-    return left[-shorter:] == right[-shorter:]
-
-
-def _boxes_of(picture: Picture, film: _Film, margin_px: float) -> tuple[list[dict[str, Any]], list[str]]:
+def _boxes_of(picture: Picture, film: Film, margin_px: float) -> tuple[list[dict[str, Any]], list[str]]:
     """Return the picture's boxes in pixels of its film, and what is wrong with others."""
     if picture.size_px and not _is_scaled_copy(picture.size_px, film):
         width, height = picture.size_px
@@ -291,7 +216,7 @@ def _disorder(found: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
-def _is_scaled_copy(size_px: tuple[int, int], film: _Film) -> bool:
+def _is_scaled_copy(size_px: tuple[int, int], film: Film) -> bool:
     """Return whether one factor makes both sides of the film those of the picture, a pixel of rounding aside."""
     width, height = size_px
     least = max((width - 1) / film.width_px, (height - 1) / film.height_px)
@@ -299,7 +224,7 @@ def _is_scaled_copy(size_px: tuple[int, int], film: _Film) -> bool:
     return least <= most
 
 
-def _fault(box: Box, corners: tuple[float, float, float, float], film: _Film, margin_px: float) -> str | None:
+def _fault(box: Box, corners: tuple[float, float, float, float], film: Film, margin_px: float) -> str | None:
     x0, y0, x1, y1 = corners
     if x1 - x0 < 1.0 or y1 - y0 < 1.0:
         return f"draws a box of less than one pixel around {box.level}"

@@ -190,7 +190,7 @@ class _Coco(BaseModel):
 
 
 def read_coco(content: bytes, levels: Levels | None = None) -> list[Picture]:
-    """Return the pictures of a COCO file that have boxes. `levels` does not matter: COCO names its classes.
+    """Return the pictures of a COCO file, also those without boxes. `levels` does not matter: COCO names its classes.
 
     Raises:
         FormatError: no JSON, a key of COCO's object detection is missing, an annotation of no lumbar level or picture,
@@ -221,9 +221,7 @@ def read_coco(content: bytes, levels: Levels | None = None) -> list[Picture]:
             boxes[each.image_id].append(Box(place, level, (left, top, left + width, top + height)))
     _raise_if_any(faults)
     return [
-        Picture(each.file_name.replace("\\", "/"), (each.width, each.height), boxes[each.id])
-        for each in coco.images
-        if boxes[each.id]
+        Picture(each.file_name.replace("\\", "/"), (each.width, each.height), boxes[each.id]) for each in coco.images
     ]
 
 

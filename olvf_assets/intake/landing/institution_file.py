@@ -17,6 +17,7 @@ from olvf_assets.storage.landing_folders import KEY_PATTERN
 
 Role = Literal["development", "external"]
 ROLES: tuple[Role, ...] = get_args(Role)
+SWITCH = "results_back"
 LARGEST_BYTES = 100_000
 PLACE = re.compile(r"at line \d+, column \d+|at end of document")
 
@@ -26,7 +27,10 @@ class InstitutionFileError(LandingError):
 
 
 class Institution(Settings):
-    """Who handed the films over. `key` is the folder's name and the partition key everywhere."""
+    """Who handed the films over. `key` is the folder's name and the partition key everywhere.
+
+    `results_back`: whether results are written as DICOM objects for the hospital's image store.
+    """
 
     key: str
     name: str
@@ -34,6 +38,7 @@ class Institution(Settings):
     country: str | None = None
     contact: str | None = None
     note: str | None = None
+    results_back: bool = False
 
 
 def read_institution(folder: Path) -> Institution:
@@ -93,8 +98,10 @@ def _checked_institution(path: Path, key: str, said: dict[str, Any]) -> Institut
     for field in ("name", "role"):
         if field not in said:
             raise InstitutionFileError(f'{path}: {field} is missing; add {field} = "..."')
+    if not isinstance(said.get(SWITCH, False), bool):
+        raise InstitutionFileError(f"{path}: {SWITCH} must be true or false, without quotes")
     for field, value in said.items():
-        if not isinstance(value, str) or not value.strip():
+        if field != SWITCH and (not isinstance(value, str) or not value.strip()):
             raise InstitutionFileError(f"{path}: {field} must be a text in quotes, not {_kind_of(value)}")
     if said["role"] not in ROLES:
         raise InstitutionFileError(

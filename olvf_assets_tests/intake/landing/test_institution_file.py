@@ -18,6 +18,13 @@ def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
     assert (institution.country, institution.note) == ("Japan", None)
 
 
+def test_results_go_back_only_where_the_file_says_so(tmp_path: Path) -> None:
+    said = 'name = "City"\nrole = "external"\n'
+    assert not read_institution(written(tmp_path / "city", said)).results_back
+    assert not read_institution(written(tmp_path / "city", f"{said}results_back = false\n")).results_back
+    assert read_institution(written(tmp_path / "city", f"{said}results_back = true\n")).results_back
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -26,6 +33,13 @@ def test_an_institution_is_read_with_its_folder_as_key(tmp_path: Path) -> None:
         ('name = "A"\nrole = "external"\nroll = "x"\n', "unknown key roll; allowed are name, role, country"),
         ("name = A\n", "not valid TOML"),
         ('name = ""\nrole = "external"\n', "name must be a text in quotes"),
+        (
+            'name = "A"\nrole = "external"\nresults_back = "true"\n',
+            "results_back must be true or false, without",
+        ),
+        ('name = "A"\nrole = "external"\nresults_back = 1\n', "results_back must be true or false, without"),
+        ('name = "A"\nrole = "external"\nresult_back = true\n', "unknown key result_back; allowed are name, role"),
+        ('name = true\nrole = "external"\n', "name must be a text in quotes"),
     ],
 )
 def test_a_wrong_institution_file_is_an_error_that_says_what_to_write(tmp_path: Path, text: str, said: str) -> None:
