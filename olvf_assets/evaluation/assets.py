@@ -11,6 +11,7 @@ from olvf_assets.evaluation.tables import (
     CONFUSION_MATRICES,
     DECISION_CURVES,
     EXTERNAL_METRICS,
+    FAR_FILMS,
     HUMAN_CEILING,
     LEAKAGE_AUDIT,
     LEAKAGE_SUMMARY,
@@ -23,6 +24,7 @@ from olvf_assets.evaluation.tables import (
     REVIEW_LIST,
     ROC_CURVES,
     SAMPLE_LINEAGE,
+    SITE_SHIFT,
     SUBGROUP_METRICS,
     TEST_METRICS,
 )
@@ -64,6 +66,37 @@ def picture_fingerprints(run: TableRun, films: pl.DataFrame, detected_crops: pl.
 
     with KeptAnswers.of(run, "picture_fingerprints") as kept:
         return fingerprints.picture_fingerprints(films, detected_crops, run.store, kept=kept, report=run.report)
+
+
+@table(schema=SITE_SHIFT, kinds=("polars", "numpy"))
+def site_shift(
+    run: TableRun,
+    institutions: pl.DataFrame,
+    films: pl.DataFrame,
+    subjects: pl.DataFrame,
+    picture_fingerprints: pl.DataFrame,
+    detected_films: pl.DataFrame,
+    detections: pl.DataFrame,
+    ensemble_predictions: pl.DataFrame,
+) -> pl.DataFrame:
+    """How far each external hospital's films, patients, detections and predictions are from development's."""
+    from olvf_assets.evaluation.site_features import site_features
+    from olvf_assets.evaluation.site_shift import site_shift
+
+    features = site_features(films, subjects, picture_fingerprints, detected_films, detections, ensemble_predictions)
+    roles = dict(institutions.select("institution", "role").iter_rows())
+    return site_shift(features, roles, run.profile.evaluation, run.seed)
+
+
+@table(schema=FAR_FILMS, pictures=("image_path",), kinds=("polars", "scipy"))
+def far_films(
+    run: TableRun, institutions: pl.DataFrame, films: pl.DataFrame, picture_fingerprints: pl.DataFrame
+) -> pl.DataFrame:
+    """Films of external hospitals that look like no development film, the farthest first."""
+    from olvf_assets.evaluation import site_shift
+
+    roles = dict(institutions.select("institution", "role").iter_rows())
+    return site_shift.far_films(films, picture_fingerprints, roles)
 
 
 @table(schema=LEAKAGE_AUDIT)

@@ -236,6 +236,40 @@ REVIEW_LIST = pl.Schema(
     }
 )
 
+# protocol is null for features that hang on no split; unit: film, vertebra or patient; verdict: alike, shifted, far
+SITE_SHIFT = pl.Schema(
+    {
+        "protocol": pl.String,
+        "institution": pl.String,
+        "feature": pl.String,
+        "unit": pl.String,
+        "n_site": pl.Int64,
+        "n_development": pl.Int64,
+        "n_patients": pl.Int64,
+        "psi": pl.Float64,
+        **_INTERVAL,
+        "psi_by_chance": pl.Float64,
+        "p_value": pl.Float64,
+        "p_holm": pl.Float64,
+        "distance": pl.Float64,
+        "verdict": pl.String,
+        "sentence": pl.String,
+    }
+)
+
+FAR_FILMS = pl.Schema(
+    {
+        "institution": pl.String,
+        "film_id": pl.String,
+        "patient_id": pl.String,
+        "view": pl.String,
+        "correlation": pl.Float64,
+        "correlation_limit": pl.Float64,
+        "image_path": pl.String,
+        "nearest_image_path": pl.String,
+    }
+)
+
 SAMPLE_LINEAGE = pl.Schema(
     {
         "protocol": pl.String,

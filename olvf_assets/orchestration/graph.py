@@ -54,8 +54,9 @@ def tables_by(dimension: Dimension | None) -> list[str]:
 def tables_of_an_arrival() -> list[str]:
     """Return the names of the tables that a new or changed hospital's films reach without any training, sorted."""
     reads = all_reads(all_tables(), all_checks())
-    of_scores = {*descendants("crop_scores", reads), *descendants("detector_answers", reads)}
-    return sorted({*tables_by("institution"), "expectation_results", *of_scores})
+    own = ("crop_scores", "detector_answers", "picture_fingerprints")
+    what_follows = {name for each in own for name in descendants(each, reads)}
+    return sorted({*tables_by("institution"), "expectation_results", *what_follows})
 
 
 def tables_scored_again() -> list[str]:

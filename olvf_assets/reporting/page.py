@@ -47,6 +47,8 @@ def page_text(
     thesis_comparison: pl.DataFrame,
     institutions: pl.DataFrame,
     worklist_pages: pl.DataFrame,
+    site_shift: pl.DataFrame,
+    far_films: pl.DataFrame,
 ) -> str:
     """Return `index.html`: no scripts, no other files, nothing from the network.
 
@@ -82,9 +84,23 @@ def page_text(
             for section in SECTIONS
         },
         number=number_text,
+        sites=_sites(site_shift, far_films),
         worklists=worklist_pages.sort("institution").to_dicts(),
         readable=readable,
     )
+
+
+def _sites(site_shift: pl.DataFrame, far_films: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return for each external institution what sets it apart, the largest shift first, and how many films are far."""
+    return [
+        {
+            "institution": part["institution"][0],
+            "sentences": part.filter(pl.col("verdict") != "alike").sort("psi", descending=True)["sentence"].to_list(),
+            "n_features": len(part),
+            "n_far": far_films.filter(institution=part["institution"][0]).height,
+        }
+        for part in site_shift.sort("institution").partition_by("institution", maintain_order=True)
+    ]
 
 
 def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:

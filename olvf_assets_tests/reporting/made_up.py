@@ -57,6 +57,13 @@ def made_up_tables(patients: int = 12, seed: int = 1) -> dict[str, pl.DataFrame]
         "detector_metrics": detector_rows(),
         "thesis_comparison": comparison_rows(),
         "institutions": pl.DataFrame({"institution": ["institution_1", "institution_2"]}),
+        "site_shift": pl.DataFrame(
+            [
+                {"institution": "institution_2", "psi": psi, "verdict": verdict, "sentence": f"{name} (PSI {psi})"}
+                for name, psi, verdict in (("age", 0.05, "alike"), ("kvp", 0.15, "shifted"), ("device", 4.0, "far"))
+            ]
+        ),
+        "far_films": pl.DataFrame({"institution": ["institution_2"] * 3}),
         "worklist_pages": pl.DataFrame(
             [("institution_2", "worklists/institution_2/index.html", "0" * 64, 12, 11, 50, 7)],
             schema=WORKLIST_PAGES,

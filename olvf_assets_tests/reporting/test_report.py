@@ -80,6 +80,16 @@ def test_page_links_the_worklists_and_says_nothing_of_them_where_there_are_none(
     assert "worklist" not in page_without_pictures(tables, set(), worklist_pages=tables["worklist_pages"].clear())
 
 
+def test_page_says_in_words_what_sets_a_hospital_apart(report, tables):
+    words = " ".join(re.sub(r"<[^>]*>", " ", report.html).split())
+    assert (
+        "Institution 2 : 2 of 3 features differ; 3 films look like no development film. device (PSI 4.0) kvp" in words
+    )
+    assert "age (PSI" not in words
+    nothing = {name: tables[name].clear() for name in ("site_shift", "far_films")}
+    assert "features differ" not in page_without_pictures(tables, set(), **nothing)
+
+
 def test_page_is_well_formed(report):
     class Balanced(HTMLParser):
         def __init__(self):

@@ -68,10 +68,10 @@ def near_duplicates(left: list[bytes], right: list[bytes], least_correlation: fl
     """
     if not left or not right:
         return []
-    one = _standardised_ranks(left)
+    one = standardised_ranks(left)
     found = []
     for start in range(0, len(right), RIGHT_AT_ONCE):
-        other = _standardised_ranks(right[start : start + RIGHT_AT_ONCE])
+        other = standardised_ranks(right[start : start + RIGHT_AT_ONCE])
         for begin in range(0, len(left), LEFT_AT_ONCE):
             correlation = one[begin : begin + LEFT_AT_ONCE] @ other.T
             rows, columns = np.nonzero(correlation >= least_correlation)
@@ -81,7 +81,7 @@ def near_duplicates(left: list[bytes], right: list[bytes], least_correlation: fl
     return found
 
 
-def _standardised_ranks(thumbnails: list[bytes]) -> np.ndarray:
+def standardised_ranks(thumbnails: list[bytes]) -> np.ndarray:
     """Return float32 (n, 576): the ranks of the grey values, mean 0 and length 1 (length 0 if all are equal)."""
     from scipy.stats import rankdata
 
