@@ -168,9 +168,10 @@ def check(row: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    level = logging.getLogger("pydicom").level
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     yield tmp_path_factory.mktemp("fuzz")
-    logging.getLogger("pydicom").setLevel(logging.NOTSET)
+    logging.getLogger("pydicom").setLevel(level)
 
 
 SAMPLES = {syntax: sample(syntax) for syntax in SYNTAXES}
