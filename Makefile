@@ -17,7 +17,7 @@ demo: setup
 	$(ENV) && dagster asset materialize --select '*' && python -m olvf_assets.reporting
 
 test: setup lint
-	$(ENV) && pytest
+	$(ENV) && pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
