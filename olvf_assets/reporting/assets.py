@@ -83,7 +83,7 @@ def worklist(
 def _worklist_files(run: TableRun, found: pl.DataFrame) -> list[Path]:
     from olvf_assets.reporting.worklist_page import page_files
 
-    return page_files(run.data / "reports", run.institution)
+    return [file for key in found["institution"] for file in page_files(run.data / "reports", key)]
 
 
 @table(schema=WORKLIST_PAGES, by="institution", kinds=("jinja2", "opencv"), beside=_worklist_files)

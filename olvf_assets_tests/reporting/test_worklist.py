@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 
 from olvf_assets.attention.colours import JET
+from olvf_assets.foundation.tables import TableRun
+from olvf_assets.profiles import load_profile
 from olvf_assets.reporting import worklist_page as page_module
+from olvf_assets.reporting.assets import worklist_pages
 from olvf_assets.reporting.tables import WORKLIST, WORKLIST_PAGES
 from olvf_assets.reporting.worklist_page import page_files, worklist_page
 from olvf_assets.storage.artifacts import DamagedPictureError
@@ -103,6 +106,17 @@ def test_the_page_shows_every_film_with_the_figures_of_the_table(hospital: Hospi
     assert named <= {
         str(path.relative_to(tmp_path / "worklists/institution_2")) for path in page_files(tmp_path, "institution_2")
     }
+
+
+def test_whoever_asks_finds_the_same_files_beside_the_table(hospital: Hospital, tmp_path: Path) -> None:
+    row = page_of(hospital, tmp_path / "reports")
+    files = page_files(tmp_path / "reports", "institution_2")
+    assert len(files) == 1 + 2 * 4 + 5
+    assert worklist_pages.beside is not None
+    for institution in ("", "institution_2"):
+        run = TableRun(load_profile("ci"), hospital.store, tmp_path, institution=institution)
+        assert worklist_pages.beside(run, row) == files
+        assert worklist_pages.beside(run, row.clear()) == []
 
 
 def test_a_film_whose_vertebrae_are_all_left_out_says_so(hospital: Hospital, tmp_path: Path) -> None:
