@@ -8,6 +8,8 @@ The population stability index (PSI) of two distributions p, q over the same bin
 chance alone gives: patients dealt anew to both sides. Patients, not films or vertebrae, are drawn and dealt.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import polars as pl
 
@@ -44,9 +46,8 @@ def site_shift(features: pl.DataFrame, roles: dict[str, str], settings: Evaluati
             same = pl.col("protocol").eq_missing(protocol) & (pl.col("feature") == feature)
             here, there = theirs.filter(same), ours.filter(same)
             if len(here) and len(there):
-                own_seed = derive_seed(seed, "site_shift", site, feature, protocol or "")
                 about = {"protocol": protocol, "institution": site, "feature": feature, "unit": unit}
-                rows.append(about | _compared(here, there, settings, own_seed))
+                rows.append(about | _compared(here, there, settings, derive_seed(seed, "site_shift", site)))
         frames.append(_judged(rows))
     return pl.concat(frames)
 
@@ -96,8 +97,8 @@ def _compared(here: pl.DataFrame, there: pl.DataFrame, settings: EvaluationSetti
     theirs, ours = _counts(both, bins)
     value = stability_index(theirs.sum(axis=0), ours.sum(axis=0))
     drawn = stability_index(
-        patient_weights(len(theirs), settings.draws, derive_seed(seed, "site")) @ theirs,
-        patient_weights(len(ours), settings.draws, derive_seed(seed, "development")) @ ours,
+        _weights(len(theirs), settings.draws, derive_seed(seed, "site")) @ theirs,
+        _weights(len(ours), settings.draws, derive_seed(seed, "development")) @ ours,
     )
     low, high = percentile_interval(drawn, settings.confidence, settings.min_defined_share, axis=0)
     dealt = _dealt(np.concatenate([theirs, ours]), len(theirs), settings.draws, derive_seed(seed, "dealt"))
@@ -169,12 +170,20 @@ def _counts(both: pl.DataFrame, bins: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _dealt(counts: np.ndarray, n_site: int, deals: int, seed: int) -> np.ndarray:
     """Return the PSI of patients dealt at random to a site of `n_site` and to the others, float64 (deals,)."""
-    random = np.random.default_rng(seed)
-    chosen = np.zeros((deals, len(counts)))
-    for each in chosen:
-        each[random.permutation(len(counts))[:n_site]] = 1
+    chosen = _deals(len(counts), n_site, deals, seed)
     theirs = chosen @ counts
     return stability_index(theirs, counts.sum(axis=0) - theirs)
+
+
+@lru_cache(maxsize=16)
+def _deals(n_patients: int, n_site: int, deals: int, seed: int) -> np.ndarray:
+    """Return who is dealt to the site, 1 or 0: float64 (deals, patients). A hospital's features share most deals."""
+    first = np.zeros((deals, n_patients))
+    first[:, :n_site] = 1
+    return np.random.default_rng(seed).permuted(first, axis=1)
+
+
+_weights = lru_cache(maxsize=16)(patient_weights)  # likewise, the draws of patients
 
 
 def _medians(here: pl.Series, there: pl.Series) -> str:
