@@ -58,6 +58,10 @@ def cropped() -> object:
     return code_digest("olvf_assets.crops.crop:_crop_film")
 
 
+def looked_at() -> object:
+    return code_digest("olvf_assets.attention.crop_attention:crop_attention")
+
+
 CHANGES = {
     "a network's schedule": (network, "classification.learner", "math.cos(", "math.sin(", True),
     "a network's augmentation": (
@@ -86,6 +90,8 @@ CHANGES = {
     "which candidate is which level": (searched, "detection.ordering", "return ", "return 1 * ", False),
     "how a crop is read": (scored, "classification.pixels", "return ", "return 1 * ", True),
     "how networks are trained is nothing to a score": (scored, "classification.learner", "cos(", "sin(", False),
+    "how a map is enlarged": (looked_at, "attention.gradcam", "cv2.resize(each", "cv2.blur(each", True),
+    "how a map's picture is read": (looked_at, "classification.pixels", "return ", "return 1 * ", True),
     "how a crop is cut": (cropped, "crops.crop", "equalizeHist", "normalize", True),
     "a synthetic spine": (hospital, "phantom.spine", "return ", "return 1 * ", True),
     "a synthetic reader": (hospital, "phantom.readers", "return ", "return 1 * ", True),

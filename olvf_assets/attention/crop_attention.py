@@ -78,10 +78,9 @@ def crop_attention(
                 for predicted, cam in zip(maps.predicted, cams, strict=True)
             ]
 
-    code = [code_digest(f"olvf_assets.attention.{name}") for name in ("class_maps:class_maps", "colours:as_8_bit")]
     answers = (kept or KeptAnswers()).answers(
         [[row["weights_sha256"], each["image_path"].to_list()] for each in of_patients],
-        [code, classification.input_divisor],
+        [code_digest("olvf_assets.attention.crop_attention:crop_attention"), classification.input_divisor],
         found,
         holds=lambda answer: all(store.has_image(path) for _, path, _ in answer),
     )
