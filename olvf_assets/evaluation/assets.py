@@ -12,6 +12,7 @@ from olvf_assets.evaluation.tables import (
     DECISION_CURVES,
     EXTERNAL_METRICS,
     FAR_FILMS,
+    FRESH_FRACTURES_NEEDED,
     HUMAN_CEILING,
     LEAKAGE_AUDIT,
     LEAKAGE_SUMMARY,
@@ -148,6 +149,17 @@ def external_metrics(
     found = metric_tables.external_metrics(ensemble_predictions, fold_predictions, run.profile.evaluation, run.seed)
     _note_accuracy(run, found)
     return leakage.stamped(found, leakage_summary, "external")
+
+
+@table(schema=FRESH_FRACTURES_NEEDED)
+def fresh_fractures_needed(
+    run: TableRun, test_metrics: pl.DataFrame, external_metrics: pl.DataFrame, institutions: pl.DataFrame
+) -> pl.DataFrame:
+    """How many more fresh fractures each external hospital must hand over for a narrow sensitivity."""
+    from olvf_assets.evaluation import needed
+
+    roles = dict(institutions.select("institution", "role").iter_rows())
+    return needed.fresh_fractures_needed(test_metrics, external_metrics, roles, run.profile.evaluation)
 
 
 @table(schema=SUBGROUP_METRICS, kinds=("polars", "numpy", "scipy"))

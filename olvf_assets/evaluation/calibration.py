@@ -1,7 +1,8 @@
 """Whether a probability means what it says: reliability curves, calibration error and Brier score.
 
-What lives here: tables `calibration` and `reliability_curves`, for probabilities as they are and temperature-scaled.
-What does not: the temperatures (`temperature.py`), the picture (reporting).
+What lives here: tables `calibration` and `reliability_curves`, for probabilities as they are, temperature-scaled and,
+of external hospitals, refitted on their own other patients. What does not: the temperatures (`temperature.py`), the
+refit (`site_calibration.py`), the picture (reporting).
 """
 
 import numpy as np
@@ -11,7 +12,8 @@ from olvf_assets.evaluation.bootstrap import draws_of, over_patients
 from olvf_assets.evaluation.intervals import share
 from olvf_assets.evaluation.predictions import ScoredSamples, class_counts, scored_samples, scorers
 from olvf_assets.evaluation.settings import EvaluationSettings
-from olvf_assets.evaluation.tables import CALIBRATION, CALIBRATION_METRICS, RELIABILITY_CURVES
+from olvf_assets.evaluation.site_calibration import TOO_FEW, refitted_at_site
+from olvf_assets.evaluation.tables import CALIBRATION, CALIBRATION_METRICS, REFITTED, RELIABILITY_CURVES
 from olvf_assets.evaluation.temperature import raw_and_scaled
 from olvf_assets.foundation.vocabulary import CLASSES
 
@@ -24,7 +26,9 @@ def calibration(
     Per class, one against the rest: the calibration error is the mean over equal bins of |mean probability - observed
     share|, weighted by the crops in the bin; the Brier score the mean squared distance from 0 or 1. `all` is the mean
     of the three (Brier's own sum over the classes is three times that). A resample puts noise into every bin, so the
-    calibration error's interval lies high, in small groups above the value itself.
+    calibration error's interval lies high, in small groups above the value itself. Probabilities `refitted_at_site` are
+    there for external hospitals alone; their interval takes the fits as given. Where there are too few patients to hold
+    any out, the rows say so.
 
     Args:
         ensemble_predictions: table of that name.
@@ -37,8 +41,9 @@ def calibration(
     """
     frames = [CALIBRATION.to_frame()]
     for whole in scored_samples(ensemble_predictions):
-        for name, samples in raw_and_scaled(whole.originals(), temperatures):
-            frames.append(_figures(samples, settings, draws_of(samples, seed)).with_columns(probabilities=pl.lit(name)))
+        for name, samples, missing in _before_and_after(whole, temperatures, seed):
+            figures = _figures(samples, settings, draws_of(samples, seed))
+            frames.append(_without(figures, missing).with_columns(probabilities=pl.lit(name)))
     return pl.concat([frame.select(CALIBRATION.names()).cast(CALIBRATION) for frame in frames])
 
 
@@ -48,14 +53,15 @@ def reliability_curves(
     """Return, per class and bin of probability, the mean probability and the share that was of the class.
 
     The folds' ensembles are pooled (fold `pooled`): a bin of one fold holds a handful of crops. The interval of the
-    observed share is over resampled patients. Bins without a crop are there, with n = 0 and NaN.
+    observed share is over resampled patients. Bins without a crop are there, with n = 0 and NaN; a hospital that is too
+    small to be refitted has no such curve.
 
     Arguments and errors as `calibration`.
     """
     frames = [RELIABILITY_CURVES.to_frame()]
     for whole in scored_samples(ensemble_predictions):
-        for name, samples in raw_and_scaled(whole.originals(), temperatures):
-            for model in sorted({model for model, _ in samples.models}):
+        for name, samples, missing in _before_and_after(whole, temperatures, seed):
+            for model in sorted({model for model, _ in samples.models}) if missing is None else ():
                 curve = _curve(samples.of_model(model), settings, draws_of(samples, seed))
                 frames.append(curve.with_columns(probabilities=pl.lit(name)))
     return pl.concat([frame.select(RELIABILITY_CURVES.names()).cast(RELIABILITY_CURVES) for frame in frames])
@@ -65,6 +71,27 @@ def in_bins(probabilities: np.ndarray, bins: int) -> np.ndarray:
     """Return bool (..., bins): which of the equal parts of 0 to 1 each probability is in; 1 itself is in the last."""
     at = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     return np.asarray(at[..., None] == np.arange(bins))
+
+
+def _before_and_after(
+    whole: ScoredSamples, temperatures: pl.DataFrame, seed: int
+) -> list[tuple[str, ScoredSamples, str | None]]:
+    """Return kinds of probabilities, each with the samples that have them or (unchanged) the reason why they do not."""
+    samples = whole.originals()
+    found: list[tuple[str, ScoredSamples, str | None]] = [
+        (name, each, None) for name, each in raw_and_scaled(samples, temperatures)
+    ]
+    if whole.dataset != "external":
+        return found
+    refitted = refitted_at_site(samples, seed)
+    return [*found, (REFITTED, refitted or samples, None if refitted else TOO_FEW)]
+
+
+def _without(figures: pl.DataFrame, missing: str | None) -> pl.DataFrame:
+    if missing is None:
+        return figures
+    nothing = [pl.lit(float("nan")).alias(name) for name in ("value", "ci_low", "ci_high")]
+    return figures.with_columns(*nothing, reason=pl.lit(missing))
 
 
 def _figures(samples: ScoredSamples, settings: EvaluationSettings, draws_seed: int) -> pl.DataFrame:

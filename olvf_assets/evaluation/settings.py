@@ -27,6 +27,7 @@ class EvaluationSettings(Settings):
         near_duplicate_correlation: from which correlation of their thumbnails on pictures of two patients are taken for
             one picture. Of the demo's films and crops no two patients' reach 0.96; the same picture as JPEG, at half
             size, in another window or equalised keeps 0.98.
+        target_half_width: of the sensitivity's interval, to which `fresh_fractures_needed` counts.
         target_sensitivities: for each of them the operating point of class `fresh` is chosen on the validation folds.
     """
 
@@ -39,5 +40,6 @@ class EvaluationSettings(Settings):
     calibration_bins: int = Field(default=10, ge=2)
     decision_threshold_step: float = Field(default=0.01, gt=0, lt=1)
     highest_decision_threshold: float = Field(default=0.6, gt=0, lt=1)
+    target_half_width: float = Field(default=0.05, gt=0, lt=0.5)
     target_sensitivities: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8, 0.9, 0.95)
     near_duplicate_correlation: float = Field(default=0.98, gt=0, le=1)

@@ -84,7 +84,8 @@ CALIBRATION_TEMPERATURES = pl.Schema(
     }
 )
 
-# probabilities are `raw` or `temperature_scaled`
+# probabilities are `raw`, `temperature_scaled` or, of external institutions, REFITTED
+REFITTED = "refitted_at_site"
 _PROBABILITY_SCORER: dict[str, DataTypeClass] = {**_GROUP, **_SCORER, "probabilities": pl.String}
 
 CALIBRATION_METRICS = ("expected_calibration_error", "brier_score")
@@ -254,6 +255,23 @@ SITE_SHIFT = pl.Schema(
         "distance": pl.Float64,
         "verdict": pl.String,
         "sentence": pl.String,
+    }
+)
+
+FRESH_FRACTURES_NEEDED = pl.Schema(
+    {
+        "protocol": pl.String,
+        "institution": pl.String,
+        "n_fresh": pl.Int64,
+        "n_patients": pl.Int64,
+        "sensitivity": pl.Float64,
+        **_INTERVAL,
+        "target_half_width": pl.Float64,
+        "design_effect": pl.Float64,
+        "n_fresh_needed": pl.Int64,
+        "n_fresh_needed_at_most": pl.Int64,
+        "n_fresh_more": pl.Int64,
+        "reason": pl.String,
     }
 )
 

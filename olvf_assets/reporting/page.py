@@ -17,6 +17,7 @@ from olvf_assets.reporting.figures import UNITS
 from olvf_assets.reporting.layout import COLUMNS, METRIC_NAMES, metric_grids, number_text
 from olvf_assets.reporting.pictures import Section
 from olvf_assets.reporting.redrawing import Shown
+from olvf_assets.reporting.site_sentences import site_sentences
 from olvf_assets.reporting.thesis_table6 import table_6
 from olvf_assets.reporting.unlabelled import why_no_accuracy
 
@@ -49,6 +50,9 @@ def page_text(
     worklist_pages: pl.DataFrame,
     site_shift: pl.DataFrame,
     far_films: pl.DataFrame,
+    calibration: pl.DataFrame,
+    site_metric_differences: pl.DataFrame,
+    fresh_fractures_needed: pl.DataFrame,
 ) -> str:
     """Return `index.html`: no scripts, no other files, nothing from the network.
 
@@ -84,23 +88,10 @@ def page_text(
             for section in SECTIONS
         },
         number=number_text,
-        sites=_sites(site_shift, far_films),
+        sites=site_sentences(site_shift, far_films, calibration, site_metric_differences, fresh_fractures_needed),
         worklists=worklist_pages.sort("institution").to_dicts(),
         readable=readable,
     )
-
-
-def _sites(site_shift: pl.DataFrame, far_films: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return for each external institution what sets it apart, the largest shift first, and how many films are far."""
-    return [
-        {
-            "institution": part["institution"][0],
-            "sentences": part.filter(pl.col("verdict") != "alike").sort("psi", descending=True)["sentence"].to_list(),
-            "n_features": len(part),
-            "n_far": far_films.filter(institution=part["institution"][0]).height,
-        }
-        for part in site_shift.sort("institution").partition_by("institution", maintain_order=True)
-    ]
 
 
 def _detector_rows(metrics: pl.DataFrame) -> list[dict[str, Any]]:

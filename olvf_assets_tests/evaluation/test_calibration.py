@@ -130,7 +130,7 @@ def test_reliability_curves_equal_sklearns_on_the_pooled_folds_and_list_empty_bi
     temperatures = temperature.calibration_temperatures(validation_predictions(10, seed=4))
     curves = calibration.reliability_curves(ensemble, temperatures, SETTINGS, seed=1)
     assert curves.schema == RELIABILITY_CURVES
-    assert len(curves) == (2 + 1) * 3 * 8
+    assert len(curves) == (2 + 1 + 2) * 3 * 8  # scorers raw, scaled and refitted; classes; bins
     assert improper_rows(curves, "observed_share", 0, 1).is_empty()
     pooled = ensemble.filter(model="ensemble")
     for name in CLASSES:

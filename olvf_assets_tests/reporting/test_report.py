@@ -83,11 +83,37 @@ def test_page_links_the_worklists_and_says_nothing_of_them_where_there_are_none(
 def test_page_says_in_words_what_sets_a_hospital_apart(report, tables):
     words = " ".join(re.sub(r"<[^>]*>", " ", report.html).split())
     assert (
-        "Institution 2 : 2 of 3 features differ; 3 films look like no development film. device (PSI 4.0) kvp" in words
+        "Institution 2 : 2 of 3 features differ; 3 films look like no development film. Against the internal test of "
+        "Institution 1: accuracy -0.085 (-0.144 to -0.023), false discovery rate +0.149 (+0.033 to +0.266)." in words
     )
+    assert re.search(r"Sensitivity for fresh fractures is 0\.\d{3} on \d+ of them and takes \d+ more", words)
+    error = tables["calibration"].filter(
+        institution="institution_2", model="ensemble", fold="mean", positive_class="all",
+        metric="expected_calibration_error",
+    )  # fmt: skip
+    as_given, temperature, refitted = (
+        f"{value:.3f} [{low:.3f}–{high:.3f}]" for value, low, high in error.select("value", "ci_low", "ci_high").rows()
+    )
+    assert (
+        f"Calibration error: as given {as_given}, with the temperature of development {temperature}, refitted on four "
+        f"fifths of its patients and measured on the rest {refitted}." in words
+    )
+    assert "device (PSI 4.0) kvp" in words
     assert "age (PSI" not in words
     nothing = {name: tables[name].clear() for name in ("site_shift", "far_films")}
     assert "features differ" not in page_without_pictures(tables, set(), **nothing)
+
+
+def test_page_says_why_a_small_hospital_could_not_be_refitted(tables):
+    nan = pl.lit(float("nan"))
+    refitted = pl.col("probabilities") == "refitted_at_site"
+    small = tables["calibration"].with_columns(
+        value=pl.when(refitted).then(nan).otherwise("value"),
+        reason=pl.when(refitted).then(pl.lit("too few patients to refit")).otherwise("reason"),
+    )
+    page = " ".join(page_without_pictures(tables, set(), calibration=small).split())
+    assert "] (too few patients to refit)." in page
+    assert "refitted on four fifths of its patients and measured" not in page
 
 
 def test_page_is_well_formed(report):
