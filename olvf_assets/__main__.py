@@ -5,6 +5,7 @@ What lives here: reading the command line. What does not: any work (`commands`).
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from olvf_assets.commands.hospitals import (
@@ -18,6 +19,8 @@ from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.storage.landing_folders import odd_folders
 from olvf_assets.storage.places import data_folder
+
+MOST_REASONS_SHOWN = 5
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,12 +126,19 @@ def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool)
 
 
 def _results_back(key: str, *, dry_run: bool, send: bool) -> int:
-    from olvf_assets.commands.results_back import results_back, send_results
+    from olvf_assets.orchestration.returning import results_back, send_results
 
-    refused = results_back(key, study_at_hand(), dry_run=dry_run, report=print)
+    study = study_at_hand()
+    refused = _first_shown(results_back(key, study, dry_run=dry_run, report=print).refused)
     if send and not dry_run:
-        refused += send_results(key, study_at_hand(), report=print)
+        refused += _first_shown(send_results(key, study, report=print).faults)
     return 1 if refused else 0
+
+
+def _first_shown(reasons: Sequence[str]) -> int:
+    for line in reasons[:MOST_REASONS_SHOWN]:
+        print(f"  {line}")
+    return len(reasons)
 
 
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.commands.held import data_folder_of
 from olvf_assets.detection.drafts.label_files import LABEL_FORMATS, LabelFormat
 from olvf_assets.detection.drafts.proposals import proposals
 from olvf_assets.detection.drafts.remembered import remember
@@ -18,6 +17,7 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.landing.box_names import BOXES_FOLDER
 from olvf_assets.intake.privacy.key_check import refuse_other_key
 from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.orchestration.resources import StudyResource
 
 FOLDER = "draft_boxes"

@@ -10,7 +10,6 @@ from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
     DagsterInstance,
-    DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,
@@ -26,10 +25,11 @@ from dagster import (
 
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
 from olvf_assets.orchestration.graph import NAMED_BY_USERS, tables_by, tables_of_an_arrival, tables_scored_again
-from olvf_assets.orchestration.lost_runs import HOST_TAG, LOST_TAG, report_lost_runs
+from olvf_assets.orchestration.lost_runs import LOST_TAG, report_lost_runs, run_under_way
 from olvf_assets.orchestration.pacs import ask_pacs, pacs_changed, poll_pacs
 from olvf_assets.orchestration.partitions import FOLD_PARTITIONS, INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.orchestration.results_back import results_due, return_results
 
 TAKEN_IN_WITH = [*tables_by("institution"), *NAMED_BY_USERS]
 take_in_institution = define_asset_job(
@@ -49,17 +49,16 @@ evaluate = define_asset_job(
     selection=AssetSelection.assets(*tables_by("fold")).downstream() & AssetSelection.assets(*tables_by(None)),
     description="Ensemble, metrics, attention, pictures and the warehouse.",
 )
-UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 NO_DETECTOR = "no detector is trained yet to take films in with"
 TRIES_AFTER_LOSS = 3  # then the daily schedule: a run that is killed each time may be what fills the memory
-JOBS = [take_in_institution, train_fold, evaluate, poll_pacs]
+JOBS = [take_in_institution, train_fold, evaluate, poll_pacs, return_results]
 
 
 @sensor(job=take_in_institution, minimum_interval_seconds=10, default_status=DefaultSensorStatus.RUNNING)
 def landing_folders_changed(context: SensorEvaluationContext, study: StudyResource) -> SensorResult | SkipReason:
     """Take in every institution whose landing folder changed; a failed one is tried again by the daily schedule."""
     report_lost_runs(context.instance, study.data, report=context.log.warning)
-    if (under_way := _under_way(context.instance)) is not None:
+    if (under_way := run_under_way(context.instance)) is not None:
         return SkipReason(f"{under_way} is under way; it may be taking the same films in")
     if not study.has_table("detector_model"):
         return SkipReason(NO_DETECTOR)
@@ -101,16 +100,8 @@ score_new_films = AutomationConditionSensorDefinition(
     description="New crops are predicted, evaluated and put into the warehouse by the networks there are.",
 )
 
-SENSORS = [landing_folders_changed, pacs_changed, score_new_films]
+SENSORS = [landing_folders_changed, pacs_changed, results_due, score_new_films]
 SCHEDULES = [take_in_daily, ask_pacs]
-
-
-def _under_way(instance: DagsterInstance) -> str | None:
-    if any(each.status.value == "REQUESTED" for each in instance.get_backfills(limit=10)):
-        return "a backfill"
-    for run in instance.get_runs(RunsFilter(statuses=UNDER_WAY), limit=1):
-        return f"run {run.run_id} ({run.status.value.lower()}, host {run.tags.get(HOST_TAG, 'not known yet')})"
-    return None
 
 
 def _run_key(instance: DagsterInstance, institution: str, state: str) -> str:

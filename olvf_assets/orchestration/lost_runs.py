@@ -1,4 +1,4 @@
-"""Runs whose process is gone, reported as failed.
+"""Which runs are alive, and those whose process is gone, reported as failed.
 
 What lives here: telling such runs from those that are alive, in the words that Dagster's UI shows, and giving back what
 they held. Dagster itself cannot look after a run that a command line started. What does not: the locks by which the
@@ -17,6 +17,7 @@ from olvf_assets.storage.run_lock import is_alive, keep_run_lock, remove_dead_lo
 
 # By these a run is found again; Dagster's UI, which shows every other tag beside each run, hides tags of this prefix.
 HOST_TAG, DATA_TAG, LOST_TAG = f"{HIDDEN_TAG_PREFIX}olvf_host", f"{HIDDEN_TAG_PREFIX}olvf_data_folder", "olvf/lost"
+UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
 MAY_BE_LOST = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Between the beginning of a run and its lock lies the import of this package, slow on a busy machine.
 GRACE_S = 600.0
@@ -31,6 +32,15 @@ def announce(instance: DagsterInstance, data: Path, run_id: str) -> None:
     keep_run_lock(data, run_id)
     if instance.has_run(run_id):
         instance.add_run_tags(run_id, {HOST_TAG: socket.gethostname(), DATA_TAG: str(data.resolve())})
+
+
+def run_under_way(instance: DagsterInstance) -> str | None:
+    """Return words for a run or backfill that is queued or at work, None if there is none."""
+    if any(each.status.value == "REQUESTED" for each in instance.get_backfills(limit=10)):
+        return "a backfill"
+    for run in instance.get_runs(RunsFilter(statuses=UNDER_WAY), limit=1):
+        return f"run {run.run_id} ({run.status.value.lower()}, host {run.tags.get(HOST_TAG, 'not known yet')})"
+    return None
 
 
 def report_lost_runs(

@@ -155,7 +155,7 @@ class StudyResource(ConfigurableResource):
         """Return a table as it lies in the lake, None if it was never written; each version of it is read once."""
         if not self.has_table(name):
             return None
-        version = self._version(name)  # before the rows are read: what is written meanwhile is read next time
+        version = self.version(name)  # before the rows are read: what is written meanwhile is read next time
         kept, frame = self._frames.get(name, (None, None))
         if frame is None or kept is None or kept != version:
             frame = pl.read_delta(str(self._folder(name)))
@@ -176,7 +176,7 @@ class StudyResource(ConfigurableResource):
 
     def stored_digest(self, name: str) -> str:
         """Return the digest of a table as it lies in the lake."""
-        version = self._version(name)
+        version = self.version(name)
         kept, digest = self._digests.get(name, (None, ""))
         if kept is None or kept != version:
             digest = frame_digest(self.stored(name))
@@ -184,7 +184,7 @@ class StudyResource(ConfigurableResource):
                 self._digests[name] = version, digest
         return digest
 
-    def _version(self, name: str) -> Version | None:
+    def version(self, name: str) -> Version | None:
         """Return what tells the versions of a table in the lake apart, None if it has none."""
         found = commits(self._folder(name))
         if not found:

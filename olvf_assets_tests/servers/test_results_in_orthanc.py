@@ -8,8 +8,8 @@ import highdicom as hd
 import pydicom
 import pytest
 
-from olvf_assets.commands.results_back import send_results
 from olvf_assets.orchestration.resources import StudyResource
+from olvf_assets.orchestration.returning import send_results
 from olvf_assets.reporting.results_back.hospital import unsent
 from olvf_assets_tests.intake.pacs.peers import SITE, write_site
 from olvf_assets_tests.reporting.results_back.answered import LEVELS, Answered
@@ -47,10 +47,10 @@ def test_results_lie_in_their_films_studies_once_and_corrected_ones_beside(
     study = StudyResource(profile_name="ci", data_folder=str(tmp_path))
     answered.write()
     files = unsent(tmp_path, answered.store, SITE)
-    assert send_results(SITE, study, report=answered.said.append) == 0
+    assert send_results(SITE, study, report=answered.said.append).faults == []
     assert answered.said[-1] == f"4 of 4 files are in the image store of {SITE}"
     assert unsent(tmp_path, answered.store, SITE) == []
-    assert send_results(SITE, study, report=answered.said.append) == 0
+    assert send_results(SITE, study, report=answered.said.append).faults == []
     assert answered.said[-1] == "nothing is to be sent"
     found = held(orthanc)
     assert (len(found[REPORT]), len(found[PICTURE])) == (3, 1)
@@ -62,7 +62,7 @@ def test_results_lie_in_their_films_studies_once_and_corrected_ones_beside(
     assert orthanc.get("/statistics")["CountPatients"] == len({film.PatientID for film in answered.films.values()})
     answered.predict("L1", p_normal=0.4, p_old=0.5)
     answered.write()
-    assert send_results(SITE, study, report=answered.said.append) == 0
+    assert send_results(SITE, study, report=answered.said.append).faults == []
     assert {kind: len(each) for kind, each in held(orthanc).items() if kind in (REPORT, PICTURE)} == {
         REPORT: 4, PICTURE: 2,
     }  # fmt: skip

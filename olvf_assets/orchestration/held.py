@@ -1,4 +1,4 @@
-"""The data folder held for a command as a run holds it.
+"""The data folder held for a command, or a job of no table, as a run holds it.
 
 What lives here: waiting for whoever works there, and tidying after one that was killed. What does not: the lock itself
 (`storage/run_lock.py`), runs (`orchestration/resources.py`).

@@ -1,22 +1,23 @@
 """Results of a hospital as DICOM objects, from the tables of the last run.
 
 What lives here: whether the hospital wants them, which tables they come from, what is said. What does not: the objects
-and their files (`reporting.results_back`), the connection (`intake.pacs`).
+and their files (`reporting.results_back`), the connection (`intake.pacs`), when it is done (`results_back.py`). Loaded
+by the command and the run that need it: the DICOM libraries are heavy.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from olvf_assets.commands.held import data_folder_of
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.landing.institution_file import read_institution
 from olvf_assets.intake.privacy.key_check import refuse_other_key
 from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 from olvf_assets.intake.privacy.safe_paths import path_names
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.reporting.results_back.findings import findings_of
-from olvf_assets.reporting.results_back.hospital import FOLDER, mark_sent, unsent, write_results
+from olvf_assets.reporting.results_back.hospital import FOLDER, Outcome, mark_sent, unsent, write_results
 
-MOST_REFUSED_SHOWN = 5
 TABLES = ("films", "dicom_headers", "detected_films", "detections")
 
 
@@ -28,14 +29,26 @@ class NoResultsError(OlvfError):
     """There is nothing to send back to a hospital."""
 
 
-def results_back(institution: str, study: StudyResource, *, dry_run: bool, report: Callable[[str], None]) -> int:
-    """Write what is to go back to a hospital, and return how many of its films were refused.
+class Sent(NamedTuple):
+    """What became of the files that were to be stored in an image store.
+
+    Attributes:
+        stored: how many are in the store now.
+        faults: of each other one its name and why.
+    """
+
+    stored: int
+    faults: list[str]
+
+
+def results_back(institution: str, study: StudyResource, *, dry_run: bool, report: Callable[[str], None]) -> Outcome:
+    """Write what is to go back to a hospital, and return what became of its films.
 
     Args:
         institution: its key.
         study: whose tables.
         dry_run: only say what would be written, also for a hospital that has not switched it on.
-        report: told of progress and of what was done.
+        report: told of progress and of what was done, without any name.
 
     Raises:
         ResultsBackOffError: `institution.toml` does not say `results_back = true`.
@@ -76,24 +89,22 @@ def results_back(institution: str, study: StudyResource, *, dry_run: bool, repor
         waiting = len(unsent(study.data, study.store, institution))
     said = ", ".join(f"{state} {n}" for state, n in sorted(outcome.counts.items()))
     report(f"{len(findings)} films: {said}" + (" (nothing was written)" if dry_run else f"; files in {out}"))
-    for line in outcome.refused[:MOST_REFUSED_SHOWN]:
-        report(f"  {line}")
     if waiting and not dry_run:
         report(
             f"{waiting} files are to be sent; they hold the patients' names, as the films do: keep them where they are"
         )
-    return len(outcome.refused)
+    return outcome
 
 
-def send_results(institution: str, study: StudyResource, *, report: Callable[[str], None]) -> int:
-    """Store in a site's image store what was written and not sent yet, and return how many files it would not take.
+def send_results(institution: str, study: StudyResource, *, report: Callable[[str], None]) -> Sent:
+    """Store in a site's image store what was written and not sent yet.
 
     A call that breaks off is repeated as a whole: a store knows an object by its UID and doubles nothing.
 
     Args:
         institution: its key.
         study: whose data folder.
-        report: told of progress and of what was done.
+        report: told of progress and of what was done, without any name.
 
     Raises:
         PacsError: the site has no image store, or the connection failed.
@@ -104,13 +115,10 @@ def send_results(institution: str, study: StudyResource, *, report: Callable[[st
     files = unsent(study.data, study.store, institution)
     if not files:
         report("nothing is to be sent")
-        return 0
+        return Sent(0, [])
     answers = send_to_store(study.data, institution, files, report)
     stored = [file for file, fault in answers.items() if fault is None]
     with data_folder_of(study, "results-back", report):
         mark_sent(study.data, study.store, institution, stored)
     report(f"{len(stored)} of {len(files)} files are in the image store of {institution}")
-    faults = [f"{file.name}: {fault}" for file, fault in answers.items() if fault is not None]
-    for line in faults[:MOST_REFUSED_SHOWN]:
-        report(f"  {line}")
-    return len(faults)
+    return Sent(len(stored), [f"{file.name}: {fault}" for file, fault in answers.items() if fault is not None])
