@@ -3,12 +3,13 @@
 SHELL := /bin/bash
 VENV ?= .venv
 PORT ?= 3000
+LOOK_PORT ?= 3001
 ENV := . ./env.sh
 override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
 export VENV PYTHON
 
-.PHONY: setup demo test test-servers lint ui sql bench gpu-check add-hospital constraints clean
+.PHONY: setup demo test test-servers lint ui ui-read-only sql bench gpu-check add-hospital constraints clean
 
 setup:
 	@./setup.sh "$$VENV"
@@ -29,6 +30,11 @@ lint: setup
 ui: setup
 	$(ENV) && unset DAGSTER_MODULE_NAME && python -m olvf_assets register \
 		&& dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+# For onlookers, beside `make ui`. PREFIX is where a reverse proxy shows it (deploy/nginx/olvf.conf: PREFIX=/look).
+ui-read-only: setup
+	$(ENV) && unset DAGSTER_MODULE_NAME && dagster-webserver --read-only --workspace workspace.yaml \
+		--host 127.0.0.1 --port $(LOOK_PORT) $(if $(PREFIX),--path-prefix "$(PREFIX)")
 
 sql: setup
 	$(ENV) && python -m olvf_assets sql

@@ -18,6 +18,7 @@ from olvf_assets_tests.planted_hospital import write_planted_hospital
 PROJECT = Path(__file__).parents[1]
 LOCATION = "olvf_assets_tests.intake_of_real_hospitals"
 KEY = "a secret of the hospital"
+PACS_TOKEN = "a secret of its image store"
 
 
 class Intake:
@@ -35,7 +36,7 @@ class Intake:
         shutil.copy(PROJECT / "dagster.yaml", self.home)
         environment = {
             **os.environ, "OLVF_DATA": str(self.data), "DAGSTER_HOME": str(self.home), "OLVF_PROFILE": "ci",
-            "OLVF_PSEUDONYM_KEY": KEY, "GX_ANALYTICS_ENABLED": "false",
+            "OLVF_PSEUDONYM_KEY": KEY, "OLVF_PACS_CLINIC_TOKEN": PACS_TOKEN, "GX_ANALYTICS_ENABLED": "false",
         }  # fmt: skip
         command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", LOCATION, "--select", "*"]
         done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, check=False)

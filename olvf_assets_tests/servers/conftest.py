@@ -2,11 +2,25 @@
 
 import shutil
 import socket
+from collections.abc import Iterator
 
 import pytest
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 # at least one of each of packages.txt
-PROGRAMS = ("7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "Orthanc", "unzip", "zip")
+PROGRAMS = (
+    "7zz",
+    "chromedriver",
+    "chromium",
+    "dcmcjpeg",
+    "dcmdump",
+    "dciodvfy",
+    "ip",
+    "nginx",
+    "Orthanc",
+    "unzip",
+    "zip",
+)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -24,3 +38,24 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped:
         pytest.exit(f"{report.nodeid} was skipped; a circle that does not run whole has failed", returncode=1)
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser without a window. It trusts certificates that sign themselves, as those of the tests do."""
+    options = ChromeOptions()
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1400,900",
+        "--ignore-certificate-errors",
+    ):
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.binary_location = "/usr/bin/chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = Chrome(options, ChromeService("/usr/bin/chromedriver"))
+    yield browser
+    browser.quit()

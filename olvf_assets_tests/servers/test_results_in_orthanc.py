@@ -85,4 +85,4 @@ def test_the_store_gives_back_the_report_that_it_was_given(tmp_path: Path, ortha
         next(each for each in held(orthanc)[REPORT] if sent.SOPInstanceUID.encode() in each)
     )
     groups = hd.sr.srread(tmp_path / "back.dcm").content.get_planar_roi_measurement_groups()
-    assert [group.tracking_identifier for group in groups] == list(LEVELS)
+    assert [group.tracking_identifier for group in groups] == ["film", *LEVELS]

@@ -77,9 +77,9 @@ def tls_files(pacs: Pacs) -> tuple[Path | None, Path | None, Path | None]:
         PacsCredentialsError: a file is missing, or the key may be read by others.
     """
     found = [pacs.folder / name if name else None for name in (pacs.tls.ca_file, pacs.tls.certificate, pacs.tls.key)]
-    for path in found:
-        if path is not None and not path.is_file():
-            raise PacsCredentialsError(f"{path}: there is no such file; [tls] in pacs.toml names it")
+    for name, path in zip(("ca_file", "certificate", "key"), found, strict=True):
+        if path is not None and not _is_file(path):
+            raise PacsCredentialsError(f"{str(path)[:300]}: there is no such file; {name} in [tls] names it")
     if found[2] is not None:
         require_private(found[2], PacsCredentialsError)
     return found[0], found[1], found[2]
@@ -114,3 +114,10 @@ def tls_context(pacs: Pacs, *, listening: bool = False) -> ssl.SSLContext:
             )
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no name that a file can have
+        return False

@@ -20,7 +20,9 @@ from olvf_assets.intake.pacs.errors import PacsFileError
 from olvf_assets.storage.landing_folders import KEY_PATTERN
 
 PACS_FOLDER, PACS_FILE = "pacs", "pacs.toml"
-LARGEST_BYTES = 100_000
+LARGEST_BYTES = 20_000
+LONGEST_URL = 2_000
+MOST_FAULTS = 5  # are told at a time
 PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 PLACE = re.compile(r"at line \d+, column \d+|at end of document")
 SECRET_WORD = re.compile(r"pass|secret|token|credential|user", re.IGNORECASE)
@@ -31,6 +33,8 @@ AeTitle = Annotated[
     str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")
 ]  # PS3.5 6.2: no \ and no control
 Port = Annotated[int, Field(ge=1, le=65535)]
+Station = Annotated[str, StringConstraints(pattern=r"^[^\\\x00-\x1f\x7f]{1,64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,1000}$")]
 CodeString = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_ -]{1,16}$")]
 Login = Literal["none", "basic", "token"]
 
@@ -92,7 +96,7 @@ class Web(_Strict):
     @field_validator("url")
     @classmethod
     def _plain_url(cls, url: str) -> str:
-        if not re.fullmatch(r"[!-~]+", url):
+        if not re.fullmatch(rf"[!-~]{{1,{LONGEST_URL}}}", url):
             raise ValueError("write it as https://host:port/path")
         try:
             parts = urlsplit(url)
@@ -127,9 +131,9 @@ class Tls(_Strict):
         key: its private key; only its owner may read the file.
     """
 
-    ca_file: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    ca_file: FileName | None = None
+    certificate: FileName | None = None
+    key: FileName | None = None
 
     @model_validator(mode="after")
     def _both(self) -> "Tls":
@@ -156,7 +160,7 @@ class Wanted(_Strict):
     modalities: Annotated[tuple[CodeString, ...], Field(strict=False, min_length=1)] = ("CR", "DX")
     body_parts: Annotated[tuple[CodeString, ...], Field(strict=False)] = ()
     unknown_body_part: bool = True
-    stations: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    stations: Annotated[tuple[Station, ...], Field(strict=False)] = ()
     since: date
     overlap_days: int = Field(default=7, ge=1, le=3650)
     whole_every_days: int = Field(default=7, ge=1, le=3650)
@@ -219,6 +223,8 @@ def read_pacs(data: Path, institution: str) -> Pacs:
     folder = data / PACS_FOLDER / institution
     path = folder / PACS_FILE
     try:
+        if path.exists() and not path.is_file():  # a pipe would never end, a device neither
+            raise PacsFileError(f"{path} is not a file; move it away and put the right file there")
         with path.open("rb") as handle:
             content = handle.read(LARGEST_BYTES + 1)
         if len(content) > LARGEST_BYTES:
@@ -235,8 +241,9 @@ def read_pacs(data: Path, institution: str) -> Pacs:
         given = {"institution": institution, "folder": folder}
         return Pacs.model_validate({**{name: value for name, value in said.items() if name not in given}, **given})
     except ValidationError as error:
-        faults = "; ".join(_fault(each["loc"], each["type"], each["msg"]) for each in error.errors())
-    raise PacsFileError(f"{path}: {faults}")
+        faults = [_fault(each["loc"], each["type"], each["msg"]) for each in error.errors()[:MOST_FAULTS]]
+        faults += [f"and {n} more"] if (n := error.error_count() - len(faults)) else []
+    raise PacsFileError(f"{path}: {'; '.join(faults)}")
 
 
 def _fault(place: tuple[int | str, ...], kind: str, said: str) -> str:

@@ -91,16 +91,20 @@ def _reason_against(file: Path, asked_uid: str) -> str | None:
 
 
 def header_of(file: Path) -> Header:
-    """Return what a DICOM file says that it is.
+    """Return what a DICOM file says that it is, read as intake reads films: pydicom unpacks deflated files of any size.
 
     Raises:
-        Exception: whatever pydicom raises; the caller stands behind the boundary.
+        NoDicomFileError, UnreadableDicomError, OSError: as `read_dicom`; also where it does not say which object it is.
+        Exception: whatever else a foreign file may cause; the caller stands behind the boundary.
     """
-    import warnings
+    from pydicom.tag import Tag
 
-    from pydicom import dcmread
+    from olvf_assets.intake.headers.dicom_files import NoDicomFileError, read_dicom
+    from olvf_assets.intake.headers.values import text
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's repeat the values that they are about
-        header = dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SOPClassUID"])
-        return Header(str(header.SOPInstanceUID).strip(" \0"), str(header.SOPClassUID).strip(" \0"))
+    with file.open("rb") as handle:
+        header = read_dicom(handle, [int(Tag("SOPInstanceUID")), int(Tag("SOPClassUID"))]).header
+    found = Header(text(header, "SOPInstanceUID"), text(header, "SOPClassUID"))
+    if not all(found):
+        raise NoDicomFileError("it does not say which object it is")
+    return found

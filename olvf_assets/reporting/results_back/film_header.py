@@ -17,7 +17,7 @@ from pydicom.tag import Tag
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.headers.dicom_files import NoDicomFileError, read_dicom
 from olvf_assets.intake.headers.element_walk import UnreadableDicomError
-from olvf_assets.intake.headers.values import text
+from olvf_assets.intake.headers.values import integer, text
 from olvf_assets.intake.landing.archives import UnusableArchiveError, open_landed
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 
@@ -28,6 +28,8 @@ REQUIRED = (
 )  # fmt: skip
 WHERE_KNOWN = ("SpecificCharacterSet", "IssuerOfPatientID", "PatientAge", "StudyDescription", "StudyInstanceUID")
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+SIZE = ("Columns", "Rows")
 
 
 class NotThisFilmError(OlvfError):
@@ -46,6 +48,7 @@ class FilmHeader:
         sop_class_uid, sop_instance_uid, series_uid, study_uid: of the film.
         elements: value representation and bytes of patient and study, by keyword; those that are there.
         orientation: the bytes of PatientOrientation, empty if it is not told.
+        width_px, height_px: of its picture.
     """
 
     sop_class_uid: str = field(repr=False)
@@ -54,6 +57,8 @@ class FilmHeader:
     study_uid: str = field(repr=False)
     elements: dict[str, tuple[str, bytes]] = field(repr=False)
     orientation: bytes = field(repr=False)
+    width_px: int
+    height_px: int
 
     def digest(self) -> str:
         """Return what changes whenever an identifier does."""
@@ -91,7 +96,7 @@ def read_film_header(folder: Path, path: str, film_id: str, patient_id: str, nam
     Raises:
         NotThisFilmError, NoStudyError: see there; the message names the film by its pseudonym.
     """
-    wanted = [int(Tag(each)) for each in (*REQUIRED, *WHERE_KNOWN, *UIDS, "PatientOrientation")]
+    wanted = [int(Tag(each)) for each in (*REQUIRED, *WHERE_KNOWN, *UIDS, "PatientOrientation", *SIZE)]
     try:
         with open_landed(folder, path) as handle:
             header = read_dicom(handle, wanted).header
@@ -101,7 +106,9 @@ def read_film_header(folder: Path, path: str, film_id: str, patient_id: str, nam
     elements = {each: found for each in (*REQUIRED, *WHERE_KNOWN) if (found := _bytes_of(header, each)) is not None}
     _, orientation = _bytes_of(header, "PatientOrientation") or ("CS", b"")
     uids = {each: text(header, each) for each in UIDS}
-    if names.film(uids["SOPInstanceUID"]) != film_id or names.patient(text(header, "PatientID")) != patient_id:
+    width_px, height_px = (integer(header, each) for each in SIZE)
+    is_this = names.film(uids["SOPInstanceUID"]) == film_id and names.patient(text(header, "PatientID")) == patient_id
+    if not is_this or width_px is None or height_px is None:
         raise NotThisFilmError(
             f"film {film_id}: its file holds another film or patient than the one that was taken in; take the folder "
             "in again (run the study), then write the results"
@@ -115,6 +122,8 @@ def read_film_header(folder: Path, path: str, film_id: str, patient_id: str, nam
         study_uid=uids["StudyInstanceUID"],
         elements=elements,
         orientation=orientation,
+        width_px=width_px,
+        height_px=height_px,
     )
 
 

@@ -17,7 +17,7 @@ from olvf_assets.foundation.vocabulary import CLASSES
 
 MODEL = "ensemble_of_15"
 FILM = ["institution", "film_id"]
-FORM = 1  # of the objects; another one makes all of them anew
+FORM = 2  # of the objects; another one makes all of them anew
 CROP_PLACE = ("x0_px", "y0_px", "x1_px", "y1_px", "scale", "pad_left_px", "pad_top_px")
 
 

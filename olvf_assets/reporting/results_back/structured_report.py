@@ -5,7 +5,8 @@ What lives here: which item of the report says what. What does not: the findings
 
 One measurement group a vertebra: its level as finding site, its box as a closed polyline on the film, the class, the
 probability of each class, which weights found and judged it. One group about the film says whether its levels could be
-told, also where they could not: then that is the report. Levels are coded in SNOMED CT and probability in DCM, as
+told, also where they could not: then that is the report. Its region is the whole film: OHIF opens no report in which a
+group has none. Levels are coded in SNOMED CT and probability in DCM, as
 pydicom's dictionary has them; our own words bear the scheme 99OLVF.
 """
 
@@ -22,12 +23,10 @@ from highdicom.sr import (
     ImageRegion,
     Measurement,
     MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
-    SourceImageForMeasurementGroup,
     SourceImageForRegion,
     TrackingIdentifier,
 )
@@ -82,15 +81,15 @@ def structured_report(findings: Findings, film: FilmHeader, identity: Identity, 
         names: makes the UIDs of what the report tracks.
     """
     image = film.reference()
-    about_film = MeasurementsAndQualitativeEvaluations(
+    about_film = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(names.uid(f"results film {findings.film_id}"), "film"),
+        referenced_region=_region((0, 0, film.width_px, film.height_px), film),
         algorithm_id=_detector(findings),
         finding_sites=[FindingSite(codes.SCT.LumbarSpine)],
         qualitative_evaluations=[
             QualitativeEvaluation(INTENDED_USE, RESEARCH),
             QualitativeEvaluation(LEVELS_TOLD, STATES[findings.state]),
         ],
-        source_images=[SourceImageForMeasurementGroup(film.sop_class_uid, film.sop_instance_uid)],
     )
     groups = [_vertebra(findings, each, film, names) for each in findings.vertebrae]
     report = MeasurementReport(
@@ -127,7 +126,6 @@ def structured_report(findings: Findings, film: FilmHeader, identity: Identity, 
 def _vertebra(
     findings: Findings, vertebra: Vertebra, film: FilmHeader, names: Pseudonymiser
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    x0, y0, x1, y1 = vertebra.box_px
     measurements = [Measurement(CONFIDENCE, vertebra.confidence, codes.UCUM.NoUnits)]
     if vertebra.predicted is not None:
         likeliest = vertebra.probabilities[vertebra.predicted]
@@ -140,15 +138,20 @@ def _vertebra(
         tracking_identifier=TrackingIdentifier(
             names.uid(f"results vertebra {findings.film_id} {vertebra.level}"), vertebra.level
         ),
-        referenced_region=ImageRegion(
-            graphic_type="POLYLINE",
-            graphic_data=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]),
-            source_image=SourceImageForRegion(film.sop_class_uid, film.sop_instance_uid),
-        ),
+        referenced_region=_region(vertebra.box_px, film),
         algorithm_id=_detector(findings) if vertebra.predicted is None else _classifiers(findings),
         finding_sites=[FindingSite(SITES[vertebra.level])],
         measurements=measurements,
         qualitative_evaluations=[QualitativeEvaluation(CLASS, judged)],
+    )
+
+
+def _region(box_px: tuple[float, float, float, float], film: FilmHeader) -> ImageRegion:
+    x0, y0, x1, y1 = box_px
+    return ImageRegion(
+        graphic_type="POLYLINE",
+        graphic_data=np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]),
+        source_image=SourceImageForRegion(film.sop_class_uid, film.sop_instance_uid),
     )
 
 

@@ -53,7 +53,9 @@ def evaluations(group: Any) -> dict[str, str]:
 
 def test_the_report_says_of_each_vertebra_what_the_tables_say(answered: Answered) -> None:
     report = hd.sr.srread(answered.file("one", "sr"))
-    groups = report.content.get_planar_roi_measurement_groups()
+    about_film, *groups = report.content.get_planar_roi_measurement_groups()
+    width, height = answered.films["one"].Columns, answered.films["one"].Rows
+    assert about_film.roi.value.tolist() == [[0, 0], [width, 0], [width, height], [0, height], [0, 0]]
     assert [group.tracking_identifier for group in groups] == list(LEVELS)
     for group, level in zip(groups, LEVELS, strict=True):
         x0, y0, x1, y1 = BOXES[level]
@@ -85,7 +87,7 @@ def test_the_report_names_the_film_the_picture_the_weights_and_the_use(answered:
     assert re.search(r"OLVF \d+\.\d+\.\d+, code of scoring [0-9a-f]{64}", text)
     assert re.search(r"torch \d+\.\d+", text)
     assert RESEARCH_ONLY in report.SeriesDescription
-    group, *_ = hd.sr.srread(answered.file("one", "sr")).content.get_image_measurement_groups()
+    group, *_ = hd.sr.srread(answered.file("one", "sr")).content.get_planar_roi_measurement_groups()
     assert evaluations(group) == {
         "Intended use": RESEARCH_ONLY, "Whether the lumbar levels could be told": "Levels told",
     }  # fmt: skip
@@ -99,10 +101,14 @@ def test_a_film_without_told_levels_has_a_report_that_says_so_and_no_picture(
     answered: Answered, name: str, said: str
 ) -> None:
     content = hd.sr.srread(answered.file(name, "sr")).content
-    assert content.get_planar_roi_measurement_groups() == []
-    (group,) = content.get_image_measurement_groups()
+    assert content.get_image_measurement_groups() == []  # without a region, which OHIF cannot open
+    (group,) = content.get_planar_roi_measurement_groups()
     assert said in evaluations(group)["Whether the lumbar levels could be told"]
-    assert [image.referenced_sop_instance_uid for image in group.source_images] == [answered.films[name].SOPInstanceUID]
+    assert group.tracking_identifier == "film"
+    assert (
+        group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        == answered.films[name].SOPInstanceUID
+    )
     assert list(answered.out.glob(f"{answered.ids[name]}.*.sc.dcm")) == []
 
 
