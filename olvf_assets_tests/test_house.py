@@ -26,10 +26,11 @@ PLAN: dict[str, set[str]] = {
     "foundation": set(),
     "storage": {"foundation"},
     "profiles": {"foundation"},
-    "orchestration": {"foundation", "storage", "profiles"},
+    "alerts": {"foundation", "storage"},
+    "orchestration": {"foundation", "storage", "profiles", "alerts"},
     **{room: {*ROOMS[:place], *FLOORS} for place, room in enumerate(ROOMS)},
     "attention": {*ROOMS[: ROOMS.index("evaluation")], *FLOORS},  # evaluation and attention stand beside each other
-    "commands": {*ROOMS, *FLOORS, "profiles", "orchestration"},  # and nobody imports commands but the door
+    "commands": {*ROOMS, *FLOORS, "profiles", "orchestration", "alerts"},  # and nobody imports commands but the door
     "definitions": {"orchestration"},
     "study": {"orchestration"},
     "__main__": {"commands", "orchestration", *FLOORS},
@@ -43,6 +44,8 @@ BESIDE_THE_PLAN = {
     ("orchestration.pacs", "intake.pacs.polling"): "the name of a type",
     ("orchestration.pacs", "intake.pacs.site"): "the schedule asks which sites are due, and a run polls one",
     ("orchestration.pacs", "intake.pacs.errors"): "a site that cannot be polled is told of in the words of its errors",
+    ("orchestration.alerts", "intake.landing.arrivals"): "a hospital from which no film comes is told of",
+    ("orchestration.alerts", "intake.pacs.site"): "a hospital whose image store cannot be polled is told of",
     ("orchestration.resources", "intake.landing.institution_file"): "a hospital that stops has the role that it says",
     ("cohort.__main__", "orchestration.sql_models"): "a command, and so a door",
     ("cohort.__main__", "profiles"): "a command, and so a door",

@@ -25,6 +25,7 @@ from dagster import (
 )
 
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
+from olvf_assets.orchestration.alerts import alerts, sites_deliver
 from olvf_assets.orchestration.graph import NAMED_BY_USERS, tables_by, tables_of_an_arrival, tables_scored_again
 from olvf_assets.orchestration.lost_runs import HOST_TAG, LOST_TAG, report_lost_runs
 from olvf_assets.orchestration.pacs import ask_pacs, pacs_changed, poll_pacs
@@ -101,7 +102,8 @@ score_new_films = AutomationConditionSensorDefinition(
     description="New crops are predicted, evaluated and put into the warehouse by the networks there are.",
 )
 
-SENSORS = [landing_folders_changed, pacs_changed, score_new_films]
+SENSORS = [landing_folders_changed, pacs_changed, score_new_films, alerts]
+CHECKS = [sites_deliver]
 SCHEDULES = [take_in_daily, ask_pacs]
 
 
