@@ -23,6 +23,7 @@ from dagster import (
     schedule,
     sensor,
 )
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
 from olvf_assets.orchestration.alerts import alerts, sites_deliver
@@ -32,11 +33,14 @@ from olvf_assets.orchestration.pacs import ask_pacs, pacs_changed, poll_pacs
 from olvf_assets.orchestration.partitions import FOLD_PARTITIONS, INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
 
+# Dagster starts runs whose process is gone again (dagster.yaml), but for those that a sensor starts again.
+NOT_BY_DAGSTER = {MAX_RETRIES_TAG: "0"}
 TAKEN_IN_WITH = [*tables_by("institution"), *NAMED_BY_USERS]
 take_in_institution = define_asset_job(
     "take_in_institution",
     selection=AssetSelection.assets(*tables_of_an_arrival()),
     partitions_def=INSTITUTION_PARTITIONS,
+    tags=NOT_BY_DAGSTER,
     description="A hospital in one run, from its landing folder to metrics, report and warehouse; nothing is trained.",
 )
 train_fold = define_asset_job(
