@@ -17,6 +17,7 @@ from olvf_assets.storage.run_lock import is_alive, keep_run_lock, remove_dead_lo
 
 # By these a run is found again; Dagster's UI, which shows every other tag beside each run, hides tags of this prefix.
 HOST_TAG, DATA_TAG, LOST_TAG = f"{HIDDEN_TAG_PREFIX}olvf_host", f"{HIDDEN_TAG_PREFIX}olvf_data_folder", "olvf/lost"
+WHOSE_TAG = f"{HIDDEN_TAG_PREFIX}olvf_run"  # whose the tags are: a run that is tried again bears the first's
 MAY_BE_LOST = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Between the beginning of a run and its lock lies the import of this package, slow on a busy machine.
 GRACE_S = 600.0
@@ -30,7 +31,8 @@ def announce(instance: DagsterInstance, data: Path, run_id: str) -> None:
     """Make a run known as alive until its process ends, to `report_lost_runs` on this host and data folder."""
     keep_run_lock(data, run_id)
     if instance.has_run(run_id):
-        instance.add_run_tags(run_id, {HOST_TAG: socket.gethostname(), DATA_TAG: str(data.resolve())})
+        tags = {HOST_TAG: socket.gethostname(), DATA_TAG: str(data.resolve()), WHOSE_TAG: run_id}
+        instance.add_run_tags(run_id, tags)
 
 
 def report_lost_runs(
@@ -75,7 +77,7 @@ def end_runs_of_before(instance: DagsterInstance) -> list[str]:
 
 def _is_lost(record: RunRecord, data: Path) -> bool:
     run = record.dagster_run
-    if DATA_TAG in run.tags:
+    if DATA_TAG in run.tags and run.tags.get(WHOSE_TAG, run.run_id) == run.run_id:
         here = run.tags[DATA_TAG] == str(data.resolve()) and run.tags.get(HOST_TAG) == socket.gethostname()
         return here and not is_alive(data, run.run_id)
     # Killed before it could say where it works: only age tells, on any host and folder alike.

@@ -117,9 +117,12 @@ class _Copy:
         if not _is_database(path):
             sha256 = self.into.take(path)
             return Entry(sha256, (self.into.content(sha256).stat().st_size, *stamp[1:]), mode)
-        with tempfile.TemporaryDirectory(dir=self.into.contents, prefix=PARTIAL) as folder:
+        with (
+            write_faults_named(self.into.folder),
+            tempfile.TemporaryDirectory(dir=self.into.contents, prefix=PARTIAL) as folder,
+        ):
             copy = Path(folder) / "database"
-            with write_faults_named(copy), closing(sqlite3.connect(copy)) as target:
+            with closing(sqlite3.connect(copy)) as target:
                 with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=60)) as source:
                     source.backup(target)
                 target.execute("pragma journal_mode = delete")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.artifacts import PARTIAL, remove_partials, write_atomically
 
 LAYOUT = 1
@@ -183,8 +184,9 @@ class BackUpFolder:
             staged = self.contents / f"{PARTIAL}{sha256}"
             write_atomically(staged, write)  # a file that is written while it is read has another hash now
             sha256 = found.hexdigest()
-            self.content(sha256).parent.mkdir(exist_ok=True)
-            os.replace(staged, self.content(sha256))
+            with write_faults_named(staged):
+                self.content(sha256).parent.mkdir(exist_ok=True)
+                os.replace(staged, self.content(sha256))
         return sha256
 
     def damaged(self, name: str) -> list[str]:

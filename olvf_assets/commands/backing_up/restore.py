@@ -7,6 +7,7 @@ Files are laid down under a passing name in the data folder, each held against i
 renames at the end, the lake last. A restoring that was killed is finished by the same command.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -28,11 +29,12 @@ from olvf_assets.commands.backing_up.kept import (
 from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage import erasure
-from olvf_assets.storage.artifacts import PARTIAL, put_in_place, sync
+from olvf_assets.storage.artifacts import PARTIAL, put_in_place, read_if_whole, read_json, sync, write_atomically
 from olvf_assets.storage.forgotten import add_forgotten, forgotten_in, mark
 from olvf_assets.storage.run_lock import hold_data_folder
 
 STAGED = f"{PARTIAL}restoring"
+STATE, LAID_DOWN = "restoring.json", "laid down"  # in the staged folder
 MAY_LIE_THERE = frozenset({"README.md", ".runs", "dagster.yaml", STAGED})
 Report = Callable[[str], None]
 
@@ -84,7 +86,9 @@ def restore(
         staged = data / STAGED
         report(f"back-up {name}: {len(made.files)} files")
         with write_faults_named(staged):
-            _lay_down(kept, made, staged)
+            if _begun(staged, name) != LAID_DOWN:
+                _lay_down(kept, made, staged)
+                _note(staged, name, LAID_DOWN)
             _put_in_place(staged / DAGSTER, home)
             _put_in_place(staged / DATA, data)
             shutil.rmtree(staged)
@@ -128,6 +132,27 @@ def _refuse_what_lies_there(data: Path, home: Path) -> None:
 
 def _holds(path: Path) -> bool:
     return not path.is_dir() or any(each.is_file() for each in path.rglob("*"))
+
+
+def _begun(staged: Path, name: str) -> str:
+    """Return how far an earlier try to restore the same back-up came; what one of another left is removed.
+
+    Raises:
+        FolderNotEmptyError: another back-up was about to take its place.
+    """
+    said = read_if_whole(staged / STATE, read_json) or {}
+    if said.get("of") != name:
+        if said.get("state") == LAID_DOWN:
+            raise FolderNotEmptyError(f"restoring {said['of']} was not finished; finish that first: --of {said['of']}")
+        shutil.rmtree(staged, ignore_errors=True)
+        _note(staged, name, "begun")
+        return "begun"
+    return str(said["state"])
+
+
+def _note(staged: Path, name: str, state: str) -> None:
+    text = json.dumps({"of": name, "state": state})
+    write_atomically(staged / STATE, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def _lay_down(kept: BackUpFolder, made: BackUp, staged: Path) -> None:
