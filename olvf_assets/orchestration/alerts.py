@@ -78,6 +78,7 @@ def alerts(context: SensorEvaluationContext, study: StudyResource) -> SkipReason
     sites = stale_sites(study, settings, now_s)
     show_sites(context.instance, outbox, _lines(sites))
     if not ways:
+        outbox.since_s = now_s  # what happens meanwhile is nobody's news
         outbox.keep()
         return SkipReason(NOBODY)
     found = look_at_runs(context.instance, outbox, settings, ways) + look_at_sites(sites, outbox, ways)
@@ -133,7 +134,7 @@ def look_at_sites(sites: Mapping[str, list[str]], outbox: Outbox, ways: Mapping[
         if not said:
             outbox.over(key)
             continue
-        lines = (*said, f"See `python -m olvf_assets pacs {institution} status` and docs/operations.md.")
+        lines = (*said, "What to do: docs/operations.md, check sites_deliver.")
         message = Message("site_stale", f"{institution} brings nothing", lines)
         found += outbox.tell(key, "stale", message, ways)
     return found

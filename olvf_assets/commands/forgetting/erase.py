@@ -16,6 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.alerts.settings import FILE as ALERTS_FILE
+from olvf_assets.alerts.settings import FOLDER as ALERTS
 from olvf_assets.commands.draft_boxes import FOLDER as DRAFT_BOXES
 from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
 from olvf_assets.detection.drafts.remembered import FOLDER as DRAFTS
@@ -93,7 +95,8 @@ def forget(
         if postgres is not None:
             runs += erase_from_postgres(postgres, plan.traces)
         report(f"{runs} runs that mention him are erased from Dagster's records")
-        logs = list(files_with(plan.traces, [study.data / LOGS]))
+        alerts = study.data / ALERTS
+        logs = list(files_with(plan.traces, [study.data / LOGS, alerts], [alerts / ALERTS_FILE]))
         for path in logs:
             erasure.remove(path)
         report(f"{len(logs)} log files that mention him are erased")
