@@ -79,12 +79,13 @@ def test_an_installation_that_fails_is_one_line(debian: Machine) -> None:
     ]
 
 
-def test_a_server_that_was_installed_does_not_start_by_itself(debian: Machine) -> None:
-    debian.program("dpkg-query", 'case "${@: -1}" in orthanc) exit 1 ;; *) echo installed ;; esac')
+@pytest.mark.parametrize("server", ["orthanc", "postgresql"])
+def test_a_server_that_was_installed_does_not_start_by_itself(debian: Machine, server: str) -> None:
+    debian.program("dpkg-query", f'case "${{@: -1}}" in {server}) exit 1 ;; *) echo installed ;; esac')
     for name in ("systemctl", "update-rc.d", "tee", "chmod"):
         debian.program(name, f'echo "{name} $*" >> "{debian.log}"')
-    assert debian.run() == (0, ["test-servers: installs the Debian packages orthanc"])
-    assert debian.log.read_text().splitlines()[-2:] == ["systemctl disable orthanc", "update-rc.d orthanc disable"]
+    assert debian.run() == (0, [f"test-servers: installs the Debian packages {server}"])
+    assert debian.log.read_text().splitlines()[-2:] == [f"systemctl disable {server}", f"update-rc.d {server} disable"]
 
 
 def test_a_machine_that_is_no_debian_is_one_line(debian: Machine) -> None:

@@ -30,15 +30,19 @@ log=$(mktemp)
 policy=
 trap 'rm -f "$log"; [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"' EXIT
 # Debian starts a server as soon as it is installed, and Orthanc listens on all addresses: neither now nor at a boot.
-if [[ " ${missing[*]} " == *" orthanc "* ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
+servers=()
+for server in orthanc postgresql; do
+    [[ " ${missing[*]} " != *" $server "* ]] || servers+=("$server")
+done
+if [ ${#servers[@]} -gt 0 ] && [ ! -e /usr/sbin/policy-rc.d ]; then
     policy=/usr/sbin/policy-rc.d
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod 755 "$policy"
 fi
 { "${apt[@]}" update && "${apt[@]}" install "${missing[@]}"; } >"$log" 2>&1 \
     || stop "the Debian packages ${missing[*]} could not be installed: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
-if [[ " ${missing[*]} " == *" orthanc "* ]]; then
-    for off in "systemctl disable orthanc" "update-rc.d orthanc disable"; do
+for server in "${servers[@]}"; do
+    for off in "systemctl disable $server" "update-rc.d $server disable"; do
         command -v "${off%% *}" >/dev/null && "${as_root[@]}" $off >/dev/null 2>&1 || true
     done
-fi
+done
