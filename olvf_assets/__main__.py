@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument(
         "--with-forgotten", action="store_true", help="also if it holds somebody who was forgotten after it was made"
     )
+    commands.add_parser("test-alert", help="tell those whom data/alerts/alerts.toml names that alerts reach them")
     asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
     asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
     asking_pacs.add_argument("action", choices=("test", "poll", "status"))
@@ -94,6 +95,8 @@ def main() -> int:
                 return _erase_or_copy(asked)
             case "pacs":
                 _pacs(asked)
+            case "test-alert":
+                _test_alert()
             case "draft-boxes":
                 _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
             case "results-back":
@@ -156,6 +159,12 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
         return 1
     forget(plan, study, home, landing=landing, report=print, postgres=postgres_url())
     return 0
+
+
+def _test_alert() -> None:
+    from olvf_assets.alerts.channels import send_test
+
+    print("\n".join(send_test(data_folder())))
 
 
 def _erase_or_copy(asked: argparse.Namespace) -> int:

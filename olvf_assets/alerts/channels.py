@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from olvf_assets.alerts.messages import Message
-from olvf_assets.alerts.settings import LOOPBACK, Alerts, AlertsFileError, Mail, secret
+from olvf_assets.alerts.settings import FILE, FOLDER, LOOPBACK, Alerts, AlertsFileError, Mail, read_alerts, secret
 from olvf_assets.foundation.errors import OlvfError
 
 TIMEOUT_S = 10.0
@@ -32,6 +32,21 @@ def ways_of(alerts: Alerts, data: Path) -> Mapping[str, Send]:
     if (mail := alerts.mail) is not None:
         ways["mail"] = lambda message: send_mail(mail, secret(data, "mail_password") if mail.user else "", message)
     return ways
+
+
+def send_test(data: Path) -> list[str]:
+    """Tell everybody that alerts reach them, and return a line for each way.
+
+    Raises:
+        AlertsFileError: the settings, or nobody is named there.
+        NotToldError: by which way nobody can be told.
+    """
+    ways = ways_of(read_alerts(data), data)
+    if not ways:
+        raise AlertsFileError(f"{data / FOLDER / FILE} names no webhook and no mail; docs/operations.md shows one")
+    for send in ways.values():
+        send(Message("test", "alerts reach you", ("Nothing is wrong: this was sent by test-alert.",)))
+    return [f"{way}: handed over" for way in ways]
 
 
 def send_to_webhook(address: str, message: Message) -> None:

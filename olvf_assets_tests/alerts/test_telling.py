@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from olvf_assets.alerts.channels import NotToldError, send_mail, send_to_webhook, ways_of
+from olvf_assets.alerts.channels import NotToldError, send_mail, send_test, send_to_webhook, ways_of
 from olvf_assets.alerts.messages import Message
 from olvf_assets.alerts.outbox import MOST_AT_ONCE, MOST_WAITING, Outbox
 from olvf_assets.alerts.settings import Alerts, AlertsFileError, Mail
@@ -81,6 +81,21 @@ def test_nothing_leaves_this_machine_unencrypted(mailbox: Mailbox) -> None:
     with pytest.raises(NotToldError):  # the server offers no encryption: the password is not sent in clear
         send_mail(mail_to(mailbox).model_copy(update={"tls": "starttls", "user": "me"}), "secret", MESSAGE)
     assert mailbox.letters == []
+
+
+def test_a_test_alert_reaches_everybody_or_says_why_not(
+    tmp_path: Path, webhook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AlertsFileError, match="names no webhook and no mail"):
+        send_test(tmp_path)
+    (tmp_path / "alerts").mkdir()
+    (tmp_path / "alerts" / "alerts.toml").write_text("webhook = true")
+    monkeypatch.setenv("OLVF_ALERTS_WEBHOOK_URL", webhook.address)
+    assert send_test(tmp_path) == ["webhook: handed over"]
+    assert webhook.said[0]["kind"] == "test"
+    webhook.status = 500
+    with pytest.raises(NotToldError):
+        send_test(tmp_path)
 
 
 def test_a_trouble_is_told_of_once_and_anew_when_it_came_back(tmp_path: Path) -> None:
