@@ -19,6 +19,7 @@ STATE = "state.json"
 MOST_WAITING = 100  # of each way; then the oldest go
 MOST_AT_ONCE = 5  # handed over in one go by each way: the rest next time
 MOST_SEEN = 2000
+OF_RUN = "run "  # how the key of a run that failed begins; its id follows
 
 
 class Outbox:
@@ -97,12 +98,18 @@ class Outbox:
         Raises:
             DiskFullError, WriteFaultError: the disk.
         """
+        self.seen = self.seen[-MOST_SEEN:]
+        self.troubles = {key: state for key, state in self.troubles.items() if not self._is_past(key)}
         said = {
             "since_s": self.since_s,
             "troubles": self.troubles,
-            "seen": self.seen[-MOST_SEEN:],
+            "seen": self.seen,
             "sites": self.sites,
             "waiting": self._waiting,
         }
         text = json.dumps(said, indent=1, sort_keys=True)
         write_atomically(self.file, lambda file: file.write_text(text, encoding="utf-8"))
+
+    def _is_past(self, key: str) -> bool:
+        """Return whether a trouble is a run that nobody looks at any more."""
+        return key.startswith(OF_RUN) and key.removeprefix(OF_RUN) not in self.seen

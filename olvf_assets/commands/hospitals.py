@@ -58,7 +58,7 @@ def register_institutions() -> list[str]:
 def end_restored_runs() -> list[str]:
     """Report the runs as failed that were under way when Dagster's records were copied, and return their ids."""
     with DagsterInstance.get() as instance:
-        return end_runs_of_before(instance)
+        return end_runs_of_before(instance, data_folder())
 
 
 def look_at_hospital(key: str, source: Path, report: Callable[[str], None]) -> Look:

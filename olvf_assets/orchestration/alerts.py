@@ -32,7 +32,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, WILL_RETRY_TAG
 
 from olvf_assets.alerts.channels import Send, ways_of
 from olvf_assets.alerts.messages import Message
-from olvf_assets.alerts.outbox import Outbox
+from olvf_assets.alerts.outbox import OF_RUN, Outbox
 from olvf_assets.alerts.settings import Alerts, Site, read_alerts
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.landing.arrivals import newest_film_s
@@ -100,7 +100,7 @@ def look_at_runs(instance: DagsterInstance, outbox: Outbox, settings: Alerts, wa
     for record in unseen[:RUNS_AT_ONCE]:
         run = record.dagster_run
         if run.status == DagsterRunStatus.FAILURE and run.tags.get(WILL_RETRY_TAG) != "true":
-            found += outbox.tell(f"run {run.run_id}", "failed", _of_run(run, settings), ways)
+            found += outbox.tell(f"{OF_RUN}{run.run_id}", "failed", _of_run(run, settings), ways)
         partition = run.tags.get(PARTITION_NAME_TAG, "")
         for each in _checks_of(instance, run.run_id):
             key = f"check {each.table} {each.check} {partition}".strip()

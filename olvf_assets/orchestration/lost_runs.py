@@ -65,14 +65,22 @@ def report_lost_runs(
     return lost
 
 
-def end_runs_of_before(instance: DagsterInstance) -> list[str]:
-    """Report every unfinished run as failed and return their ids: they were under way when the records were copied."""
-    unfinished = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *MAY_BE_LOST]))
-    for run in unfinished:
-        instance.report_run_failed(run, "This run was under way when the back-up was made; start it again.")
-        if instance.event_log_storage.supports_global_concurrency_limits:
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in unfinished]
+def end_runs_of_before(instance: DagsterInstance, data: Path) -> list[str]:
+    """Report every unfinished run as failed and return their ids: they were under way when the records were copied.
+
+    Args:
+        instance: whose runs; where it is shared (a server), those of another data folder are left alone.
+        data: the data folder that was restored.
+    """
+    ended = []
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *MAY_BE_LOST])):
+        here = run.tags.get(DATA_TAG) == str(data.resolve())
+        if here or (not hasattr(instance.run_storage, "postgres_url") and (DATA_TAG in run.tags or _is_ours(run))):
+            instance.report_run_failed(run, "This run was under way when the back-up was made; start it again.")
+            if instance.event_log_storage.supports_global_concurrency_limits:
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
+    return ended
 
 
 def _is_lost(record: RunRecord, data: Path) -> bool:

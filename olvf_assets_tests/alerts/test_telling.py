@@ -9,7 +9,7 @@ import pytest
 
 from olvf_assets.alerts.channels import NotToldError, send_mail, send_test, send_to_webhook, ways_of
 from olvf_assets.alerts.messages import Message
-from olvf_assets.alerts.outbox import MOST_AT_ONCE, MOST_WAITING, Outbox
+from olvf_assets.alerts.outbox import MOST_AT_ONCE, MOST_SEEN, MOST_WAITING, Outbox
 from olvf_assets.alerts.settings import Alerts, AlertsFileError, Mail
 from olvf_assets_tests.alerts.receivers import Mailbox, Webhook
 
@@ -123,6 +123,7 @@ def test_a_way_that_is_down_holds_up_no_other_and_is_tried_again(
     webhook.status = 503
     outbox = Outbox(tmp_path, 0.0)
     outbox.tell("run 1", "failed", MESSAGE, ways)
+    outbox.seen.append("1")
     assert outbox.hand_over(ways, reported.append) == 1
     outbox.keep()
     assert (len(webhook.said), len(mailbox.letters), outbox.waiting) == (0, 1, 1)
@@ -151,6 +152,18 @@ def test_what_was_handed_over_before_a_kill_is_not_told_twice(tmp_path: Path) ->
         outbox.hand_over({"ear": tell}, said.append)
     Outbox(tmp_path, 0.0).hand_over({"ear": tell}, said.append)
     assert said == ["first", "killed", "second"]
+
+
+def test_runs_of_long_ago_are_forgotten_and_other_troubles_last(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, 0.0)
+    for number in range(MOST_SEEN + 5):
+        outbox.tell(f"run {number}", "failed", MESSAGE, {})
+        outbox.seen.append(str(number))
+    outbox.tell("site institution_3", "stale", MESSAGE, {})
+    outbox.keep()
+    found = Outbox(tmp_path, 0.0)
+    assert len(found.seen) == MOST_SEEN
+    assert (len(found.troubles), found.troubles["site institution_3"]) == (MOST_SEEN + 1, "stale")
 
 
 def test_a_flood_is_bounded(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from olvf_assets.commands.backing_up.kept import (
     check_all,
 )
 from olvf_assets.commands.backing_up.restore import FolderNotEmptyError, ForgottenInBackUpError, restore
-from olvf_assets.orchestration.lost_runs import HOST_TAG, end_runs_of_before
+from olvf_assets.orchestration.lost_runs import DATA_TAG, HOST_TAG, end_runs_of_before
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage.forgotten import FORGOTTEN_FILE, mark, note_forgotten
 from olvf_assets.storage.run_lock import DataFolderInUseError, hold_data_folder
@@ -477,9 +477,14 @@ def test_the_commands_of_the_door(site: Site, tmp_path: Path, monkeypatch: pytes
 
 def test_runs_that_were_under_way_are_ended_wherever_they_ran(tmp_path: Path) -> None:
     before = {"1": DagsterRunStatus.STARTED, "2": DagsterRunStatus.CANCELING, "3": DagsterRunStatus.SUCCESS}
+    tags = {HOST_TAG: "another host", DATA_TAG: "/another/data"}
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
         for run_id, status in before.items():
-            instance.add_run(DagsterRun("job", run_id, status=status, tags={HOST_TAG: "another host"}))
-        assert sorted(end_runs_of_before(instance)) == ["1", "2"]
-        now = [run.status for run_id in before if (run := instance.get_run_by_id(run_id))]
-    assert now == [DagsterRunStatus.FAILURE, DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS]
+            instance.add_run(DagsterRun("job", run_id, status=status, tags=tags))
+        instance.add_run(DagsterRun("job", "of another project", status=DagsterRunStatus.STARTED))
+        assert sorted(end_runs_of_before(instance, tmp_path)) == ["1", "2"]
+        now = {run.run_id: run.status for run in instance.get_runs()}
+    assert now == {
+        "1": DagsterRunStatus.FAILURE, "2": DagsterRunStatus.FAILURE, "3": DagsterRunStatus.SUCCESS,
+        "of another project": DagsterRunStatus.STARTED,
+    }  # fmt: skip
