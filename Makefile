@@ -1,5 +1,5 @@
 # The commands of the README. VENV may point to a ready environment, PYTHON to the Python 3.11 that makes one;
-# OLVF_PROFILE and OLVF_DATA are passed on.
+# OLVF_PROFILE and OLVF_DATA are passed on. EXTRAS=postgres installs what PostgreSQL needs, too (docs/operations.md).
 SHELL := /bin/bash
 VENV ?= .venv
 PORT ?= 3000
@@ -7,7 +7,7 @@ LOOK_PORT ?= 3001
 ENV := . ./env.sh
 override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
-export VENV PYTHON
+export VENV PYTHON EXTRAS
 
 .PHONY: setup demo test test-servers lint ui ui-read-only sql bench gpu-check add-hospital constraints clean
 
@@ -20,6 +20,7 @@ demo: setup
 test: setup lint
 	$(ENV) && pytest -n auto --maxprocesses 4 --dist loadfile
 
+test-servers constraints: EXTRAS := $(EXTRAS) postgres
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
 	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest olvf_assets_tests/servers
@@ -50,7 +51,7 @@ bench: setup
 gpu-check: setup
 	$(ENV) && python benchmarks/gpu.py --json
 
-constraints:
+constraints: setup
 	{ head -n 1 constraints.txt; "$(VENV)/bin/python" -m pip freeze --exclude-editable; } > constraints.new
 	mv constraints.new constraints.txt
 

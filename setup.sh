@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Make the environment that every make target runs in: `./setup.sh FOLDER`, with PYTHON or the first Python 3.11 on PATH.
+# EXTRAS names optional parts of pyproject.toml to install too ("postgres"); what was installed once stays asked for.
 # What is missing is said in one line, before anything is made; a set-up that was killed is begun anew.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 project=$PWD
 venv=$1
 unfinished=$venv/.olvf-unfinished # lies there while an environment is made
-ready=$venv/.olvf-ready           # says where it was made, for which project and for which packages
+ready=$venv/.olvf-ready           # says where it was made, for which project, packages and extras
 wanted="cpython 3.11 64 bit"
 another="install one (Debian 12: apt-get install python3.11-venv; pyenv: pyenv install 3.11) or name it with PYTHON="
 
@@ -75,10 +76,31 @@ look_at_environment() {
 }
 
 is_ready() {
-    [ "$(cat "$ready" 2>/dev/null || true)" = "$stamp" ] && [ ! -e "$unfinished" ] \
-        && [ "$(kind_of "$venv/bin/python")" = "$wanted" ]
+    [ "$(head -n 3 "$ready" 2>/dev/null || true)" = "$stamp" ] && [ ! -e "$unfinished" ] \
+        && [ "$(all_extras)" = "$(extras_there)" ] && [ "$(kind_of "$venv/bin/python")" = "$wanted" ]
 }
 
+# Print the extras that were installed, such as "dev,postgres".
+extras_there() {
+    local said=()
+    if [ -e "$ready" ]; then mapfile -t said <"$ready"; fi
+    echo "${said[3]:-dev}"
+}
+
+# Print the extras there, and behind them those that are asked for and are not.
+all_extras() {
+    local all each
+    all=$(extras_there)
+    for each in ${EXTRAS//,/ }; do
+        case ",$all," in *,"$each",*) ;; *) all=$all,$each ;; esac
+    done
+    echo "$all"
+}
+
+EXTRAS=${EXTRAS:-}
+for each in ${EXTRAS//,/ }; do
+    [[ $'\n'$(<pyproject.toml) == *$'\n'"$each = ["* ]] || stop "EXTRAS=$EXTRAS: pyproject.toml has no extra $each"
+done
 stamp=$(printf '%s\n' "$venv" "$project" && cat pyproject.toml constraints.txt | cksum)
 if is_ready; then exit 0; fi
 exec 9<pyproject.toml
@@ -88,6 +110,7 @@ if command -v flock >/dev/null && ! flock --nonblock 9; then
     if is_ready; then exit 0; fi
 fi
 look_at_environment
+extras=$(all_extras)
 if [ "$task" = complete ]; then
     rm -f "$ready"
 else
@@ -101,8 +124,8 @@ else
     trap 'rm -rf "$venv"' EXIT
     "$python" -m venv "$venv" || stop "$python could not make the environment $venv, see above"
 fi
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]' \
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]" \
     || stop "the packages could not be installed, see above"
-echo "$stamp" >"$ready"
+printf '%s\n' "$stamp" "$extras" >"$ready"
 rm -f "$unfinished"
 trap - EXIT

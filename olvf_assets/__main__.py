@@ -58,6 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     sending.add_argument("name", help="the hospital's key")
     sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
     sending.add_argument("--send", action="store_true", help="store what is not sent yet in the site's image store")
+    copying = commands.add_parser("back-up", help="copy the data folder and Dagster's records to another folder")
+    copying.add_argument("folder", type=Path, help="where back-ups are kept, on another disk")
+    copying.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N back-ups afterwards")
+    copying.add_argument("--without-key", action="store_true", help="leave out pseudonym.key; you have a copy")
+    copying.add_argument("--check", action="store_true", help="copy nothing; read all back-ups and say what is damaged")
+    restoring = commands.add_parser("restore", help="put a back-up back, into an empty data folder")
+    restoring.add_argument("folder", type=Path, help="where back-ups are kept")
+    restoring.add_argument("--of", metavar="WHEN", help="the back-up's name (default: the newest)")
+    restoring.add_argument(
+        "--with-forgotten", action="store_true", help="also if it holds somebody who was forgotten after it was made"
+    )
+    commands.add_parser("test-alert", help="tell those whom data/alerts/alerts.toml names that alerts reach them")
     asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
     asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
     asking_pacs.add_argument("action", choices=("test", "poll", "status"))
@@ -82,12 +94,12 @@ def main() -> int:
                 _why(asked.table)
             case "whois":
                 print("\n".join(who_is_asked_for(asked.asked)))
-            case "forget":
-                return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+            case "forget" | "tidy" | "back-up" | "restore":
+                return _erase_or_copy(asked)
             case "pacs":
                 _pacs(asked)
-            case "tidy":
-                _tidy(asked.keep_days, dry_run=asked.dry_run)
+            case "test-alert":
+                _test_alert()
             case "draft-boxes":
                 _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
             case "results-back":
@@ -144,6 +156,7 @@ def _first_shown(reasons: Sequence[str]) -> int:
 def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     from olvf_assets.commands.forgetting.erase import dagster_home, forget
     from olvf_assets.commands.forgetting.plan import plan_to_forget
+    from olvf_assets.orchestration.books import postgres_url
 
     study = study_at_hand()
     home = dagster_home(study)
@@ -154,8 +167,54 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     if not yes and not _agreed("Erase all of it for good? Type yes: "):
         print("nothing was erased; type yes when asked, or say --yes")
         return 1
-    forget(plan, study, home, landing=landing, report=print)
+    forget(plan, study, home, landing=landing, report=print, postgres=postgres_url())
     return 0
+
+
+def _test_alert() -> None:
+    from olvf_assets.alerts.channels import send_test
+
+    print("\n".join(send_test(data_folder())))
+
+
+def _erase_or_copy(asked: argparse.Namespace) -> int:
+    match asked.command:
+        case "forget":
+            return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
+        case "back-up":
+            return _back_up(asked)
+        case "restore":
+            _restore(asked)
+        case "tidy":
+            _tidy(asked.keep_days, dry_run=asked.dry_run)
+    return 0
+
+
+def _back_up(asked: argparse.Namespace) -> int:
+    from olvf_assets.commands.backing_up.back_up import back_up
+    from olvf_assets.commands.backing_up.kept import check_all
+    from olvf_assets.commands.forgetting.erase import dagster_home
+
+    if asked.keep is not None and asked.keep < 1:
+        print("error: --keep is at least 1", file=sys.stderr)
+        return 1
+    if asked.check:
+        return 1 if check_all(asked.folder, print) else 0
+    study = study_at_hand()
+    home = dagster_home(study)
+    back_up(study, home, asked.folder, with_key=not asked.without_key, keep=asked.keep, report=print)
+    return 0
+
+
+def _restore(asked: argparse.Namespace) -> None:
+    from olvf_assets.commands.backing_up.restore import restore
+    from olvf_assets.commands.forgetting.erase import dagster_home
+    from olvf_assets.commands.hospitals import end_restored_runs
+
+    study = study_at_hand()
+    home = dagster_home(study)
+    restore(study, home, asked.folder, asked.of, with_forgotten=asked.with_forgotten, report=print)
+    print(f"runs that were under way then and are ended: {len(end_restored_runs())}")
 
 
 def _agreed(question: str) -> bool:

@@ -3,7 +3,7 @@
 `workspace.yaml` loads this module.
 """
 
-from olvf_assets.orchestration.automation import JOBS, SCHEDULES, SENSORS
+from olvf_assets.orchestration.automation import CHECKS, JOBS, SCHEDULES, SENSORS
 from olvf_assets.orchestration.graph import build_definitions
 
-defs = build_definitions("operations", jobs=JOBS, sensors=SENSORS, schedules=SCHEDULES)
+defs = build_definitions("operations", jobs=JOBS, sensors=SENSORS, schedules=SCHEDULES, asset_checks=CHECKS)

@@ -18,7 +18,7 @@ STATIONS = {
     "detection": {"drafts"},
     "evaluation": {"firewall"},
     "reporting": {"results_back"},
-    "commands": {"forgetting"},
+    "commands": {"forgetting", "backing_up"},
 }
 TOP_OF_INTAKE = {"__init__", "assets", "checks", "tables", "settings", "expectations", "data_docs"}
 # Which rooms a room may import beside itself.
@@ -26,13 +26,14 @@ PLAN: dict[str, set[str]] = {
     "foundation": set(),
     "storage": {"foundation"},
     "profiles": {"foundation"},
-    "orchestration": {"foundation", "storage", "profiles"},
+    "alerts": {"foundation", "storage"},
+    "orchestration": {"foundation", "storage", "profiles", "alerts"},
     **{room: {*ROOMS[:place], *FLOORS} for place, room in enumerate(ROOMS)},
     "attention": {*ROOMS[: ROOMS.index("evaluation")], *FLOORS},  # evaluation and attention stand beside each other
-    "commands": {*ROOMS, *FLOORS, "profiles", "orchestration"},  # and nobody imports commands but the door
+    "commands": {*ROOMS, *FLOORS, "profiles", "orchestration", "alerts"},  # and nobody imports commands but the door
     "definitions": {"orchestration"},
     "study": {"orchestration"},
-    "__main__": {"commands", "orchestration", *FLOORS},
+    "__main__": {"commands", "orchestration", "alerts", *FLOORS},
 }
 # Single arrows beside the plan, each with its reason; `*` stands for any room.
 BESIDE_THE_PLAN = {
@@ -52,6 +53,8 @@ BESIDE_THE_PLAN = {
     ("orchestration.returning", "intake.pacs.site"): "a run and a command send the same files",
     ("orchestration.returning", "reporting.results_back.findings"): "and write the same objects",
     ("orchestration.returning", "reporting.results_back.hospital"): "likewise",
+    ("orchestration.alerts", "intake.landing.arrivals"): "a hospital from which no film comes is told of",
+    ("orchestration.alerts", "intake.pacs.site"): "a hospital whose image store cannot be polled is told of",
     ("orchestration.resources", "intake.landing.institution_file"): "a hospital that stops has the role that it says",
     ("cohort.__main__", "orchestration.sql_models"): "a command, and so a door",
     ("cohort.__main__", "profiles"): "a command, and so a door",

@@ -79,7 +79,7 @@ def test_an_installation_that_fails_is_one_line(debian: Machine) -> None:
     ]
 
 
-@pytest.mark.parametrize("server", ["orthanc", "nginx"])
+@pytest.mark.parametrize("server", ["orthanc", "nginx", "postgresql"])
 def test_a_server_that_was_installed_does_not_start_by_itself(debian: Machine, server: str) -> None:
     debian.program("dpkg-query", f'case "${{@: -1}}" in {server}) exit 1 ;; *) echo installed ;; esac')
     for name in ("systemctl", "update-rc.d", "tee", "chmod"):

@@ -266,3 +266,22 @@ def test_a_second_set_up_waits_for_the_first(machine: Machine) -> None:
     assert [run.communicate()[1] for run in (first, second)] == ["", ""]
     assert [first.returncode, second.returncode] == [0, 0]
     assert machine.installs() == 1
+
+
+def test_an_extra_is_installed_once_and_stays(machine: Machine) -> None:
+    machine.python("python3")
+    machine.made()
+    machine.made("EXTRAS=postgres")
+    machine.made("EXTRAS=postgres")
+    machine.made()
+    assert machine.installs() == 2
+    (machine.project / "constraints.txt").write_text("polars==1.0\n")
+    machine.made()
+    said = (machine.venv / "installed").read_text().splitlines()
+    assert [line.split()[-1] for line in said] == [".[dev]", ".[dev,postgres]", ".[dev,postgres]"]
+
+
+def test_an_extra_that_there_is_not_is_refused(machine: Machine) -> None:
+    machine.python("python3")
+    assert "pyproject.toml has no extra mysql" in machine.refused("EXTRAS=mysql")
+    assert not machine.venv.exists()

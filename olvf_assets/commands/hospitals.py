@@ -29,7 +29,7 @@ from olvf_assets.intake.privacy.pseudonyms import (
     make_key_file,
     pseudonymiser,
 )
-from olvf_assets.orchestration.lost_runs import report_lost_runs
+from olvf_assets.orchestration.lost_runs import end_runs_of_before, report_lost_runs
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.profiles import profile_name
@@ -53,6 +53,12 @@ def register_institutions() -> list[str]:
         instance.add_dynamic_partitions(str(INSTITUTION_PARTITIONS.name), keys)
         report_lost_runs(instance, data_folder())
     return keys
+
+
+def end_restored_runs() -> list[str]:
+    """Report the runs as failed that were under way when Dagster's records were copied, and return their ids."""
+    with DagsterInstance.get() as instance:
+        return end_runs_of_before(instance, data_folder())
 
 
 def look_at_hospital(key: str, source: Path, report: Callable[[str], None]) -> Look:

@@ -22,8 +22,10 @@ from dagster import (
     schedule,
     sensor,
 )
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
+from olvf_assets.orchestration.alerts import alerts, sites_deliver
 from olvf_assets.orchestration.graph import NAMED_BY_USERS, tables_by, tables_of_an_arrival, tables_scored_again
 from olvf_assets.orchestration.lost_runs import LOST_TAG, report_lost_runs, run_under_way
 from olvf_assets.orchestration.pacs import ask_pacs, pacs_changed, poll_pacs
@@ -31,11 +33,14 @@ from olvf_assets.orchestration.partitions import FOLD_PARTITIONS, INSTITUTION_PA
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.results_back import results_due, return_results
 
+# Dagster starts runs whose process is gone again (dagster.yaml), but for those that a sensor starts again.
+NOT_BY_DAGSTER = {MAX_RETRIES_TAG: "0"}
 TAKEN_IN_WITH = [*tables_by("institution"), *NAMED_BY_USERS]
 take_in_institution = define_asset_job(
     "take_in_institution",
     selection=AssetSelection.assets(*tables_of_an_arrival()),
     partitions_def=INSTITUTION_PARTITIONS,
+    tags=NOT_BY_DAGSTER,
     description="A hospital in one run, from its landing folder to metrics, report and warehouse; nothing is trained.",
 )
 train_fold = define_asset_job(
@@ -100,7 +105,8 @@ score_new_films = AutomationConditionSensorDefinition(
     description="New crops are predicted, evaluated and put into the warehouse by the networks there are.",
 )
 
-SENSORS = [landing_folders_changed, pacs_changed, results_due, score_new_films]
+SENSORS = [landing_folders_changed, pacs_changed, results_due, score_new_films, alerts]
+CHECKS = [sites_deliver]
 SCHEDULES = [take_in_daily, ask_pacs]
 
 

@@ -1,17 +1,21 @@
-"""Dagster's event log on SQLite, kept quick while a run writes to it.
+"""Dagster's event log, kept quick while a run writes to it.
 
-What lives here: one open connection to each file that the events of a run go to. What does not: any event.
+What lives here: one open connection to each file that the events of a run go to, or to the server. What does not: any
+event.
 
 Dagster sets up an engine of SQLAlchemy and opens a connection for every event and every question, and closes it again.
 A new engine composes the text of each statement anew, which takes longer than the statement itself; the last one to
 close a SQLite file empties the journal into it and waits for the disk: of 35 such waits that a step without any work
 costs, half are these. Nothing of it is needed while a run goes on, and every event is on the disk as before.
+
+With PostgreSQL it connects and logs in for every event and question. One connection is kept instead, and made anew
+where the server was started again; while it is down, Dagster's own tries go on for some seconds as before.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterInstance
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def held_event_log(instance: DagsterInstance, run_id: str) -> Iterator[None]:
-    """Have the SQLite files of a run's events open for as long as this lasts; another kind of event log is left alone.
+    """Have the place of a run's events open for as long as this lasts; a kind that is not known here is left alone.
 
     Args:
         instance: where the events go.
@@ -31,6 +35,13 @@ def held_event_log(instance: DagsterInstance, run_id: str) -> Iterator[None]:
     from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 
     storage = instance.event_log_storage
+    if hasattr(storage, "postgres_url"):
+        with ExitStack() as held:
+            for each in (storage, instance.run_storage):
+                if hasattr(each, "postgres_url"):
+                    held.enter_context(_held_connection(each))
+            yield
+        return
     if not isinstance(storage, SqliteEventLogStorage):
         yield
         return
@@ -57,6 +68,27 @@ def held_event_log(instance: DagsterInstance, run_id: str) -> Iterator[None]:
         storage._connect = connect_anew  # type: ignore[method-assign]
         for engine in engines.values():
             engine.dispose()
+
+
+@contextmanager
+def _held_connection(storage: Any) -> Iterator[None]:
+    """Let a PostgreSQL storage keep its connection between two uses."""
+    from sqlalchemy import create_engine
+
+    before = storage._engine
+    kept = create_engine(
+        storage.postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=1,
+        max_overflow=-1,
+        pool_pre_ping=True,  # one that the server has closed meanwhile is made anew
+    )
+    storage._engine = kept
+    try:
+        yield
+    finally:
+        storage._engine = before
+        kept.dispose()
 
 
 def _engine(storage: "SqliteEventLogStorage", shard: str) -> "Engine":

@@ -82,7 +82,7 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
     Args:
         view: `operations` (partitioned) or `study` (one run over everything).
         overrides: resources to use instead of the default ones.
-        more: jobs, sensors and schedules of the view.
+        more: jobs, sensors, schedules and further checks of the view.
     """
     data = data_folder()
     resources = {

@@ -18,6 +18,7 @@ from olvf_assets.storage.run_lock import is_alive, keep_run_lock, remove_dead_lo
 # By these a run is found again; Dagster's UI, which shows every other tag beside each run, hides tags of this prefix.
 HOST_TAG, DATA_TAG, LOST_TAG = f"{HIDDEN_TAG_PREFIX}olvf_host", f"{HIDDEN_TAG_PREFIX}olvf_data_folder", "olvf/lost"
 UNDER_WAY = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+WHOSE_TAG = f"{HIDDEN_TAG_PREFIX}olvf_run"  # whose the tags are: a run that is tried again bears the first's
 MAY_BE_LOST = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
 # Between the beginning of a run and its lock lies the import of this package, slow on a busy machine.
 GRACE_S = 600.0
@@ -31,7 +32,8 @@ def announce(instance: DagsterInstance, data: Path, run_id: str) -> None:
     """Make a run known as alive until its process ends, to `report_lost_runs` on this host and data folder."""
     keep_run_lock(data, run_id)
     if instance.has_run(run_id):
-        instance.add_run_tags(run_id, {HOST_TAG: socket.gethostname(), DATA_TAG: str(data.resolve())})
+        tags = {HOST_TAG: socket.gethostname(), DATA_TAG: str(data.resolve()), WHOSE_TAG: run_id}
+        instance.add_run_tags(run_id, tags)
 
 
 def run_under_way(instance: DagsterInstance) -> str | None:
@@ -73,9 +75,27 @@ def report_lost_runs(
     return lost
 
 
+def end_runs_of_before(instance: DagsterInstance, data: Path) -> list[str]:
+    """Report every unfinished run as failed and return their ids: they were under way when the records were copied.
+
+    Args:
+        instance: whose runs; where it is shared (a server), those of another data folder are left alone.
+        data: the data folder that was restored.
+    """
+    ended = []
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.QUEUED, *MAY_BE_LOST])):
+        here = run.tags.get(DATA_TAG) == str(data.resolve())
+        if here or (not hasattr(instance.run_storage, "postgres_url") and (DATA_TAG in run.tags or _is_ours(run))):
+            instance.report_run_failed(run, "This run was under way when the back-up was made; start it again.")
+            if instance.event_log_storage.supports_global_concurrency_limits:
+                instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended.append(run.run_id)
+    return ended
+
+
 def _is_lost(record: RunRecord, data: Path) -> bool:
     run = record.dagster_run
-    if DATA_TAG in run.tags:
+    if DATA_TAG in run.tags and run.tags.get(WHOSE_TAG, run.run_id) == run.run_id:
         here = run.tags[DATA_TAG] == str(data.resolve()) and run.tags.get(HOST_TAG) == socket.gethostname()
         return here and not is_alive(data, run.run_id)
     # Killed before it could say where it works: only age tells, on any host and folder alike.

@@ -28,6 +28,7 @@ from dagster import (
     schedule,
     sensor,
 )
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.pacs.errors import PacsError
@@ -106,6 +107,7 @@ def fetch_films(context: OpExecutionContext) -> None:
 
 @job(
     partitions_def=INSTITUTION_PARTITIONS,
+    tags={MAX_RETRIES_TAG: "0"},  # the next poll is the next try
     description="What is new in a site's image store, into its landing folder.",
 )
 def poll_pacs() -> None:

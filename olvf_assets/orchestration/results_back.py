@@ -24,6 +24,7 @@ from dagster import (
     op,
     sensor,
 )
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.landing.institution_file import read_institution
@@ -80,6 +81,7 @@ def write_and_send(context: OpExecutionContext) -> None:
 
 @job(
     partitions_def=INSTITUTION_PARTITIONS,
+    tags={MAX_RETRIES_TAG: "0"},  # the sensor tries again
     description="A hospital's results as DICOM objects, into its image store; only where it has switched that on.",
 )
 def return_results() -> None:

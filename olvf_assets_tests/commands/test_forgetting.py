@@ -244,7 +244,7 @@ def test_a_killed_call_is_finished_by_the_same_call(left: Left, at: str, monkeyp
 
 def test_what_is_left_is_named_and_the_call_fails(left: Left) -> None:
     (left.data / "a note.txt").write_text(f"the patient {HIM}")
-    with pytest.raises(TracesLeftError, match=r"1 files still tell of P.*\n.*a note\.txt"):
+    with pytest.raises(TracesLeftError, match=r"1 files or tables still tell of P.*\n.*a note\.txt"):
         left.forget(HIM)
     assert json.loads((left.data / "lake" / JOURNAL).read_text())["name"] == HIM
 

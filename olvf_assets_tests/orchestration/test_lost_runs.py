@@ -28,7 +28,7 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
 from olvf_assets.orchestration import lost_runs
 from olvf_assets.orchestration.automation import landing_folders_changed, take_in_daily
-from olvf_assets.orchestration.lost_runs import DATA_TAG, HOST_TAG, report_lost_runs
+from olvf_assets.orchestration.lost_runs import DATA_TAG, HOST_TAG, WHOSE_TAG, report_lost_runs
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage.run_lock import hold_data_folder
 
@@ -203,8 +203,9 @@ def test_a_run_lets_go_of_the_folder_at_its_end_whether_it_succeeds_or_fails(
         ({HOST_TAG: socket.gethostname(), DATA_TAG: "/another/data"}, -1, OUR_ORIGIN),
         ({}, 600, OUR_ORIGIN),
         ({}, -1, None),
+        ({HOST_TAG: socket.gethostname(), DATA_TAG: "", WHOSE_TAG: "the run before"}, 600, OUR_ORIGIN),
     ],
-    ids=["another host", "another data folder", "just begun", "another project"],
+    ids=["another host", "another data folder", "just begun", "another project", "just begun again, with all tags"],
 )
 def test_runs_that_are_not_known_to_be_dead_are_left_alone(
     study: StudyResource, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch,

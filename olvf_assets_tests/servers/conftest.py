@@ -3,28 +3,22 @@
 import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 # at least one of each of packages.txt
 PROGRAMS = (
-    "7zz",
-    "chromedriver",
-    "chromium",
-    "dcmcjpeg",
-    "dcmdump",
-    "dciodvfy",
-    "ip",
-    "nginx",
-    "Orthanc",
-    "unzip",
-    "zip",
-)
+    "7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "nginx", "Orthanc", "systemd-analyze",
+    "unshare", "unzip", "zip",
+)  # fmt: skip
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if not any(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
+        missing.append("postgres")
     if missing:
         pytest.exit(f"not on PATH: {', '.join(missing)}; `make test-servers` installs them", returncode=1)
     if {name for _, name in socket.if_nameindex()} != {"lo"}:

@@ -31,7 +31,7 @@ policy=
 trap 'rm -f "$log"; [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"' EXIT
 # Debian starts a server as soon as it is installed, and on all addresses: neither now nor at a boot.
 servers=()
-for server in nginx orthanc; do
+for server in nginx orthanc postgresql; do
     [[ " ${missing[*]} " != *" $server "* ]] || servers+=("$server")
 done
 if [ ${#servers[@]} -gt 0 ] && [ ! -e /usr/sbin/policy-rc.d ]; then

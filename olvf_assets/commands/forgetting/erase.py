@@ -10,11 +10,14 @@ it derives from who is forgotten. Whoever helped to train is in every weight: th
 
 import glob
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
+from olvf_assets.alerts.settings import FILE as ALERTS_FILE
+from olvf_assets.alerts.settings import FOLDER as ALERTS
 from olvf_assets.commands.draft_boxes import FOLDER as DRAFT_BOXES
 from olvf_assets.commands.forgetting.plan import JOURNAL, WEIGHTS, Plan, names_of, note
 from olvf_assets.detection.drafts.remembered import FOLDER as DRAFTS
@@ -32,6 +35,8 @@ from olvf_assets.reporting.results_back.hospital import FOLDER as RESULTS
 from olvf_assets.reporting.results_back.versions import FOLDER as VERSIONS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.forgotten import note_forgotten
+from olvf_assets.storage.postgres_records import erase_from_postgres, tables_with
 from olvf_assets.storage.records import FOLDER as MADE
 from olvf_assets.storage.traces import Traces, files_with
 
@@ -52,7 +57,9 @@ class NoHomeError(MachineError):
     """It is not known where Dagster keeps its records."""
 
 
-def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, report: Report) -> None:
+def forget(
+    plan: Plan, study: StudyResource, home: Path, *, landing: bool, report: Report, postgres: str | None = None
+) -> None:
     """Erase everything that a plan names, and search what is left.
 
     A killed call is finished by the same call: what was known of him is noted (as pseudonyms and hashes) until the
@@ -64,6 +71,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         home: where Dagster keeps its records.
         landing: whether his files in the landing folder are removed as well.
         report: told what was erased.
+        postgres: the address of the database that Dagster's records are in, too.
 
     Raises:
         StillInLandingError: his files are in the landing folder and `landing` does not say that they may go, or they
@@ -71,6 +79,7 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
         TracesLeftError: the search found something.
         DataFolderBusyError: a run is under way.
         DatabaseBusyError: Dagster's records are open in another program.
+        PostgresError: the server cannot be asked.
     """
     lake = study.store.root
     with erasure.data_folder_held(study.data):
@@ -83,15 +92,31 @@ def forget(plan: Plan, study: StudyResource, home: Path, *, landing: bool, repor
             erasure.remove(path)
         report("the warehouse and the report are erased; they are made again without him")
         runs = erasure.erase_records(home, plan.traces)
+        if postgres is not None:
+            runs += erase_from_postgres(postgres, plan.traces)
         report(f"{runs} runs that mention him are erased from Dagster's records")
-        logs = list(files_with(plan.traces, [study.data / LOGS]))
+        alerts = study.data / ALERTS
+        logs = list(files_with(plan.traces, [study.data / LOGS, alerts], [alerts / ALERTS_FILE]))
         for path in logs:
             erasure.remove(path)
         report(f"{len(logs)} log files that mention him are erased")
         if plan.shared:
             report(f"some of the films were handed over by {', '.join(sorted(plan.shared))} too, and stay there")
-        _prove(plan, study, home, report)
+        _prove(plan, study, home, postgres, report)
+        _note_for_back_ups(plan, study, report)
         erasure.remove(lake / JOURNAL)
+
+
+def _note_for_back_ups(plan: Plan, study: StudyResource, report: Report) -> None:
+    """Note that he was forgotten where back-ups are kept, so that `restore` refuses those that hold him."""
+    told, away = note_forgotten(study.data, [plan.name], time.time())
+    for folder in told:
+        report(f"back-ups in {folder} hold him still; `restore` will refuse them. To be rid of him there, too, run: "
+               f"python -m olvf_assets back-up {folder} --keep 1")  # fmt: skip
+    for folder in away:
+        report(
+            f"{folder} has back-ups and is not there now, so it does not know; when it is: back-up {folder} --keep 1"
+        )
 
 
 def dagster_home(study: StudyResource) -> Path:
@@ -202,7 +227,7 @@ def _erase_handed_out(plan: Plan, study: StudyResource, report: Report) -> None:
         report(f"draft boxes and results that tell of him are erased ({len(paths)} files or folders)")
 
 
-def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None:
+def _prove(plan: Plan, study: StudyResource, home: Path, postgres: str | None, report: Report) -> None:
     """Search every file of the data folder and of Dagster's records.
 
     Raises:
@@ -210,10 +235,13 @@ def _prove(plan: Plan, study: StudyResource, home: Path, report: Report) -> None
     """
     besides = [study.data / "landing", study.data / "weights", study.store.root / JOURNAL, study.data / ".runs"]
     folders = [study.data] if home.is_relative_to(study.data) else [study.data, home]
-    left = list(files_with(plan.traces, folders, besides))
+    left = [*map(str, files_with(plan.traces, folders, besides))]
+    left += [f"PostgreSQL: {table}" for table in (tables_with(postgres, plan.traces) if postgres else ())]
     if left:
         listed = "\n".join(f"  {path}" for path in left[:20])
-        raise TracesLeftError(f"{len(left)} files still tell of {plan.name}; start the command again\n{listed}")
+        raise TracesLeftError(
+            f"{len(left)} files or tables still tell of {plan.name}; start the command again\n{listed}"
+        )
     count = sum(1 for folder in folders for path in folder.rglob("*") if path.is_file())
     report(
         f"proof: {len(plan.traces.ids)} pseudonyms and hashes and {len(plan.traces.words)} names were searched for in "

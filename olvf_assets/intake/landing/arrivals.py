@@ -65,6 +65,20 @@ def folder_state(folder: Path) -> str:
     return _state(_stamps(folder))
 
 
+def newest_film_s(folder: Path) -> float | None:
+    """Return when the newest of what may be films came into a folder, in seconds since 1970; None: there is none.
+
+    By ctime, which no copying program sets; a folder that was restored or moved counts as arrived then.
+
+    Raises:
+        OSError, LandingUnreadableError: it cannot be read.
+    """
+    from olvf_assets.intake.landing.landing import kind_of
+
+    came = [stamp.ctime_ns for path, stamp in _stamps(folder) if kind_of(path) == "candidate"]
+    return max(came) / 1e9 if came else None
+
+
 def _state(stamps: list[tuple[str, Stamp]]) -> str:
     listing = hashlib.sha256()
     for path, stamp in stamps:

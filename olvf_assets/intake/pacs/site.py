@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from olvf_assets.intake.landing.institution_file import read_institution
 from olvf_assets.intake.pacs.errors import PacsError
-from olvf_assets.intake.pacs.pacs_file import Pacs, pacs_sites, read_pacs
+from olvf_assets.intake.pacs.pacs_file import PACS_FILE, PACS_FOLDER, Pacs, pacs_sites, read_pacs
 from olvf_assets.intake.pacs.state import FATES, State
 from olvf_assets.intake.privacy.pseudonyms import pseudonymiser
 from olvf_assets.storage.artifacts import remove_partials
@@ -166,6 +166,28 @@ def due_sites(data: Path, *, now_s: float) -> tuple[list[str], list[str]]:
         if pacs.every_minutes and (waited_s is None or waited_s >= pacs.every_minutes * 60 - EARLY_S):
             due.append(institution)
     return due, problems
+
+
+def last_successes(data: Path) -> dict[str, float]:
+    """Return when each site that is polled by itself was polled with success last, in seconds since 1970.
+
+    One that never was counts from when its `pacs.toml` was written. A site whose file or account cannot be read counts
+    from then, too: it is not polled either.
+    """
+    found = {}
+    for institution in pacs_sites(data):
+        file = data / PACS_FOLDER / institution / PACS_FILE
+        try:
+            found[institution] = file.stat().st_mtime
+            pacs = read_pacs(data, institution)
+            if not pacs.every_minutes:
+                del found[institution]
+                continue
+            with closing(State(pacs.folder)) as state:
+                found[institution] = state.seconds("last_success") or found[institution]
+        except (PacsError, OSError):
+            continue
+    return found
 
 
 def site_told(data: Path, institution: str) -> Told | None:
