@@ -26,6 +26,7 @@ from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 from olvf_assets.storage.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 
 RECORD_FILE = ".phantom.json"
+TRUTH_FILE = ".phantom_truth.csv"  # hidden, so that nothing that takes a hospital in reads it
 WRITING = "olvf_assets.phantom.hospital:write_hospital"
 
 
@@ -83,6 +84,7 @@ def write_hospital(
     patients = plan_hospital(key, settings, seed)
     sheets = hospital_sheets(patients, site)
     jobs = [_Job(folder, patient, plan, site) for patient in patients for plan in patient.films]
+    sheets[TRUTH_FILE] = hospital_truth(patients, site)
     files = sorted([*sheets, *(path for job in jobs for path in _film_files(job))])
     _write_record(folder, mark, files, complete=False)
     for path, text in sheets.items():
@@ -139,6 +141,26 @@ def hospital_sheets(patients: Sequence[PatientPlan], site: SyntheticInstitution)
         "conditions.csv": _csv(("patient_id", "level", "view", "condition", "scope", "height_ratio"), conditions),
         "boxes/classes.txt": "\n".join(LEVELS) + "\n",
     }
+
+
+def hospital_truth(patients: Sequence[PatientPlan], site: SyntheticInstitution) -> str:
+    """Return what no hospital could hand over, as CSV: a row a film and body that helps to count, T6 to T12 and S1.
+
+    Columns: film (file name without suffix), projection, variant (of the patient), body, and its box x0, y0, x1, y1 as
+    shares of the film. A film without such a body has one row, with an empty body.
+    """
+    from olvf_assets.phantom.film import pose
+
+    rows: list[tuple[object, ...]] = []
+    for patient, plan in ((one, plan) for one in patients for plan in one.films):
+        posed = pose(patient, plan, site)
+        size = (posed.beam.width_px, posed.beam.height_px) * 2
+        about = (plan.stem, "lateral", patient.variant)
+        rows += [
+            (*about, name, *(f"{each / side:.6f}" for each, side in zip(box, size, strict=True)))
+            for name, box in posed.helpers.items()
+        ] or [(*about, "", "", "", "", "")]
+    return _csv(("film", "projection", "variant", "body", "x0", "y0", "x1", "y1"), rows)
 
 
 def _write_film_and_boxes(job: _Job) -> None:
