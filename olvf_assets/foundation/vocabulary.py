@@ -13,5 +13,7 @@ Protocol = Literal["patient", "thesis"]
 
 CLASSES: tuple[VertebraClass, ...] = get_args(VertebraClass)
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Vertebrae that are no level of the study, by which levels are counted: T11 stands for all above it, too.
+HELPERS: tuple[str, ...] = ("T12", "T11", "S1")
 VIEWS: tuple[View, ...] = get_args(View)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
