@@ -32,7 +32,7 @@ from olvf_assets.phantom.looks import UPRIGHT, Look, Posture, Variant, draw_look
 from olvf_assets.phantom.maps import blur, resize
 from olvf_assets.phantom.metal import belongings, draw_lead_letter, implants, lost_wire
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan
-from olvf_assets.phantom.projection import FINE, MIDDLE, Beam, Box, body_boxes, frame_film, path_length
+from olvf_assets.phantom.projection import FINE, MIDDLE, Beam, Box, Name, body_boxes, frame_film, path_length
 from olvf_assets.phantom.settings import SyntheticInstitution
 from olvf_assets.phantom.signs import Signs
 from olvf_assets.phantom.spine import Skeleton, build_skeleton
@@ -232,12 +232,12 @@ def helper_boxes(skeleton: Skeleton, beam: Beam, levels: Sequence[Level]) -> dic
     }
 
 
-def annotate(outlines: Mapping[Level, Box], beam: Beam, seed: int) -> dict[Level, Box]:
+def annotate(outlines: Mapping[Name, Box], beam: Beam, seed: int) -> dict[Name, Box]:
     """Return boxes as a person draws them: a small margin, an unsteady hand, never past the field. Px."""
     rng = np.random.default_rng(seed)
     size = (beam.width_px, beam.height_px)
     least, most = np.maximum(beam.field[:2], 0), np.minimum(beam.field[2:], size)
-    boxes: dict[Level, Box] = {}
+    boxes: dict[Name, Box] = {}
     for level, (x0, y0, x1, y1) in outlines.items():
         wide, tall = x1 - x0, y1 - y0
         jitter = rng.normal(0, 0.012, 4) + np.array([-0.03, -0.035, 0.03, 0.035])

@@ -14,9 +14,10 @@ BOTH = pl.DataFrame({"protocol": ["patient", "thesis"], "weights_sha256": ["d0",
 
 
 def candidates(*bodies: tuple[str, int, float, list[float]]) -> pl.DataFrame:
-    """Return candidates 47 px wide, given as film, number, top (30 px high) and five probabilities."""
+    """Return candidates 47 px wide: film, number, top (30 px high), probabilities of levels and, or not, helpers."""
+    none = [None] * 3
     rows = [
-        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *probabilities, "d0")
+        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *(probabilities + none)[:8], "d0")
         for film_id, number, top, probabilities in bodies
     ]
     return pl.DataFrame(rows, schema=DETECTION_CANDIDATES, orient="row")
@@ -40,6 +41,20 @@ def test_each_film_is_resolved_ambiguous_or_empty_and_says_why() -> None:
     assert table["labelling"][0].to_list() == [{"candidate": 1, "level": "L4"}, {"candidate": 0, "level": "L5"}]
     assert table["margin"][1] < 1.1
     assert table["margin"][2] is None
+
+
+def test_a_detector_that_knows_the_sacrum_counts_from_it() -> None:
+    any_level = [0.3, 0.3, 0.3, 0.3, 0.3]
+    unsure = candidates(*(("Fa", number, 10.0 + 34 * number, any_level) for number in range(4)))
+    helped = candidates(
+        *(("Fa", number, 10.0 + 34 * number, [*any_level, 0.05, 0.05, 0.02]) for number in range(4)),
+        ("Fa", 4, 10.0 + 34 * 3.85, [0.01] * 7 + [0.9]),
+    )
+    films = FILMS.filter(film_id="Fa")
+    (alone,), (counted,) = (detected_films(each, films, DETECTOR, SETTINGS).to_dicts() for each in (unsure, helped))
+    assert (alone["state"], counted["state"]) == ("ambiguous", "resolved")
+    assert [each["level"] for each in counted["labelling"]] == ["L2", "L3", "L4", "L5"]
+    assert counted["n_candidates"] == 5
 
 
 def test_only_resolved_films_have_detections_clipped_to_the_film() -> None:

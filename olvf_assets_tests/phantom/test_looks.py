@@ -171,6 +171,14 @@ def test_frames_letters_seams_and_grids_are_drawn_and_nothing_without_them() -> 
     assert below != 0.5
 
 
+def assert_boxes_of_all_are_read(folder: Path, expected: Pose) -> None:
+    """Check that the wide hospital's box files name levels 0 to 4 as every other, and the vertebrae beside them."""
+    names = (folder / "boxes/classes.txt").read_text().split()
+    drawn = [names[int(line.split()[0])] for line in sorted(folder.glob("boxes/PH*.txt"))[0].read_text().splitlines()]
+    assert names[:5] == list(LEVELS)
+    assert sorted(drawn) == sorted([*expected.outlines, *expected.helpers])
+
+
 def test_the_truth_beyond_the_five_levels_is_written_beside_the_sheets_and_hidden(tmp_path: Path) -> None:
     site = make_site(look="wide", variant_share=1.0, patients_normal=0, patients_fresh=1, patients_old=0,
                      excluded_fresh={}, excluded_old={}, pixel_mm=1.2)  # fmt: skip
@@ -183,6 +191,7 @@ def test_the_truth_beyond_the_five_levels_is_written_beside_the_sheets_and_hidde
     assert {row["film"] for row in rows} == {film.stem for film in patient.films}
     assert {(row["projection"], row["variant"]) for row in rows} == {("lateral", patient.variant)}
     expected = pose(patient, patient.films[0], site)
+    assert_boxes_of_all_are_read(tmp_path / "institution_1", expected)
     own = {row["body"]: row for row in rows if row["film"] == patient.films[0].stem and row["body"]}
     assert set(own) == set(expected.helpers)
     for name, box in expected.helpers.items():
