@@ -177,8 +177,8 @@ def _write_film_and_boxes(job: _Job) -> None:
 
     film = render_film(job.patient, job.plan, job.site)
     film_path, box_path = (job.folder / path for path in _film_files(job))
-    own = derive_seed(job.patient.seed, "annotator", job.plan.view)
-    boxes: dict[str, Box] = {**annotate(film.outlines, film.beam, own)}
+    outlines: dict[str, Box] = dict(film.outlines.items())
+    boxes = annotate(outlines, film.beam, derive_seed(job.patient.seed, "annotator", job.plan.view))
     classes = drawn_classes(job.site)
     if classes != LEVELS:
         boxes |= annotate(film.helpers, film.beam, derive_seed(job.patient.seed, "annotator of others", job.plan.view))
