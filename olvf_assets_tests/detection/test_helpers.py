@@ -1,5 +1,6 @@
 """Vertebrae beside the levels: which films teach them, and that others do not unteach them."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -10,12 +11,16 @@ from ultralytics.nn.tasks import DetectionModel
 
 from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.helpers import helper_classes, with_helper_boxes
+from olvf_assets.detection.prediction import detection_candidates
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.detection.tables import DETECTOR_COPIES
+from olvf_assets.detection.tables import DETECTION_CANDIDATES, DETECTOR_COPIES
 from olvf_assets.detection.trainer import TaughtLoss
+from olvf_assets.detection.training import train_detector
 from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.intake.tables import DRAWN_FILMS
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
+from olvf_assets_tests.detection.test_training import TINY, KilledError, kill_after_epoch
 
 FILMS = pl.DataFrame(
     {"institution": ["a", "a", "a", "b"], "film_id": ["F1", "F2", "F3", "F4"], "width_px": 100, "height_px": 200}
@@ -71,6 +76,32 @@ def test_copies_carry_the_helpers_of_their_film(tmp_path: Path) -> None:
     assert copies.filter(pl.col("film_id") != "F1")["taught"].list.len().sum() == 0
     assert helper_classes(copies) == ["S1"]
     assert copies["boxes"].list.len().unique().to_list() == [5]
+
+
+def test_a_detector_learns_the_helpers_that_are_drawn_and_a_killed_training_ends_the_same(tmp_path: Path) -> None:
+    store, films, boxes = draw_films(tmp_path, {"institution_1": ["1", "2", "3"]})
+    known = drawn({("institution_1", "F1"): {"S1": 200.0}, ("institution_1", "F2"): {"S1": 200.0}})
+    settings = TINY.model_copy(update={"copies": 0})
+    copies = make_detector_copies(
+        films, boxes, split_patients({"1": 2, "2": 2, "3": 1}), store, settings, 1, helpers=known
+    )
+    with pytest.raises(KilledError):
+        train_detector(copies, store, settings, 7, report=kill_after_epoch(1))
+    model = train_detector(copies, store, settings, 7)
+    whole = train_detector(copies, _copied(store, tmp_path / "whole"), settings, 7)
+    assert model["weights_sha256"].item() == whole["weights_sha256"].item()
+    assert model["helpers"].to_list() == [["S1"]]
+    candidates = detection_candidates(films, model, store, settings.model_copy(update={"candidate_confidence": 1e-9}))
+    assert candidates.schema == DETECTION_CANDIDATES
+    assert candidates.height > 0
+    assert candidates["p_S1"].null_count() == 0
+    assert candidates["p_T12"].null_count() == candidates.height
+
+
+def _copied(store: ArtifactStore, root: Path) -> ArtifactStore:
+    """Return a store with the pictures of another and nothing else of it."""
+    shutil.copytree(store.root / "images", root / "images")
+    return ArtifactStore(root)
 
 
 def test_a_picture_without_helper_boxes_leaves_the_helper_outputs_alone() -> None:
