@@ -36,6 +36,8 @@ from olvf_assets.storage.artifacts import ArtifactStore
 BOX_PX = ("x0_px", "y0_px", "x1_px", "y1_px")
 PIXEL_MM = 0.3
 BINS = (-math.inf, 0.0, 0.7, 1.5, 2.3, 3.5, math.inf)
+ASKED: dict[LookName, int] = {"plain": 11, "wide": 12, "withheld": 13}  # seeds
+LEARNT: tuple[LookName, ...] = ("plain", "wide")
 Job = tuple[Path, PatientPlan, FilmPlan, SyntheticInstitution]
 
 
@@ -59,11 +61,9 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
     changes = {"image_px": 64, "epochs": 1} if quick else {"image_px": 256, "epochs": 10}
     settings = load_profile("demo").detection.model_copy(update={"copies": 0, "keep_original": True, **changes})
     store = ArtifactStore(folder / "lake")
-    asked: dict[LookName, Any] = {
-        look: made(store, look, ask, seed) for look, seed in (("plain", 11), ("wide", 12), ("withheld", 13))
-    }
+    asked = {look: made(store, look, ask, seed) for look, seed in ASKED.items()}
     figures: dict[str, float] = {}
-    for look in ("plain", "wide"):
+    for look in LEARNT:
         films, boxes, drawn = made(store, look, learn, 21)
         sides = films.select("institution", "patient_id").unique(maintain_order=True).with_row_index("n")
         sides = sides.select(
