@@ -42,7 +42,11 @@ def _drafts(run: TableRun) -> str:
 
 @table(schema=DETECTOR_COPIES, learns=True, kinds=("polars", "imgaug", "opencv"), pictures=("image_path",))
 def detector_copies(
-    run: TableRun, films: pl.DataFrame, reader_boxes: pl.DataFrame, patient_splits: pl.DataFrame
+    run: TableRun,
+    films: pl.DataFrame,
+    reader_boxes: pl.DataFrame,
+    drawn_films: pl.DataFrame,
+    patient_splits: pl.DataFrame,
 ) -> pl.DataFrame:
     """Square training pictures with their boxes: imgaug copies (Table 3) of films, split as the protocol says."""
     from olvf_assets.detection.copies import make_detector_copies
@@ -55,6 +59,7 @@ def detector_copies(
             run.store,
             run.profile.detection,
             run.seed,
+            helpers=drawn_films,
             protocol=protocol,
             report=run.report,
         )

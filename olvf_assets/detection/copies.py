@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from olvf_assets.detection.augmentation import augment
+from olvf_assets.detection.helpers import with_helper_boxes
 from olvf_assets.detection.settings import AugmentationRanges, DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_COPIES
 from olvf_assets.foundation.code_identity import code_digest
@@ -49,6 +50,7 @@ def make_detector_copies(
     settings: DetectionSettings,
     seed: int,
     *,
+    helpers: pl.DataFrame | None = None,
     protocol: Protocol = "patient",
     report: Callable[[str], None] | None = None,
 ) -> pl.DataFrame:
@@ -61,6 +63,7 @@ def make_detector_copies(
         store: where pictures go.
         settings: copies, ranges, picture size, what validates.
         seed: the profile's seed; every copy's seed is derived from film id and copy number.
+        helpers: `drawn_films`, for the boxes of other vertebrae.
         protocol: see `planned_copies`.
         report: gets progress lines.
 
@@ -69,6 +72,7 @@ def make_detector_copies(
     """
     patients = patient_splits.select("institution", "patient_id")
     chosen = drawn_films(films.join(patients, on=["institution", "patient_id"], how="semi"), reader_boxes)
+    chosen = with_helper_boxes(chosen, helpers)
     planned = planned_copies(chosen, patient_splits, settings, seed, protocol)
     jobs = [
         _Job(
@@ -94,7 +98,7 @@ def make_detector_copies(
     paths = [path for of_film in made for path in (of_film if of_film is not None else next(fresh))]
     return (
         planned.with_columns(protocol=pl.lit(protocol), image_path=pl.Series(paths))
-        .join(chosen.select(*FILM, "patient_id", "boxes"), on=FILM)
+        .join(chosen.select(*FILM, "patient_id", "boxes", "helper_boxes", "taught"), on=FILM)
         .select(DETECTOR_COPIES.names())
         .cast(DETECTOR_COPIES)
         .sort("protocol", *FILM, "copy")

@@ -21,7 +21,7 @@ from olvf_assets.detection.training import choose_device
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.parallel import available_cores, reported
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import HELPERS, LEVELS
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.kept_answers import KeptAnswers
 
@@ -36,8 +36,8 @@ PATIENCE_S = 60.0  # ultralytics gives up on a slow film after 50 ms, which woul
 class FilmBoxes(NamedTuple):
     """Boxes found on one film.
 
-    boxes_px: float64 (n, 4), x0 y0 x1 y1 in film pixels. probabilities: float64 (n, 5), one per level, each 0..1.
-    levels: int64 (n,), index of the level that the box is for; -1 where all five probabilities are kept open.
+    boxes_px: float64 (n, 4), x0 y0 x1 y1 in film pixels. probabilities: float64 (n, 5 + helpers), one per level and
+    helper class, each 0..1. levels: int64 (n,), index of the level that the box is for; -1 where it is kept open.
     """
 
     film_id: str
@@ -71,8 +71,13 @@ def detection_candidates(
     # Two hospitals may have one film: each is searched under a number.
     name_of = {f"{number:08d}": name for number, name in enumerate(films.select(FILM).sort(FILM).iter_rows())}
     numbered = films.sort(FILM).with_columns(film_id=pl.Series(list(name_of), dtype=pl.String))
+    known = {name: at for at, name in enumerate([*LEVELS, *detector_model["helpers"].item()])}
     rows = [
-        (protocol, name_of[found.film_id][1], name_of[found.film_id][0], number, *box, *probabilities, weights)
+        (
+            *(protocol, name_of[found.film_id][1], name_of[found.film_id][0], number, *box),
+            *(probabilities[known[name]] if name in known else None for name in (*LEVELS, *HELPERS)),
+            weights,
+        )
         for protocol, weights in detector_model.select("protocol", "weights_sha256").iter_rows()
         for found in predict_films(
             numbered, detector_model, store, settings, candidate_bodies, kept=kept, report=report
@@ -119,7 +124,7 @@ def predict_films(
         yield FilmBoxes(
             film_id,
             np.array(boxes, np.float64).reshape(-1, 4),
-            np.array(probabilities, np.float64).reshape(-1, len(LEVELS)),
+            np.array(probabilities, np.float64).reshape(len(boxes), -1 if boxes else len(LEVELS)),
             np.array(levels, np.int64),
         )
 
@@ -183,9 +188,10 @@ def level_boxes(
         iou_thres=settings.metric_iou,
         multi_label=True,
         max_det=MOST_BOXES,
-        nc=len(LEVELS),
+        nc=len(answer) - 4,
         max_time_img=PATIENCE_S,
     )[0]
+    kept = kept[kept[:, 5] < len(LEVELS)]
     levels = kept[:, 5].long()
     probabilities = torch.zeros(len(kept), len(LEVELS))
     probabilities[torch.arange(len(kept)), levels] = kept[:, 4]
@@ -195,7 +201,7 @@ def level_boxes(
 def candidate_bodies(
     answer: "torch.Tensor", settings: DetectionSettings
 ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
-    """Return boxes (n, 4) of distinct bodies with all five probabilities (n, 5); levels are -1, still open."""
+    """Return boxes (n, 4) of distinct bodies with all probabilities (n, 5 + helpers); levels are -1, still open."""
     import torch
     from ultralytics.utils.nms import non_max_suppression
 
@@ -205,11 +211,11 @@ def candidate_bodies(
         iou_thres=settings.candidate_iou,
         agnostic=True,
         max_det=MOST_BOXES,
-        nc=len(LEVELS),
+        nc=len(answer) - 4,
         max_time_img=PATIENCE_S,
         return_idxs=True,
     )
-    probabilities = answer[4 : 4 + len(LEVELS), indices[0].long().reshape(-1)].T
+    probabilities = answer[4:, indices[0].long().reshape(-1)].T
     return kept[0][:, :4], probabilities, torch.full((len(kept[0]),), -1)
 
 
@@ -225,6 +231,6 @@ def _load(
     weights = verified_weights(row, store)
     name = choose_device(settings.device)
     device = torch.device(name if name == "cpu" else f"cuda:{name}")
-    model = DetectionModel(f"{row['model']}.yaml", ch=1, nc=len(LEVELS), verbose=False)
+    model = DetectionModel(f"{row['model']}.yaml", ch=1, nc=len(LEVELS) + len(row["helpers"]), verbose=False)
     model.load_state_dict(load_file(weights))
     return model.to(device).eval().fuse(verbose=False), device

@@ -50,7 +50,9 @@ def detector_description(
         protocol: whose detector.
         source_sha256: of the weights to start from, or `random`.
     """
-    learnt = copies.select("institution", "film_id", "copy", "image_path", "boxes").write_ndjson()
+    learnt = copies.select(
+        "institution", "film_id", "copy", "image_path", "boxes", "helper_boxes", "taught"
+    ).write_ndjson()
     return {
         "code": code_digest(TRAINING, without=NOT_DECIDING, libraries=False),
         "protocol": protocol,

@@ -12,7 +12,7 @@ import polars as pl
 from olvf_assets.detection.ordering import order_levels
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import BOX_PX, DETECTED_FILMS, DETECTIONS, PROBABILITIES
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import HELPERS, LEVELS
 
 FILM = ["protocol", "institution", "film_id"]
 
@@ -22,8 +22,8 @@ def detected_films(
 ) -> pl.DataFrame:
     """Return `detected_films`: one row per protocol and film, with the levels found or why there are none.
 
-    A film is `resolved`; or `ambiguous`, when another labelling of the same bodies is nearly as probable (less than
-    `settings.least_margin` times less): then none of its levels is used; or `nothing_found`.
+    A film is `resolved`; or `ambiguous`, when the odds that all its names are right are below `settings.least_margin`:
+    then none of its levels is used; or `nothing_found`.
 
     Args:
         detection_candidates: `detection_candidates` of the same films.
@@ -77,8 +77,10 @@ def _film(key: tuple[Any, ...], candidates: pl.DataFrame | None, settings: Detec
     row: dict[str, Any] = dict(zip(FILM, key, strict=True))
     if candidates is None:
         return row | {"state": "nothing_found", "n_candidates": 0, "n_levels": 0, "n_renamed": 0, "labelling": []}
-    probabilities = candidates.select(PROBABILITIES).to_numpy()
-    chain, margin = order_levels(candidates.select(BOX_PX).to_numpy(), probabilities, settings.candidate_confidence)
+    helpers = [name for name in HELPERS if candidates[f"p_{name}"].null_count() == 0]
+    probabilities = candidates.select(*PROBABILITIES, *(f"p_{name}" for name in helpers)).to_numpy()
+    boxes_px = candidates.select(BOX_PX).to_numpy()
+    chain, margin = order_levels(boxes_px, probabilities, settings.candidate_confidence, helpers)
     likeliest = probabilities.argmax(axis=1)
     state = "ambiguous" if margin < math.log(settings.least_margin) else "resolved" if chain else "nothing_found"
     return row | {

@@ -5,10 +5,11 @@ What lives here: column names and types. What does not: how they are filled.
 
 import polars as pl
 
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import HELPERS, LEVELS
 
 BOX_PX = ("x0_px", "y0_px", "x1_px", "y1_px")
 PROBABILITIES = tuple(f"p_{level}" for level in LEVELS)
+HELPER_PROBABILITIES = tuple(f"p_{name}" for name in HELPERS)
 
 BOX = pl.Struct(
     [
@@ -27,6 +28,8 @@ DETECTOR_COPIES = pl.Schema(
         "subset": pl.String(),  # train, validation
         "image_path": pl.String(),
         "boxes": pl.List(BOX),
+        "helper_boxes": pl.List(BOX),  # of vertebrae to count by: T12, T11 (it and all above), S1
+        "taught": pl.List(pl.String),  # helper classes whose presence and absence this picture teaches
     }
 )
 
@@ -58,6 +61,7 @@ DETECTOR_MODEL = pl.Schema(
         "generation": pl.Int64(),  # of detector_evolution, whose hyper-parameters trained it; null: the profile's own
         "source_sha256": pl.String(),  # of the weights that training started from; `random` without any
         "learnt_from": pl.List(pl.Struct(LEARNT_FROM)),
+        "helpers": pl.List(pl.String),  # classes beside the levels, in the order of the network's outputs
     }
 )
 
@@ -141,6 +145,7 @@ DETECTION_CANDIDATES = pl.Schema(
         "film_id": pl.String,
         "candidate": pl.Int64,
         **dict.fromkeys((*BOX_PX, *PROBABILITIES), pl.Float64),
+        **dict.fromkeys(HELPER_PROBABILITIES, pl.Float64),  # null where the detector does not know the class
         "detector_sha256": pl.String,  # of the weights that found it
     }
 )
@@ -154,7 +159,7 @@ DETECTED_FILMS = pl.Schema(
         "n_candidates": pl.Int64(),
         "n_levels": pl.Int64(),
         "n_renamed": pl.Int64(),  # candidates whose level is not the one that the network finds likeliest
-        "margin": pl.Float64(),  # natural logarithm; null when nothing rivals the labelling
+        "margin": pl.Float64(),  # ln of the odds that every name is right; null when nothing rivals the labelling
         "labelling": pl.List(pl.Struct({"candidate": pl.Int64, "level": pl.String})),
         "detector_sha256": pl.String(),  # of the weights that found it
     }

@@ -18,6 +18,7 @@ import torch
 from ultralytics.data.augment import Compose, RandomPerspective
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils.loss import v8DetectionLoss
 from ultralytics.utils.torch_utils import init_seeds
 
 from olvf_assets.foundation.seeds import derive_seed
@@ -25,7 +26,8 @@ from olvf_assets.foundation.vocabulary import LEVELS
 from olvf_assets.storage.artifacts import read_if_whole, write_atomically
 
 Report = Callable[[str], None]
-Copy = dict[str, Any]  # image_file: absolute path; boxes: as in `detector_copies`
+# image_file: absolute path; boxes: as in `detector_copies`, those of helper classes last; taught: as there
+Copy = dict[str, Any]
 
 
 class OnBlack(RandomPerspective):
@@ -42,8 +44,9 @@ class OnBlack(RandomPerspective):
 class CopiesDataset(YOLODataset):
     """Rows of `detector_copies` as ultralytics wants them: no label files, no cache files."""
 
-    def __init__(self, copies: list[Copy], image_px: int, **options: Any) -> None:
+    def __init__(self, copies: list[Copy], classes: list[str], image_px: int, **options: Any) -> None:
         self.copies = copies
+        self.classes = classes
         self.image_px = image_px
         super().__init__(img_path="", imgsz=image_px, **options)
 
@@ -61,7 +64,7 @@ class CopiesDataset(YOLODataset):
                 {
                     "im_file": copy["image_file"],
                     "shape": (self.image_px, self.image_px),
-                    "cls": np.array([[LEVELS.index(box["level"])] for box in copy["boxes"]], np.float32),
+                    "cls": np.array([[self.classes.index(box["level"])] for box in copy["boxes"]], np.float32),
                     "bboxes": centres,
                     "segments": [],
                     "keypoints": None,
@@ -82,11 +85,37 @@ class CopiesDataset(YOLODataset):
         return transforms
 
 
+class TaughtLoss(v8DetectionLoss):
+    """Ultralytics' loss, deaf to what a picture cannot teach: helper classes that nobody drew in its film."""
+
+    bce: Any  # ultralytics types it as the class that it is before
+
+    def __init__(self, model: torch.nn.Module, copies: list[Copy], classes: list[str]) -> None:
+        super().__init__(model)
+        self.taught = {
+            copy["image_file"]: torch.tensor([name in LEVELS or name in copy["taught"] for name in classes])
+            for copy in copies
+        }
+        self.every_class, self.bce = self.bce, self._of_taught_classes
+        self.mask = torch.ones(1, 1, len(classes))
+
+    def __call__(self, preds: Any, batch: dict[str, Any]) -> Any:
+        """Return the loss of a batch and its parts."""
+        taught = torch.stack([self.taught[file] for file in batch["im_file"]])
+        self.mask = taught[:, None].to(self.device)
+        return super().__call__(preds, batch)
+
+    def _of_taught_classes(self, scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy (pictures, places, classes), 0 where a class is not taught."""
+        return self.every_class(scores, targets) * self.mask
+
+
 class LevelTrainer(DetectionTrainer):
     """Trains on `copies`, keeps its state in `state_file` after each epoch, goes on from there if it exists.
 
     Args:
         copies: training pictures.
+        helpers: classes beside the levels.
         state_file: where the state is kept.
         seed: decides every random choice.
         threads: CPU threads (ultralytics would leave one core idle).
@@ -106,6 +135,7 @@ class LevelTrainer(DetectionTrainer):
     def __init__(
         self,
         copies: list[Copy],
+        helpers: list[str],
         state_file: Path,
         seed: int,
         threads: int,
@@ -115,6 +145,7 @@ class LevelTrainer(DetectionTrainer):
         overrides: dict[str, Any],
     ) -> None:
         self.copies = copies
+        self.classes = [*LEVELS, *helpers]
         self.state_file = state_file
         self.run_seed = seed
         self.threads = threads
@@ -128,15 +159,21 @@ class LevelTrainer(DetectionTrainer):
         self.add_callback("on_train_epoch_start", LevelTrainer.seed_epoch)
 
     def get_dataset(self) -> dict[str, Any]:
-        """Return ultralytics' data description: grey pictures, five levels."""
-        names = dict(enumerate(LEVELS))
+        """Return ultralytics' data description: grey pictures, five levels and the helper classes."""
+        names = dict(enumerate(self.classes))
         return {"train": "train", "val": "val", "nc": len(names), "names": names, "channels": 1, "path": ""}
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> CopiesDataset:
         """Return the training pictures; for validation, which happens elsewhere, a first one to satisfy the loader."""
         copies = self.copies if mode == "train" else self.copies[:1]
         return CopiesDataset(
-            copies, self.args.imgsz, data=self.data, augment=mode == "train", hyp=self.args, batch_size=batch
+            copies,
+            self.classes,
+            self.args.imgsz,
+            data=self.data,
+            augment=mode == "train",
+            hyp=self.args,
+            batch_size=batch,
         )
 
     def _build_train_pipeline(self) -> None:
@@ -175,6 +212,8 @@ class LevelTrainer(DetectionTrainer):
         """Set threads and memory layout and, if an earlier run left its state, go on after its last finished epoch."""
         torch.set_num_threads(self.threads)
         self.model.to(memory_format=torch.channels_last)  # a fifth quicker on a CPU, too
+        if len(self.classes) > len(LEVELS):
+            self.model.criterion = TaughtLoss(self.model, self.copies, self.classes)
         state = self._read_state()
         if state is None:
             return

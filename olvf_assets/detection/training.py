@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from olvf_assets.detection.helpers import helper_classes
 from olvf_assets.detection.provenance import detector_description, learnt_from, source_sha256, training_copies
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
@@ -93,6 +94,7 @@ def train_detector(
         "generation": generation,
         "source_sha256": description["source"],
         "learnt_from": learnt_from(copies),
+        "helpers": helper_classes(copies),
     }
     return pl.DataFrame([row], schema=DETECTOR_MODEL)
 
@@ -140,9 +142,12 @@ def _train(
     threads_before = torch.get_num_threads()
     trainer = LevelTrainer(
         copies=[
-            {"image_file": str(store.path(path).resolve()), "boxes": boxes}
-            for path, boxes in zip(copies["image_path"], copies["boxes"].to_list(), strict=True)
+            {"image_file": str(store.path(path).resolve()), "boxes": [*boxes, *helper_boxes], "taught": taught}
+            for path, boxes, helper_boxes, taught in copies.select(
+                "image_path", "boxes", "helper_boxes", "taught"
+            ).iter_rows()
         ],
+        helpers=helper_classes(copies),
         state_file=finished.parent / STATE,
         seed=seed,
         threads=available_cores(),

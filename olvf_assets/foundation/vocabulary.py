@@ -13,5 +13,9 @@ Protocol = Literal["patient", "thesis"]
 
 CLASSES: tuple[VertebraClass, ...] = get_args(VertebraClass)
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Vertebrae that are no level of the study, from head to foot: levels are counted by them.
+OTHER_VERTEBRAE: tuple[str, ...] = (*(f"T{number}" for number in range(1, 13)), "S1")
+# What a detector calls them: T11 stands for all above it, too.
+HELPERS: tuple[str, ...] = ("T12", "T11", "S1")
 VIEWS: tuple[View, ...] = get_args(View)
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)

@@ -6,20 +6,22 @@ python -m olvf_assets.phantom --out FOLDER --institution institution_3 --name "I
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.phantom.hospital import write_hospital
-from olvf_assets.phantom.settings import Detector, ImageCounts, PhantomSettings, SyntheticInstitution
+from olvf_assets.phantom.settings import Detector, ImageCounts, LookName, PhantomSettings, SyntheticInstitution
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 
-def extra_hospital(name: str, patients: int) -> SyntheticInstitution:
+def extra_hospital(name: str, patients: int, look: LookName = "plain") -> SyntheticInstitution:
     """Return an external hospital unlike both of the thesis: 14 × 14 inch plate, another maker's detector.
 
-    Its fractures are as frequent as in Institution 2 of the thesis, one film a patient.
+    Its fractures are as frequent as in Institution 2 of the thesis, one film a patient. With another look than the
+    plain one each film has a machine of its own.
     """
     fresh = round(patients * 0.55)
     like = yaml.safe_load((PROFILES / "thesis.yaml").read_text())["phantom"]["institutions"]["institution_2"]
@@ -45,6 +47,7 @@ def extra_hospital(name: str, patients: int) -> SyntheticInstitution:
         edge_enhancement=0.3,
         range_compression=0.35,
         sign_factor=0.9,
+        look=look,
     )
 
 
@@ -58,13 +61,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=2024)
     parser.add_argument("--profile", choices=sorted(each.stem for each in PROFILES.glob("*.yaml")),
                         help="take sign_strength and overlap from this profile")  # fmt: skip
+    parser.add_argument("--look", choices=get_args(LookName), default="plain",
+                        help="wide: each film of another machine; withheld: beyond those, to measure with")  # fmt: skip
     parser.add_argument("--workers", type=int, default=0)
     asked = parser.parse_args(arguments)
     knobs: dict[str, float] = {}
     if asked.profile:
         said = yaml.safe_load((PROFILES / f"{asked.profile}.yaml").read_text())["phantom"]
         knobs = {name: said[name] for name in ("sign_strength", "overlap") if name in said}
-    site = extra_hospital(asked.name, asked.patients)
+    site = extra_hospital(asked.name, asked.patients, asked.look)
     settings = PhantomSettings(institutions={asked.institution: site}, **knobs)
     try:
         write_hospital(asked.out, asked.institution, settings, asked.seed, workers=asked.workers, report=print)

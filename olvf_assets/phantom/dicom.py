@@ -115,8 +115,8 @@ def _add_exposure(ds: Dataset, film: Film, patient: PatientPlan, plan: FilmPlan,
     ds.ViewPosition = "LL" if film.beam.side > 0 else "RL"
     ds.PatientOrientation = ["A", "F"] if film.beam.side > 0 else ["P", "F"]
     ds.KVP = round(site.kvp, 1)
-    ds.DistanceSourceToDetector = round(site.sid_mm, 1)
-    ds.DistanceSourceToPatient = round(site.sid_mm - film.beam.object_mm, 1)
+    ds.DistanceSourceToDetector = round(film.beam.sid_mm, 1)
+    ds.DistanceSourceToPatient = round(film.beam.sid_mm - film.beam.object_mm, 1)
     ds.EstimatedRadiographicMagnificationFactor = round(ds.DistanceSourceToDetector / ds.DistanceSourceToPatient, 5)
     ds.ExposureTime = int(rng.integers(80, 400))
     ds.XRayTubeCurrent = int(rng.choice([200, 250, 320, 400]))

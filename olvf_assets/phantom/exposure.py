@@ -40,24 +40,37 @@ def noise_deviation(exposure: np.ndarray, quanta: float, site: SyntheticInstitut
     return np.float32(gain / np.sqrt(quanta)) / np.sqrt(exposure)
 
 
-def develop(exposure: np.ndarray, site: SyntheticInstitution) -> np.ndarray:
-    """Return float32 tone at `FINE`, nepers, bright = dense: logarithm, range compression, edge enhancement."""
+def develop(
+    exposure: np.ndarray, site: SyntheticInstitution, sharp_px: float = 4.0, even_px: float = 72.0
+) -> np.ndarray:
+    """Return float32 tone at `FINE`, nepers, bright = dense: logarithm, range compression, edge enhancement.
+
+    Args:
+        exposure: float32 at `FINE`, 1 behind a mean trunk.
+        site: how strongly each is done.
+        sharp_px: reach of edge enhancement, standard deviation, px of the map.
+        even_px: the same of range compression.
+    """
     tone = -np.log(np.maximum(exposure, 1e-4))
-    slow = resize(blur(shrink(np.clip(tone, -3.0, 3.0), 8), 9), tone.shape)
-    fast = blur(tone, 4.0)
+    slow = resize(blur(shrink(np.clip(tone, -3.0, 3.0), 8), even_px / 8), tone.shape)
+    fast = blur(tone, sharp_px)
     tone += np.float32(site.edge_enhancement) * (tone - fast)
     tone -= np.float32(site.range_compression) * slow
     return tone * np.float32(site.contrast)
 
 
-def collimate(tone: np.ndarray, noise: np.ndarray, beam: Beam) -> tuple[np.ndarray, np.ndarray]:
-    """Return tone and noise with everything outside the field masked black, as makers' shutters do."""
-    x0, y0, x1, y1 = (round(each / FINE) for each in beam.field)
-    mask = _opening(tone.shape[0], y0, y1) * _opening(tone.shape[1], x0, x1).T
+def collimate(tone: np.ndarray, noise: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return tone and noise with everything outside the field (`mask` 0) masked black, as makers' shutters do."""
     return (tone + BLACK) * mask - BLACK, noise * mask
 
 
-def _opening(size: int, start: int, stop: int) -> np.ndarray:
+def opening(shape: tuple[int, ...], beam: Beam) -> np.ndarray:
+    """Return float32 map at `FINE`: 1 within the collimated field, 0 behind upright blades."""
+    x0, y0, x1, y1 = (round(each / FINE) for each in beam.field)
+    return _slit(shape[0], y0, y1) * _slit(shape[1], x0, x1).T
+
+
+def _slit(size: int, start: int, stop: int) -> np.ndarray:
     """Return float32 (size, 1): 1 between two shutters, 0 behind them, with soft edges."""
     line = np.zeros((size, 1), np.float32)
     line[max(0, start) : max(0, stop)] = 1

@@ -11,21 +11,25 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import NOT_DECIDING
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
 from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.readers import read_patients
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 from olvf_assets.storage.artifacts import PARTIAL, fingerprint, read_if_whole, read_json, write_atomically
 
+if TYPE_CHECKING:
+    from olvf_assets.phantom.projection import Box
+
 RECORD_FILE = ".phantom.json"
+TRUTH_FILE = ".phantom_truth.json"  # hidden, so that nothing that takes a hospital in reads it
 WRITING = "olvf_assets.phantom.hospital:write_hospital"
 
 
@@ -83,6 +87,7 @@ def write_hospital(
     patients = plan_hospital(key, settings, seed)
     sheets = hospital_sheets(patients, site)
     jobs = [_Job(folder, patient, plan, site) for patient in patients for plan in patient.films]
+    sheets[TRUTH_FILE] = hospital_truth(patients, site)
     files = sorted([*sheets, *(path for job in jobs for path in _film_files(job))])
     _write_record(folder, mark, files, complete=False)
     for path, text in sheets.items():
@@ -137,8 +142,36 @@ def hospital_sheets(patients: Sequence[PatientPlan], site: SyntheticInstitution)
         "subjects.csv": _csv(("patient_id", "sex", "age_years", "film_date", "onset_date", "mri_date"), subjects),
         "readers.csv": _csv(("patient_id", "level", "reader", "reading", "label", "pathological"), readings),
         "conditions.csv": _csv(("patient_id", "level", "view", "condition", "scope", "height_ratio"), conditions),
-        "boxes/classes.txt": "\n".join(LEVELS) + "\n",
+        "boxes/classes.txt": "\n".join(drawn_classes(site)) + "\n",
     }
+
+
+def drawn_classes(site: SyntheticInstitution) -> tuple[str, ...]:
+    """Return what the technologist draws, in the order of the class numbers: with a wide look also T6 to T12 and S1."""
+    return LEVELS if site.look == "plain" else (*LEVELS, *OTHER_VERTEBRAE)
+
+
+def hospital_truth(patients: Sequence[PatientPlan], site: SyntheticInstitution) -> str:
+    """Return what no hospital could hand over, as JSON.
+
+    By film (file name without suffix) an object with
+
+    - `projection`: lateral;
+    - `variant`: the patient's variant of the lumbosacral junction, or none;
+    - `boxes`: x0, y0, x1, y1, as shares of the film, of the bodies that help to count, T6 to T12 and S1.
+    """
+    from olvf_assets.phantom.film import pose
+
+    truth: dict[str, Any] = {}
+    for patient, plan in ((one, plan) for one in patients for plan in one.films):
+        posed = pose(patient, plan, site)
+        sides = (posed.beam.width_px, posed.beam.height_px) * 2
+        boxes = {
+            name: [round(end / side, 6) for end, side in zip(box, sides, strict=True)]
+            for name, box in posed.helpers.items()
+        }
+        truth[plan.stem] = {"projection": "lateral", "variant": patient.variant, "boxes": boxes}
+    return json.dumps(truth, indent=0) + "\n"
 
 
 def _write_film_and_boxes(job: _Job) -> None:
@@ -147,10 +180,14 @@ def _write_film_and_boxes(job: _Job) -> None:
 
     film = render_film(job.patient, job.plan, job.site)
     film_path, box_path = (job.folder / path for path in _film_files(job))
-    boxes = annotate(film.outlines, film.beam, derive_seed(job.patient.seed, "annotator", job.plan.view))
+    outlines: dict[str, Box] = dict(film.outlines.items())
+    boxes = annotate(outlines, film.beam, derive_seed(job.patient.seed, "annotator", job.plan.view))
+    classes = drawn_classes(job.site)
+    if classes != LEVELS:
+        boxes |= annotate(film.helpers, film.beam, derive_seed(job.patient.seed, "annotator of others", job.plan.view))
     height, width = film.pixels.shape
     lines = [
-        f"{LEVELS.index(level)} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} "
+        f"{classes.index(level)} {(x0 + x1) / 2 / width:.6f} {(y0 + y1) / 2 / height:.6f} "
         f"{(x1 - x0) / width:.6f} {(y1 - y0) / height:.6f}\n"
         for level, (x0, y0, x1, y1) in boxes.items()
     ]

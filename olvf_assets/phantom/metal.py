@@ -47,8 +47,39 @@ def lost_wire(skeleton: Skeleton, level: Level, seed: int) -> Cloud:
     return points.astype(np.float32), np.full(4000, 90 * 1.8 * METAL_DENSITY / 4000, np.float32)
 
 
-def draw_lead_letter(path: np.ndarray, beam: Beam, seed: int) -> None:
-    """Add the letter L or R (for the side next to the detector) to a map at `FINE`, in place, near a field's corner."""
+def belongings(skeleton: Skeleton, count: int, seed: int) -> list[Cloud]:
+    """Return things that spoil no vertebra that is read: cement in T9 to T12, buttons and clips, a hip prosthesis."""
+    rng = np.random.default_rng(derive_seed(seed, "belongings"))
+    clouds: list[Cloud] = []
+    for _ in range(count):
+        kind = rng.choice(["cement", "button", "button", "clips", "hip"])
+        if kind == "cement":
+            clouds.append(_cement(skeleton, str(rng.choice(["T9", "T10", "T11", "T12"])), rng))
+        elif kind == "hip":
+            first, second, third = quasi_random(POINTS, 3)
+            ball = np.stack([first - 0.5, second - 0.5, third - 0.5]) * 2
+            ball *= 22 / np.maximum(np.linalg.norm(ball, axis=0), 0.2)
+            points = ball + np.array([[38.0], [104.0], [float(rng.choice([-90.0, 90.0]))]])
+            clouds.append((points.astype(np.float32), np.full(POINTS, 44000 * METAL_DENSITY / POINTS / 3, np.float32)))
+        else:
+            small = kind == "clips"
+            for _ in range(int(rng.integers(3, 8)) if small else int(rng.integers(1, 4))):
+                along, around, _ = quasi_random(2000, 3)
+                turn = around * np.float32(2 * np.pi)
+                radius = 0.5 if small else rng.uniform(4, 8) * np.sqrt(along)
+                points = np.stack([radius * np.cos(turn), radius * np.sin(turn), 0 * turn])
+                if small:
+                    points[1] += along * 7
+                points += np.array([[rng.uniform(40, 130)], [rng.uniform(-230, 20)], [rng.uniform(-120, 120)]])
+                clouds.append((points.astype(np.float32), np.full(2000, 8 * METAL_DENSITY / 2000 * 4, np.float32)))
+    return clouds
+
+
+def draw_lead_letter(path: np.ndarray, beam: Beam, seed: int, size: float = 1.0) -> None:
+    """Add the letter L or R (for the side next to the detector) to a map at `FINE`, in place, near a field's corner.
+
+    `size` 1 is right for pixels of 0.15 mm.
+    """
     rng = np.random.default_rng(derive_seed(seed, "letter"))
     if rng.random() < 0.3:
         return
@@ -62,11 +93,13 @@ def draw_lead_letter(path: np.ndarray, beam: Beam, seed: int) -> None:
     cv2.putText(ink, letter, (5, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 255, 5, cv2.LINE_AA)
     if rng.random() < 0.2:
         ink = np.ascontiguousarray(ink[:, ::-1])
-    patch = path[max(0, top) : top + 60, max(0, left) : left + 46]
+    if size != 1.0:
+        ink = np.asarray(cv2.resize(ink, None, fx=size, fy=size, interpolation=cv2.INTER_AREA))
+    patch = path[max(0, top) : top + ink.shape[0], max(0, left) : left + ink.shape[1]]
     patch += ink[: patch.shape[0], : patch.shape[1]] * np.float32(2.2 / 255)
 
 
-def _cement(skeleton: Skeleton, level: Level, rng: np.random.Generator) -> Cloud:
+def _cement(skeleton: Skeleton, level: str, rng: np.random.Generator) -> Cloud:
     body = skeleton.bodies[level]
     ball = quasi_random(POINTS, 3)
     polar, turn = 1 - 2 * ball[0], ball[1] * np.float32(2 * np.pi)

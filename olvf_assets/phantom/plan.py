@@ -15,7 +15,8 @@ import numpy as np
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS, Level, VertebraClass, View
 from olvf_assets.phantom.dealing import Draft, Leading, draft_patients, levels_in_field
-from olvf_assets.phantom.settings import ExclusionReason, PhantomSettings
+from olvf_assets.phantom.looks import Variant
+from olvf_assets.phantom.settings import ExclusionReason, PhantomSettings, SyntheticInstitution
 from olvf_assets.phantom.signs import Signs, draw_signs
 
 FIRST_DAY, DAYS = dt.date(2014, 4, 1), 2500
@@ -60,7 +61,10 @@ class FilmPlan:
 
 @dataclass(frozen=True)
 class PatientPlan:
-    """One patient. `leading` is the kind of patient, `seed` the root of everything about their body and films."""
+    """One patient. `leading` is the kind of patient, `seed` the root of everything about their body and films.
+
+    With a `variant` of the lumbosacral junction levels are counted from the last rib, so everybody has L1 to L5.
+    """
 
     patient_id: str
     leading: Leading
@@ -74,6 +78,7 @@ class PatientPlan:
     conditions: tuple[ConditionPlan, ...]
     reread: bool
     seed: int
+    variant: Variant = "none"
 
 
 def patient_prefix(key: str) -> str:
@@ -95,13 +100,28 @@ def plan_hospital(key: str, settings: PhantomSettings, seed: int) -> tuple[Patie
     drafts = draft_patients(site, rng)
     drafts = [drafts[index] for index in rng.permutation(len(drafts))]
     reread = set(rng.permutation(len(drafts))[: site.reread_patients].tolist())
+    variants = _variants(site, len(drafts), derive_seed(seed, "phantom", key, "variants"))
     return tuple(
-        _patient(key, settings, draft, number, number in reread, derive_seed(seed, "phantom", key, number))
+        _patient(
+            key, settings, draft, number, number in reread, variants[number], derive_seed(seed, "phantom", key, number)
+        )
         for number, draft in enumerate(drafts)
     )
 
 
-def _patient(key: str, settings: PhantomSettings, draft: Draft, number: int, reread: bool, seed: int) -> PatientPlan:
+def _variants(site: SyntheticInstitution, patients: int, seed: int) -> list[Variant]:
+    """Return each patient's variant: those of a wide look get their share, each kind in turn."""
+    kinds: tuple[Variant, ...] = ("transitional", "six_lumbar", "four_lumbar")
+    count = 0 if site.look == "plain" else round(site.variant_share * patients)
+    variants: list[Variant] = ["none"] * patients
+    for turn, number in enumerate(np.random.default_rng(seed).permutation(patients)[:count].tolist()):
+        variants[number] = kinds[turn % len(kinds)]
+    return variants
+
+
+def _patient(
+    key: str, settings: PhantomSettings, draft: Draft, number: int, reread: bool, variant: Variant, seed: int
+) -> PatientPlan:
     site = settings.institutions[key]
     rng = np.random.default_rng(derive_seed(seed, "patient"))
     patient_id = f"{patient_prefix(key)}-{number + 1:04d}"
@@ -146,6 +166,7 @@ def _patient(key: str, settings: PhantomSettings, draft: Draft, number: int, rer
         conditions=_conditions(draft, vertebrae),
         reread=reread,
         seed=seed,
+        variant=variant,
     )
 
 

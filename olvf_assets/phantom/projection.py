@@ -6,17 +6,19 @@ what the points are (`bodies.py`, `trunk.py`), attenuation (`exposure.py`), grey
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.foundation.vocabulary import Level, View
+from olvf_assets.foundation.vocabulary import View
 from olvf_assets.phantom.bodies import outline
 from olvf_assets.phantom.settings import SyntheticInstitution
 from olvf_assets.phantom.spine import Skeleton
 
 COARSE, MIDDLE, FINE = 8, 4, 2  # film pixels per pixel of the maps
 
+Name = TypeVar("Name", bound=str)  # of a body
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in px
 
 
@@ -140,9 +142,9 @@ def path_length(clouds: Sequence[tuple[np.ndarray, np.ndarray]], beam: Beam, ste
     return (total / area).astype(np.float32).reshape(rows, columns)
 
 
-def body_boxes(skeleton: Skeleton, beam: Beam, levels: Sequence[Level]) -> dict[Level, Box]:
+def body_boxes(skeleton: Skeleton, beam: Beam, levels: Sequence[Name]) -> dict[Name, Box]:
     """Return x0, y0, x1, y1 in px of the projected outlines of the bodies, without any margin."""
-    boxes: dict[Level, Box] = {}
+    boxes: dict[Name, Box] = {}
     for level in levels:
         body = skeleton.bodies[level]
         x, y, _ = beam.project(body.place(outline(body)))

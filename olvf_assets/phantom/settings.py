@@ -16,6 +16,7 @@ ExclusionReason = Literal[
     "severe_crush", "foreign_substance", "poor_positioning", "poor_image_quality", "onset_unknown", "pathological"
 ]
 Share = float
+LookName = Literal["plain", "wide", "withheld"]
 
 
 class Detector(Settings):
@@ -120,6 +121,11 @@ class SyntheticInstitution(Settings):
         sign_factor, overlap_factor: multiply the study's `sign_strength` and `overlap` here.
         osteophyte_share: share of normal vertebrae with osteophytes.
         gas: relative amount of bowel gas.
+        look: `plain`: all films as set here, the lumbar spine well in the field. `wide`: each film has another machine,
+            processing, cut, body and bones, drawn from `looks.py`, in place of what is set here from `plate_mm` to
+            `collimated_share` (the pixel's pitch, `modality` and `monochrome1_share` stay). `withheld`: as wide, from
+            ranges beyond; to measure with, never to learn from.
+        variant_share: of patients with four or six lumbar bodies or a transitional one; with a look other than plain.
     """
 
     name: str = "Institution 1 (synthetic)"
@@ -168,6 +174,8 @@ class SyntheticInstitution(Settings):
     overlap_factor: float = Field(default=1.0, ge=0)
     osteophyte_share: Share = Field(default=0.35, ge=0, le=1)
     gas: float = Field(default=1.0, ge=0)
+    look: LookName = "plain"
+    variant_share: Share = Field(default=0.04, ge=0, le=1)
 
 
 class PhantomSettings(Settings):

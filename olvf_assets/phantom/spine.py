@@ -13,6 +13,7 @@ import numpy as np
 
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import View
+from olvf_assets.phantom.looks import UPRIGHT, Posture, Variant
 from olvf_assets.phantom.signs import Signs
 
 # From below upwards. Depth and width mm, heights mm (women of 75; body height varies with the patient's size).
@@ -50,6 +51,15 @@ LORDOSIS_SHARE = {"S1": 1.0, "L5": 0.60, "L4": 0.35, "L3": 0.18, "L2": 0.06, "L1
 KYPHOSIS_DEGREES = {"T11": 2.0, "T10": 5.0, "T9": 9.0, "T8": 14.0, "T7": 19.0, "T6": 25.0}
 VIEW_BEND_DEGREES: Mapping[View, float] = {"neutral": 0.0, "flexion": -19.0, "extension": 10.0, "thoracic": -4.0}
 SACRAL = (("S1", 32.0, 50.0, 30.0, 0.0), ("S2", 23.0, 42.0, 25.0, 16.0), ("S3", 17.0, 34.0, 21.0, 34.0))
+LOWER_SACRAL = (("S4", 12.0, 27.0, 17.0, 48.0), ("S5", 9.0, 20.0, 14.0, 58.0))  # where the field may reach so far
+# A normal variant: how much nearer to the sacrum L5 lies, how much less S1 is tilted than the rest of the sacrum, and
+# the disc between S1 and S2; mm, degrees, mm. Levels are counted from the last rib.
+VARIANTS: dict[Variant, tuple[float, float, float]] = {
+    "none": (0.0, 0.0, 0.0),
+    "four_lumbar": (6.0, 0.0, 0.0),  # L5 belongs to the sacrum
+    "transitional": (4.0, 3.0, 3.0),
+    "six_lumbar": (0.0, 14.0, 9.0),  # S1 is a body of its own
+}
 NO_SIGNS = Signs("none", 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -90,7 +100,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """All bodies by name, from T6 down to S3, and the patient's size relative to the mean."""
+    """All bodies by name, from T6 down to S3 or S5, and the patient's size relative to the mean."""
 
     bodies: dict[str, Body]
     size: float
@@ -104,6 +114,9 @@ def build_skeleton(
     *,
     age_years: int = 75,
     badly_placed: frozenset[str] = frozenset(),
+    posture: Posture = UPRIGHT,
+    variant: Variant = "none",
+    whole_sacrum: bool = False,
 ) -> Skeleton:
     """Return the skeleton of one patient as it lies or bends for one view.
 
@@ -113,6 +126,9 @@ def build_skeleton(
         seed: of the patient; sizes are the same in every view, posture differs a little.
         age_years: older spines have lower discs.
         badly_placed: levels turned out of the lateral plane (exclusion reason poor_positioning).
+        posture: how the patient stands.
+        variant: of the lumbosacral junction.
+        whole_sacrum: down to S5.
     """
     rng = np.random.default_rng(derive_seed(seed, "skeleton"))
     pose = np.random.default_rng(derive_seed(seed, "pose", view))
@@ -120,17 +136,21 @@ def build_skeleton(
     slenderness = float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.12))
     bending = VIEW_BEND_DEGREES[view] * float(rng.uniform(0.6, 1.1))  # the old are stiff, some more than others
     lordosis = float(np.clip(rng.normal(40, 11), 12, 64)) + bending + pose.normal(0, 1.5)
-    top_tilt = float(rng.normal(-10, 4)) + pose.normal(0, 2) - 0.25 * bending
-    turn = float(rng.normal(0, 4.5)) + pose.normal(0, 2.5)  # about the long axis, degrees
-    lean = float(rng.normal(0, 3.0)) + pose.normal(0, 1.0)  # scoliotic tilt, degrees
-    curve = float(rng.normal(0, 1.6))  # change of lean from vertebra to vertebra
+    lordosis += posture.lordosis
+    top_tilt = float(rng.normal(-10, 4)) + pose.normal(0, 2) - 0.25 * bending + posture.tilt
+    turn = (float(rng.normal(0, 4.5)) + pose.normal(0, 2.5)) * posture.scoliosis  # about the long axis, degrees
+    lean = (float(rng.normal(0, 3.0)) + pose.normal(0, 1.0)) * posture.scoliosis  # scoliotic tilt, degrees
+    curve = float(rng.normal(0, 1.6)) * posture.scoliosis  # change of lean from vertebra to vertebra
     own_roll = {name: float(rng.normal(0, 1.5)) for name in SPACING}
-    low_disc = {name: float(rng.beta(2, 4)) * (2 + max(0, age_years - 60) / 12) for name in SPACING}
+    old = (2 + max(0, age_years - 60) / 12) * posture.discs
+    low_disc = {name: float(rng.beta(2, 4)) * old for name in SPACING}
     step = {name: float(rng.normal(0, 0.9)) for name in SPACING}
 
     bodies: dict[str, Body] = {}
     sacral_tilt = top_tilt + lordosis
-    bodies |= _sacrum(sacral_tilt, turn, lean, size, seed)
+    nearer, upright, disc = VARIANTS[variant]
+    segments = (*SACRAL, *LOWER_SACRAL) if whole_sacrum else SACRAL
+    bodies |= _sacrum(segments, sacral_tilt, turn, lean, size, seed, upright, disc)
     below, fallen, bend = bodies["S1"], 0.0, 0.0
     centre = np.zeros(3)
     tilt_below = sacral_tilt
@@ -139,10 +159,12 @@ def build_skeleton(
         vary = rng.normal(1, (0.03, 0.03, 0.035, 0.035)).tolist()
         depth, width = mean_depth * size * slenderness * vary[0], mean_width * size * slenderness * vary[1]
         front, back = mean_front * size * vary[2], mean_back * size * vary[3]
-        base = top_tilt + lordosis * LORDOSIS_SHARE.get(name, 0.0) + KYPHOSIS_DEGREES.get(name, 0.0)
+        base = top_tilt + lordosis * LORDOSIS_SHARE.get(name, 0.0)
+        base += KYPHOSIS_DEGREES.get(name, 0.0) * posture.kyphosis
         tilt = base + bend
         lost = own.loss * front * {"wedge": 0.45, "biconcave": 0.3, "crush": 0.9, "none": 0.0}[own.shape]
         gap = rng.normal(*SPACING[name]) * size - low_disc[name] * 0.8 - 0.5 * (lost + fallen)
+        gap -= nearer * size if name == "L5" else 0.0
         between = np.radians((tilt + tilt_below) / 2)
         aside = np.radians(lean + curve * number)
         forward = np.array([np.cos(between), np.sin(between), 0.0])
@@ -166,7 +188,7 @@ def build_skeleton(
         wedge = own.loss * front / depth if own.shape == "wedge" else 0.0
         bend += 0.55 * np.degrees(wedge)  # discs make up for the rest
         fallen, tilt_below = lost, tilt
-    order = [*reversed(SIZES), "S1", "S2", "S3"]
+    order = [*reversed(SIZES), *(name for name, *_ in segments)]
     return Skeleton({name: bodies[name] for name in order}, size, age_years)
 
 
@@ -179,13 +201,23 @@ def _axes(tilt: float, roll: float, yaw: float) -> np.ndarray:
     return axial @ coronal @ sagittal
 
 
-def _sacrum(tilt: float, turn: float, lean: float, size: float, seed: int) -> dict[str, Body]:
+def _sacrum(
+    segments: tuple[tuple[str, float, float, float, float], ...],
+    tilt: float,
+    turn: float,
+    lean: float,
+    size: float,
+    seed: int,
+    upright: float,
+    disc: float,
+) -> dict[str, Body]:
+    """Return S1 and what is below; S1 stands `upright` degrees steeper, with a disc of so many mm under it."""
     bodies: dict[str, Body] = {}
     corner = np.zeros(3)
-    for name, depth, width, height, more in SACRAL:
-        axes = _axes(tilt + more, lean, turn)
+    for name, depth, width, height, more in segments:
+        axes = _axes(tilt + more - (upright if name == "S1" else 0.0), lean, turn)
         centre = corner + axes[1] * height * size / 2
-        corner = corner + axes[1] * height * size
+        corner = corner + axes[1] * (height + (disc if name == "S1" else 0.0)) * size
         waist = 0.1 if name == "S1" else 0.05
         bodies[name] = Body(
             name, centre, axes, depth * size, width * size, height * size, height * size * 0.92,

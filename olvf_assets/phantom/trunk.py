@@ -57,11 +57,11 @@ def ribs(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
     return clouds
 
 
-def pelvis(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
-    """Return iliac wings with their crests, and the wings of the sacrum."""
+def pelvis(skeleton: Skeleton, seed: int, density: float, higher: float = 0.0) -> list[Cloud]:
+    """Return iliac wings with their crests, `higher` mm than usual, and the wings of the sacrum."""
     rng = np.random.default_rng(derive_seed(seed, "pelvis"))
     size = skeleton.size
-    lift = rng.uniform(18, 42)  # crest above the upper end-plate of S1
+    lift = rng.uniform(18, 42) + higher  # crest above the upper end-plate of S1
     # outline of the wing from the posterior spine over the crest to the anterior spine: x, y, z
     crest = np.array([[-58, 42, 38], [-52, 8, 52], [-25, -lift * 0.8, 82], [12, -lift, 112], [52, -lift * 0.35, 124],
                       [82, 26, 122]], float) * size  # fmt: skip
@@ -107,6 +107,32 @@ def pelvis(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
         points = points + np.array([-body.depth / 2 - back, 0, 0])[:, None]
         mass = 8 * 5 * 11 * 9 * 0.3 * density
         clouds.append((body.place(points.astype(np.float32)), np.full(9000, mass / 9000, np.float32)))
+    return clouds
+
+
+def hips(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
+    """Return both hip joints: the femur's head and neck and the socket's roof, one ring beside the other."""
+    rng = np.random.default_rng(derive_seed(seed, "hips"))
+    clouds: list[Cloud] = []
+    size = skeleton.size
+    for side in (-1, 1):
+        centre = np.array([38.0, 104.0, side * 90.0]) * size + rng.normal(0, 4, 3)
+        for radius, thick, roof in ((24.0, 0.6, False), (28.5, 0.8, True)):
+            first, second = shifted(9000, 2, rng)
+            polar, turn = 1 - 2 * first, second * np.float32(2 * np.pi)
+            ring = np.sqrt(1 - polar * polar)
+            unit = np.stack([ring * np.cos(turn), polar, ring * np.sin(turn)])
+            if roof:
+                unit[1] = -np.abs(unit[1])
+            points = unit * (radius * size) + scattered(rng, 0.5, 3, 9000) + centre[:, None]
+            mass = (2 if roof else 4) * np.pi * (radius * size) ** 2 * thick * density
+            clouds.append((points.astype(np.float32), np.full(9000, mass / 9000, np.float32)))
+        along, around = shifted(9000, 2, rng)
+        turn = around * np.float32(2 * np.pi)
+        shaft = np.stack([14 * np.cos(turn) - 10 * along, 18 + 90 * along, 14 * np.sin(turn)]) * size
+        shaft[2] += side * 30 * size * np.clip(along * 2, 0, 1)
+        mass = 90 * 2 * np.pi * 14 * size**2 * 1.5 * density
+        clouds.append(((shaft + centre[:, None]).astype(np.float32), np.full(9000, mass / 9000, np.float32)))
     return clouds
 
 

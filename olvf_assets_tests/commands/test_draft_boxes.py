@@ -36,7 +36,7 @@ def lake(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             corners = {"x0_px": 3.0, "y0_px": 4.0, "x1_px": 20.0, "y1_px": 15.0}
             bodies.append(own | {"protocol": "patient", "candidate": 0, "p_L3": 0.8, "detector_sha256": "w"} | corners)
     drawn = [(DRAWN, 5, False), (RETURNED, 0, True), (LISTED, 0, False)]
-    rows = [("city", film_id, n_boxes, is_draft, "coco") for film_id, n_boxes, is_draft in drawn]
+    rows = [("city", film_id, n_boxes, is_draft, "coco", []) for film_id, n_boxes, is_draft in drawn]
     for name, frame in {
         "films": pl.DataFrame(films),
         "detected_films": pl.DataFrame(found, schema=DETECTED_FILMS),

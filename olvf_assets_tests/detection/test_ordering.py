@@ -8,6 +8,7 @@ import pytest
 
 from olvf_assets.detection import ordering
 from olvf_assets.detection.ordering import order_levels
+from olvf_assets.foundation.vocabulary import HELPERS, LEVELS
 
 HEIGHT, PITCH, FLOOR = 30.0, 36.0, 0.05
 
@@ -80,13 +81,18 @@ def test_weak_candidates_alone_become_nothing() -> None:
     assert order_levels(np.zeros((0, 4)), np.zeros((0, 5)), FLOOR).chain == []
 
 
-def test_the_margin_is_the_odds_of_the_next_labelling_of_the_same_bodies() -> None:
+def test_the_margin_is_the_odds_of_every_other_name_of_the_same_bodies() -> None:
     """One body of which the network says L2 nine times in twenty and L3 eleven times: only its vote differs."""
     named = np.array([[0.0, 0.45, 0.55, 0.0, 0.0]])
-    smoothed = [0.98 * p + 0.02 / 5 for p in (0.45, 0.55)]
     chain, margin = order_levels(column(0), named, FLOOR)
+    gains = ordering.body_gains(named, FLOOR, (), LEVELS)[0]
+    others = np.log(np.exp(np.delete(gains, 2)).sum())
     assert chain == [(0, 2)]
-    assert margin == pytest.approx(math.log(smoothed[1] / smoothed[0]), rel=1e-4)
+    assert margin == pytest.approx(calibrated(gains[2] - others), rel=1e-6)
+
+
+def calibrated(odds: float) -> float:
+    return ordering.MARGIN_OFFSET + ordering.MARGIN_SHARE * odds
 
 
 def test_a_column_that_could_be_one_level_higher_has_a_small_margin_and_a_sure_one_a_large_one() -> None:
@@ -95,27 +101,86 @@ def test_a_column_that_could_be_one_level_higher_has_a_small_margin_and_a_sure_o
         doubtful[body, [body, body + 1]] = 0.45, 0.5
     chain, margin = order_levels(column(0, 1, 2, 3), doubtful, FLOOR)
     assert chain == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    assert 0 < margin < 1
-    assert order_levels(column(0, 1, 2, 3, 4), CLEAN, FLOOR).margin > 5
+    assert margin < 0
+    assert order_levels(column(0, 1, 2, 3, 4), CLEAN, FLOOR).margin > 3
 
 
-def test_the_margin_is_that_of_an_exhaustive_search() -> None:
-    """Every labelling of three bodies, against the dynamic programme."""
+@pytest.mark.parametrize("helpers", [(), ("T12", "S1"), HELPERS])
+def test_chain_and_margin_are_those_of_an_exhaustive_search(helpers: tuple[str, ...]) -> None:
+    """Every labelling of three bodies, facing either way, against the dynamic programme."""
     rng = np.random.default_rng(3)
-    for _ in range(50):
-        boxes, named = column(*np.sort(rng.uniform(0, 4, 3))), rng.uniform(0.01, 0.9, (3, 5))
-        gains, costs = ordering._gains(named, FLOOR), ordering._step_costs(boxes)
-        values = {}
-        for labels in product([None, 0, 1, 2, 3, 4], repeat=3):
-            chain = [(body, level) for body, level in enumerate(labels) if level is not None]
-            steps = list(pairwise(chain))
-            if chain and all(below[1] > above[1] for above, below in steps):
-                values[tuple(chain)] = sum(gains[link] for link in chain) - sum(
-                    costs[above[0], below[0], below[1] - above[1] - 1] for above, below in steps
-                )
-        best = max(values, key=values.__getitem__)
-        rivals = [value for chain, value in values.items()
-                  if any(body == other and level != k for body, level in chain for other, k in best)]  # fmt: skip
-        labelling = order_levels(boxes, named, FLOOR)
-        assert labelling.chain == list(best)
-        assert labelling.margin == pytest.approx(values[best] - max(rivals))
+    places = ordering.places_of(helpers)
+    for _ in range(12):
+        boxes = column(*np.sort(rng.uniform(0, 4, 3))) + rng.uniform(0, 30, (3, 1)) * [1, 0, 1, 0]
+        named = rng.uniform(0.01, 0.9, (3, 5 + len(helpers)))
+        gains = ordering.body_gains(named, FLOOR, helpers, places)
+        steps, bends = ordering.step_costs(boxes, places), ordering.bend_costs(boxes, places)
+        values: dict[tuple[tuple[int, int], ...], list[float]] = {}
+        for labels in product([None, *range(len(places))], repeat=3):
+            chain = [(body, place) for body, place in enumerate(labels) if place is not None]
+            if chain and all(below[1] > above[1] for above, below in pairwise(chain)):
+                worth = sum(gains[link] for link in chain)
+                worth -= sum(steps[above[0], below[0], above[1], below[1]] for above, below in pairwise(chain))
+                bent = bends[:, 0, 1, 2, chain[1][1]] if len(chain) == 3 else np.zeros(2)
+                values[tuple(chain)] = [float(worth - each) for each in bent]
+        best = max(values, key=lambda chain: max(values[chain]))
+        levels = [(body, place) for body, place in best if places[place] in LEVELS]
+        other = [chain for chain in values if any(
+            body == said and place != name for body, place in chain for said, name in levels)]  # fmt: skip
+        sums = {chain: np.exp(worths).sum() / 2 for chain, worths in values.items()}
+        against = sum(sums[chain] for chain in other)
+        labelling = order_levels(boxes, named, FLOOR, helpers)
+        assert labelling.chain == [(body, LEVELS.index(places[place])) for body, place in levels]  # type: ignore[arg-type]
+        if levels:
+            expected = calibrated(math.log((sum(sums.values()) - against) / against))
+            assert labelling.margin == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+ALIKE = np.array([[0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.1, 0.02]])  # any level or T12
+
+
+def test_levels_are_counted_upwards_from_a_sure_sacrum() -> None:
+    named = np.vstack([ALIKE.repeat(7, axis=0), [[0.01] * 7 + [0.9]]])
+    labelling = order_levels(column(0, 1, 2, 3, 4, 5, 6, 6.8), named, FLOOR, HELPERS)
+    assert labelling.chain == [(2, 0), (3, 1), (4, 2), (5, 3), (6, 4)]
+    without = order_levels(column(0, 1, 2, 3, 4, 5, 6), named[:-1], FLOOR, HELPERS)
+    assert labelling.margin > without.margin + 1
+
+
+def test_levels_are_counted_downwards_from_a_sure_t12() -> None:
+    named = ALIKE.repeat(7, axis=0)
+    named[1] = [0.01] * 5 + [0.9, 0.05, 0.01]
+    assert order_levels(column(0, 1, 2, 3, 4, 5, 6), named, FLOOR, HELPERS).chain == [
+        (2, 0), (3, 1), (4, 2), (5, 3), (6, 4),
+    ]  # fmt: skip
+
+
+def test_many_thoracic_bodies_above_are_none_of_the_levels() -> None:
+    thoracic = np.tile([[0.1, 0.01, 0.01, 0.01, 0.01, 0.1, 0.8, 0.01]], (5, 1))
+    lumbar = np.pad(CLEAN, ((0, 0), (0, 3)), constant_values=0.01)
+    named = np.vstack([thoracic, lumbar])
+    labelling = order_levels(column(*range(10)), named, FLOOR, HELPERS)
+    assert labelling.chain == [(5, 0), (6, 1), (7, 2), (8, 3), (9, 4)]
+
+
+def test_helpers_alone_name_no_level() -> None:
+    named = np.array([[0.01] * 6 + [0.9, 0.01], [0.01] * 5 + [0.9, 0.02, 0.01]])
+    assert order_levels(column(0, 1), named, FLOOR, HELPERS) == ([], math.inf)
+
+
+@pytest.mark.parametrize("facing", [1.0, -1.0])
+def test_the_bend_of_the_lumbar_spine_tells_where_it_ends_whichever_way_it_faces(facing: float) -> None:
+    """Six bodies that votes and spacing cannot tell apart; a straight line ends with L5, a line that bends with S1."""
+    assert chain_along([0.0, 0.0, 0.0, 0.0, 0.0, 0.0])[-1] == (5, 4)
+    assert chain_along([0.0, 1.0 * facing, -2.0 * facing, -6.0 * facing, -13.0 * facing, -36.0 * facing])[-1] == (4, 4)
+
+
+def chain_along(degrees: list[float]) -> list[tuple[int, int]]:
+    """Return the labels of six alike bodies, of a disc's spacing that fits any level, along a line of such turns."""
+    turn = np.radians(degrees)
+    pitch = HEIGHT * np.array([1.1, 1.1, 1.1, 1.1, 1.08, 0.97])
+    centres = np.cumsum(np.stack([np.sin(turn), np.cos(turn)], axis=1) * pitch[:, None], axis=0) + 300
+    half = np.array([22.0, 15.0])
+    boxes = np.hstack([centres - half, centres + half])
+    named = np.full((6, 8), 0.3)
+    return order_levels(boxes, named, FLOOR, HELPERS).chain

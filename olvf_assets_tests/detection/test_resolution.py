@@ -7,16 +7,17 @@ from olvf_assets.detection.resolution import detected_films, detections
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTED_FILMS, DETECTION_CANDIDATES, DETECTIONS
 
-SETTINGS = DetectionSettings(least_margin=3.0)
+SETTINGS = DetectionSettings(least_margin=1.0)
 FILMS = pl.DataFrame({"institution": "institution_9", "film_id": ["Fa", "Fb", "Fc"], "width_px": 44, "height_px": 200})
 DETECTOR = pl.DataFrame({"protocol": ["patient"], "weights_sha256": ["d0"]})
 BOTH = pl.DataFrame({"protocol": ["patient", "thesis"], "weights_sha256": ["d0", "d1"]})
 
 
 def candidates(*bodies: tuple[str, int, float, list[float]]) -> pl.DataFrame:
-    """Return candidates 47 px wide, given as film, number, top (30 px high) and five probabilities."""
+    """Return candidates 47 px wide: film, number, top (30 px high), probabilities of levels and, or not, helpers."""
+    none = [None] * 3
     rows = [
-        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *probabilities, "d0")
+        ("patient", "institution_9", film_id, number, -3.0, top, 44.5, top + 30.0, *(probabilities + none)[:8], "d0")
         for film_id, number, top, probabilities in bodies
     ]
     return pl.DataFrame(rows, schema=DETECTION_CANDIDATES, orient="row")
@@ -38,8 +39,22 @@ def test_each_film_is_resolved_ambiguous_or_empty_and_says_why() -> None:
         ("Fc", "nothing_found", 0, 0, 0),
     ]
     assert table["labelling"][0].to_list() == [{"candidate": 1, "level": "L4"}, {"candidate": 0, "level": "L5"}]
-    assert table["margin"][1] < 1.1
+    assert table["margin"][1] < 0
     assert table["margin"][2] is None
+
+
+def test_a_detector_that_knows_the_sacrum_counts_from_it() -> None:
+    any_level = [0.3, 0.3, 0.3, 0.3, 0.3]
+    unsure = candidates(*(("Fa", number, 10.0 + 34 * number, any_level) for number in range(4)))
+    helped = candidates(
+        *(("Fa", number, 10.0 + 34 * number, [*any_level, 0.05, 0.05, 0.02]) for number in range(4)),
+        ("Fa", 4, 10.0 + 34 * 3.85, [0.01] * 7 + [0.9]),
+    )
+    films = FILMS.filter(film_id="Fa")
+    (alone,), (counted,) = (detected_films(each, films, DETECTOR, SETTINGS).to_dicts() for each in (unsure, helped))
+    assert (alone["state"], counted["state"]) == ("ambiguous", "resolved")
+    assert [each["level"] for each in counted["labelling"]] == ["L2", "L3", "L4", "L5"]
+    assert counted["n_candidates"] == 5
 
 
 def test_only_resolved_films_have_detections_clipped_to_the_film() -> None:
@@ -51,7 +66,7 @@ def test_only_resolved_films_have_detections_clipped_to_the_film() -> None:
     ]
 
 
-@pytest.mark.parametrize(("least_margin", "state"), [(1.0, "resolved"), (1000.0, "ambiguous")])
+@pytest.mark.parametrize(("least_margin", "state"), [(0.1, "resolved"), (1000.0, "ambiguous")])
 def test_how_sure_is_sure_is_a_setting(least_margin: float, state: str) -> None:
     settings = SETTINGS.model_copy(update={"least_margin": least_margin})
     assert detected_films(FOUND, FILMS, DETECTOR, settings)["state"][1] == state

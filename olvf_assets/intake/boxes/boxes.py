@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
 from olvf_assets.intake.boxes.classes import ClassListError, ClassLists, Levels
 from olvf_assets.intake.boxes.films_of_pictures import Film, NoFilm, drafted_film, film_of, films_by_name, place_of
 from olvf_assets.intake.boxes.formats import READERS, Box, FormatError, Picture, is_picture_list
@@ -55,7 +56,8 @@ def drawn_boxes(
 
     A picture belongs to the film of its file name (without ending) or SOP instance UID; of several films of that name
     to the one in the folders of the same names. A picture of another size than its film must be a scaled copy of it;
-    `film_px_per_picture_px` says how much smaller it was. The boxes of a film run from L1 to L5 from head to foot.
+    `film_px_per_picture_px` says how much smaller it was. The boxes of a film run from L1 to L5 from head to foot, and
+    so do those of T1 to T12 and S1, where they are drawn: they are kept with the film (`drawn_films.helper_boxes`).
 
     Args:
         folder: its landing folder.
@@ -107,7 +109,8 @@ def drawn_boxes(
                 continue
             if picture.boxes or film.film_id not in drawn_films:
                 about = {
-                    "n_boxes": len(picture.boxes),
+                    "n_boxes": sum(box.level in LEVELS for box in picture.boxes),
+                    "helper_boxes": [],
                     "is_draft": drafted_film(place.name) == film.film_id,
                     "box_format": box_format,
                 }
@@ -117,7 +120,12 @@ def drawn_boxes(
             elif picture.boxes:
                 drawn_in[film.film_id] = name
                 found, faults = _boxes_of(picture, film, settings.box_margin_px)
-                boxes += [{"film_id": film.film_id, "box_format": box_format} | box for box in found]
+                drawn_films[film.film_id]["helper_boxes"] = [
+                    _helper(box) for box in found if box["level"] not in LEVELS
+                ]
+                boxes += [
+                    {"film_id": film.film_id, "box_format": box_format} | box for box in found if box["level"] in LEVELS
+                ]
                 problems.lines += [f"{name}, {fault}" for fault in faults]
         for film, count in missing.items():
             detail = film.detail if n_told == 1 else f"{count} of {n_told} pictures: {film.detail}"
@@ -205,9 +213,13 @@ def _boxes_of(picture: Picture, film: Film, margin_px: float) -> tuple[list[dict
     return list(found.values()), faults + _disorder(found)
 
 
+def _helper(box: dict[str, Any]) -> dict[str, Any]:
+    return {"vertebra": box["level"]} | {end: box[end] for end in ("x0_px", "y0_px", "x1_px", "y1_px")}
+
+
 def _disorder(found: dict[str, dict[str, Any]]) -> list[str]:
-    """Return what is wrong when the boxes of a film do not run from L1 to L5 from head to foot."""
-    in_order = [found[level] for level in sorted(found)]
+    """Return what is wrong when the boxes of a film do not run from T1 over L1 and L5 to S1 from head to foot."""
+    in_order = [found[name] for name in (*OTHER_VERTEBRAE[:-1], *LEVELS, *OTHER_VERTEBRAE[-1:]) if name in found]
     return [
         f"draws {lower['level']} above {upper['level']}; levels run from head to foot: are the classes named in order, "
         "and is the film upright?"

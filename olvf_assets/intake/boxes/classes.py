@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
 from olvf_assets.intake.landing.box_names import DARKNET_DATA, JSON_LISTS, YAML_LISTS, is_class_list
 from olvf_assets.intake.landing.texts import NotTextError, decoded
 from olvf_assets.intake.sheets.words import word
@@ -19,7 +19,7 @@ from olvf_assets.intake.sheets.words import word
 LARGEST_LIST_BYTES = 1_000_000
 LARGEST_CLASS = 10_000
 
-Levels = Mapping[int, str]  # by class number, the lumbar ones alone
+Levels = Mapping[int, str]  # by class number: the lumbar ones, and other vertebrae that are told apart
 
 
 class ClassListError(ValueError):
@@ -54,7 +54,7 @@ class ClassLists:
                     said[path] = levels
         first = next(iter(said), "")
         for path, levels in said.items():
-            if levels != said[first] and PurePosixPath(path).name != PurePosixPath(first).name:
+            if _lumbar(levels) != _lumbar(said[first]) and PurePosixPath(path).name != PurePosixPath(first).name:
                 both = f"{self.shown[first]} and {self.shown[path]}"
                 raise ClassListError(f"{both} give the classes different numbers; keep the one that is true")
         return said.get(first)
@@ -150,9 +150,14 @@ def _named(items: Any) -> dict[int, str]:
 
 def _levels(names: Mapping[int, str]) -> Levels:
     """Return the lumbar levels among the classes."""
-    levels = {number: word("level", name) for number, name in names.items()}
+    levels = {number: word("vertebra", name) for number, name in names.items()}
     missing = [level for level in LEVELS if list(levels.values()).count(level) != 1]
     if missing:
         what = f"{', '.join(missing)} must stand there once, spelled so"
         raise ClassListError(f"{what}; list L1 to L5, and other classes (T12, S1) where their numbers are")
+    others = {name for name in OTHER_VERTEBRAE if list(levels.values()).count(name) == 1}
+    return {number: level for number, level in levels.items() if level in LEVELS or level in others}
+
+
+def _lumbar(levels: Levels) -> Levels:
     return {number: level for number, level in levels.items() if level in LEVELS}

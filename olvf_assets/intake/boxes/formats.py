@@ -18,7 +18,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic import BaseModel, Field, ValidationError
 
-from olvf_assets.foundation.vocabulary import LEVELS
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
 from olvf_assets.intake.boxes.classes import Levels
 from olvf_assets.intake.landing.texts import NotTextError, decoded
 from olvf_assets.intake.sheets.problems import quotable
@@ -43,7 +43,7 @@ XML_ENCODINGS = {
 
 
 class Box(NamedTuple):
-    """A box as it is drawn. `place` says where it stands in its file, as "line 3"."""
+    """A box as it is drawn. `place` says where it stands in its file, as "line 3"; `level` may be another vertebra."""
 
     place: str
     level: str
@@ -235,8 +235,8 @@ def _raise_if_any(faults: list[str]) -> None:
 
 
 def _level_of_name(name: str) -> str | None:
-    level = word("level", name.strip())
-    return level if level in LEVELS else None
+    level = word("vertebra", name.strip())
+    return level if level in LEVELS or level in OTHER_VERTEBRAE else None
 
 
 def _no_level(name: str) -> str:

@@ -33,9 +33,16 @@ LEVEL_WORDS = {level: HEADINGS[level] for level in ("L1", "L2", "L3", "L4", "L5"
 YES = ("yes", "true", "はい", "あり", "有", "有り", "○", "〇")
 NO = ("no", "false", "いいえ", "なし", "無", "無し", "×")
 
+# Drawn beside the levels, to count by.
+OTHER_WORDS = {
+    **{f"T{number}": (f"Th{number}", f"D{number}", f"第{number}胸椎") for number in range(1, 13)},
+    "S1": ("第1仙椎", "第一仙椎"),
+}
+
 WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "sex": {"F": ("female", "女", "女性"), "M": ("male", "男", "男性")},
     "level": LEVEL_WORDS,
+    "vertebra": {**LEVEL_WORDS, **OTHER_WORDS},
     "reader": {
         "1": ("reader 1", "読影者1", "読影医1", "読影者A", "読影医A"),
         "2": ("reader 2", "読影者2", "読影医2", "読影者B", "読影医B"),

@@ -98,7 +98,7 @@ def test_every_film_has_its_row_whether_it_came_back_or_not() -> None:
 
 
 def test_boxes_that_somebody_drew_himself_are_no_corrections() -> None:
-    films = pl.DataFrame([("here", "F1", 5, False, "yolo")], schema=DRAWN_FILMS, orient="row")
+    films = pl.DataFrame([("here", "F1", 5, False, "yolo", [])], schema=DRAWN_FILMS, orient="row")
     drawn = pl.DataFrame([{"institution": "here", "film_id": "F1"} | each for each in SPINE], schema=READER_BOXES)
     found = draft_corrections("here", {"F1": [drafted(*SPINE, weights="a")]}, films, drawn)
     assert found.select("returned", "n_drawn").rows() == [(False, None)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from olvf_assets.intake.boxes.boxes import DrawnBoxes
 from olvf_assets.intake.boxes.formats import FormatError, read_coco, read_voc
 from olvf_assets.intake.landing.box_names import box_role
 from olvf_assets.intake.landing.landing import is_sheet
@@ -91,6 +92,43 @@ def test_class_lists_of_label_tools_say_what_the_numbers_mean(tmp_path: Path, li
 def test_numbers_that_may_mean_another_level_are_not_guessed(tmp_path: Path, files: dict[str, str], said: str) -> None:
     with pytest.raises(SheetError) as error:
         boxes(landed(tmp_path, **files), tmp_path)
+    assert said in str(error.value)
+
+
+def helpers(found: DrawnBoxes) -> list[tuple[str, float, float]]:
+    (boxes_of_film,) = found.drawn_films["helper_boxes"].to_list()
+    return [(box["vertebra"], box["y0_px"], box["y1_px"]) for box in boxes_of_film]
+
+
+@pytest.mark.parametrize("names", [SEVEN, ["Th12", "L1", "L2", "L3", "L4", "L5", "s1"], ["第12胸椎", *SEVEN[1:]]])
+def test_other_vertebrae_are_kept_beside_the_levels_to_count_by(tmp_path: Path, names: list[str]) -> None:
+    drawn = "0 0.5 0.1 0.2 0.1\n" + ONE + "6 0.5 0.9 0.2 0.1\n"
+    found = boxes(landed(tmp_path, boxes__one_txt=drawn, boxes__classes_txt="\n".join(names)), tmp_path)
+    assert found.reader_boxes["level"].to_list() == ["L1", "L2"]
+    assert found.drawn_films["n_boxes"].to_list() == [2]
+    assert [name for name, *_ in helpers(found)] == ["T12", "S1"]
+    assert helpers(found)[0][1:] == pytest.approx((40 * 0.05, 40 * 0.15))
+
+
+def test_other_vertebrae_are_kept_from_voc_and_coco_too(tmp_path: Path) -> None:
+    voc_found = boxes(landed(tmp_path / "voc", boxes__one_xml=voc(("T11", 1, 1, 9, 9), ("L1", 1, 20, 9, 29))), tmp_path)
+    assert helpers(voc_found) == [("T11", 0.0, 9.0)]
+    s1 = coco(categories=[{"id": 2, "name": "S1"}, {"id": 5, "name": "L5"}])
+    coco_found = boxes(landed(tmp_path / "coco", boxes__all_json=s1), tmp_path)
+    assert coco_found.reader_boxes["level"].to_list() == ["L5"]
+    assert sorted(len(each) for each in coco_found.drawn_films["helper_boxes"].to_list()) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("0 0.5 0.9 0.2 0.1\n1 0.5 0.3 0.2 0.2\n", "draws L1 above T12; levels run from head to foot"),
+        ("5 0.5 0.8 0.2 0.1\n6 0.5 0.3 0.2 0.2\n", "draws S1 above L5; levels run from head to foot"),
+    ],
+)
+def test_a_count_that_other_vertebrae_contradict_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    with pytest.raises(SheetError) as error:
+        boxes(landed(tmp_path, boxes__one_txt=lines, boxes__classes_txt=SEVEN_LINES), tmp_path)
     assert said in str(error.value)
 
 

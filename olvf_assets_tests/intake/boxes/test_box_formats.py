@@ -115,7 +115,7 @@ def test_a_picture_scaled_to_whole_pixels_still_fits(tmp_path: Path) -> None:
             {"all_json": coco(images=[{"id": i, "file_name": "one.png", "width": 300, "height": 500} for i in (7, 9)])},
             "all.json, the labelled picture of 300 x 500 px is no scaled copy of its film of 30 x 40 px",
         ),
-        ({"one_xml": voc(("S1", 1, 1, 9, 9))}, "one.xml, object 1: name 'S1' is no lumbar level; allowed are L1, L2"),
+        ({"one_xml": voc(("rib", 1, 1, 9, 9))}, "one.xml, object 1: name '***' is no lumbar level; allowed are L1, L2"),
         ({"one_xml": voc(("L1", 1, 1, 9, 9), ("L1", 1, 9, 9, 19))}, "one.xml, object 2: draws L1 a second time"),
         ({"one_xml": voc(("L1", 1, 1, 90, 9))}, "one.xml, object 1: draws (0, 0) to (90, 9) px, outside its film"),
         ({"one_xml": voc(("L1", 9, 9, 1, 1))}, "one.xml, object 1: draws a box of less than one pixel around L1"),

@@ -71,7 +71,7 @@ def test_box_files_without_a_usable_film_go_to_quarantine(tmp_path: Path) -> Non
 
 
 def test_the_class_list_beside_the_boxes_sets_the_order(tmp_path: Path) -> None:
-    folder = drawn(tmp_path, classes="T12\nL5\nL4\nL3\nL2\nL1\n", one="1 0.5 0.5 0.2 0.2\n")
+    folder = drawn(tmp_path, classes="rib\nL5\nL4\nL3\nL2\nL1\n", one="1 0.5 0.5 0.2 0.2\n")
     assert boxes(folder, tmp_path).reader_boxes["level"].to_list() == ["L5"]
     (folder / "boxes" / "one.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     with pytest.raises(SheetError, match="class 0 is no lumbar level; allowed are 1 \\(L5\\)"):
