@@ -27,7 +27,7 @@ from olvf_assets.reporting.worklist_page import worklist_page
 from olvf_assets_tests.intake.pacs.peers import free_port
 from olvf_assets_tests.intake.pacs.web_peer import basic
 from olvf_assets_tests.reporting.worklist_films import made_up_hospital
-from olvf_assets_tests.servers.nginx import ONLOOKER, PROJECT, STAFF, RunningNginx
+from olvf_assets_tests.servers.nginx import AROUND, ONLOOKER, PROJECT, SHIPPED, STAFF, RunningNginx
 
 ELSEWHERE = "10.99.0.1"  # a second address of this network of our own, as another machine would use it
 START_S = 120.0
@@ -316,5 +316,18 @@ def test_pages_work_in_a_browser_that_has_logged_in(servers: Servers, chromium: 
             servers.nginx.url + page
         )  # the browser keeps the login; scripts do not run under an address with one
         WebDriverWait(chromium, 60).until(lambda browser, css=wanted: browser.find_elements(By.CSS_SELECTOR, css))
+        if page != "/reports/worklists/few/index.html":
+            (reload_,) = chromium.find_elements(By.XPATH, "//button[contains(., 'Reload definitions')]")
+            assert reload_.is_enabled() == (login == STAFF)
         severe = [line["message"] for line in chromium.get_log("browser") if line["level"] == "SEVERE"]
         assert severe == []
+
+
+def test_the_settings_for_a_viewer_are_ones_that_nginx_understands(tmp_path: Path) -> None:
+    shipped = SHIPPED.with_name("ohif.conf").read_text()
+    assert "listen 127.0.0.1:8088;" in shipped
+    (tmp_path / "olvf.conf").write_text(shipped)
+    (tmp_path / "nginx.conf").write_text(AROUND.format(folder=tmp_path))
+    command = ["nginx", "-t", "-p", tmp_path, "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "syntax is ok" in done.stderr

@@ -121,7 +121,8 @@ class Feed:
         tags = study.get("MainDicomTags")
         if not isinstance(tags, dict) or not is_uid(str(tags.get("StudyInstanceUID"))):
             return None
-        version = f"{series.get('LastUpdate')} {len(series.get('Instances') or ())}"
+        instances = series.get("Instances")
+        version = f"{series.get('LastUpdate')} {len(instances) if isinstance(instances, list) else 0}"
         day = day_of(str(tags.get("StudyDate", "")))
         return ToldSeries(orthanc_id, str(tags["StudyInstanceUID"]), day, series.get("IsStable") is True, version)
 

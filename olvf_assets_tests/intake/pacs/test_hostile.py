@@ -27,6 +27,7 @@ from olvf_assets.intake.pacs.errors import (
     TooManyAnswersError,
 )
 from olvf_assets.intake.pacs.pacs_file import read_pacs
+from olvf_assets.intake.pacs.site import send_to_store, site_told
 from olvf_assets_tests.intake.pacs.peers import SITE, Peer, films_of, poll, study_film, write_site
 from olvf_assets_tests.intake.pacs.web_peer import BOUNDARY, Answer, WebPeer
 
@@ -387,3 +388,52 @@ def test_nobody_is_followed_elsewhere(tmp_path: Path, status: int, place: str, m
             poll(tmp_path)
         assert other.asked == []
     assert films_of(tmp_path) == {}
+
+
+ODD: tuple[Any, ...] = (None, 5, -1, 1.5, True, "", "x" * 5_000, "../../x", [], [[]], {}, {"a": {}}, ["1.2.3"])
+SERIES_ID = "-".join(["0123abcd"] * 5)
+
+
+@pytest.mark.parametrize(
+    "key", ["MainDicomTags", "ParentStudy", "LastUpdate", "Instances", "IsStable", "Modality", "StudyDate"]
+)
+def test_a_change_feed_that_says_odd_things_of_a_series_stops_no_other_site(tmp_path: Path, key: str) -> None:
+    for odd in ODD:
+        series: dict[str, Any] = {
+            "MainDicomTags": {"Modality": "DX"}, "ParentStudy": SERIES_ID, "LastUpdate": "1", "Instances": ["a"],
+            "IsStable": True,
+        }  # fmt: skip
+        study: dict[str, Any] = {"MainDicomTags": {"StudyInstanceUID": "1.2.826.1", "StudyDate": "20260310"}}
+        if key in series:
+            series[key] = odd
+        elif key == "Modality":
+            series["MainDicomTags"] = {key: odd}
+        else:
+            study["MainDicomTags"][key] = odd
+        resources = {f"/series/{SERIES_ID}": series, f"/studies/{SERIES_ID}": study}
+        changes = [{"Seq": 1, "ChangeType": "NewSeries", "ID": SERIES_ID, "ResourceType": "Series"}]
+        with WebPeer(changes=changes, resources=resources) as peer:
+            write_site(tmp_path, dicomweb=peer.settings(), orthanc={"url": peer.url})
+            (tmp_path / "pacs" / SITE / "state.sqlite").unlink(missing_ok=True)
+            with suppress(PacsError):
+                found = site_told(tmp_path, SITE)
+                assert found is not None
+                assert found.waiting in (0, 1)
+
+
+@pytest.mark.parametrize("where", ["sequence", "item", "reason", "whole"])
+def test_an_odd_answer_to_what_was_sent_is_a_file_that_was_not_stored(tmp_path: Path, where: str) -> None:
+    file = tmp_path / "one.dcm"
+    study_film("one").save_as(file, enforce_file_format=True)
+    for odd in ODD:
+        said: Any = {
+            "sequence": {"00081198": {"vr": "SQ", "Value": odd}},
+            "item": {"00081198": {"vr": "SQ", "Value": [odd]}},
+            "reason": {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [odd]}}]}},
+            "whole": odd,
+        }[where]
+        with WebPeer(change=lambda path, answer, said=said: as_json(said)) as peer:
+            write_site(tmp_path, dicomweb=peer.settings())
+            with suppress(PacsError):
+                (told,) = send_to_store(tmp_path, SITE, [file]).values()
+                assert told is None or "did not store" in told or "not what DICOMweb promises" in told
