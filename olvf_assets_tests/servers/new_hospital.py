@@ -27,7 +27,7 @@ from olvf_assets_tests.servers.orthanc import PASSWORD, USER, RunningOrthanc
 
 PROJECT = Path(__file__).parents[2]
 SITE = "institution_3"
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0
 # Tables whose making is work on the pixels of films and crops.
 OF_PIXELS = {
     "dicom_headers", "film_pixels", "picture_fingerprints", "detection_candidates", "detected_crops", "crop_scores",
