@@ -13,10 +13,7 @@ umask 077
 . ./env.sh
 if [ "${1:-}" != dagster ]; then unset DAGSTER_MODULE_NAME; fi
 case "${1:-}" in
-    code)
-        python -m olvf_assets register
-        exec dagster code-server start --socket "$OLVF_CODE_SOCKET" --module-name olvf_assets.definitions --location-name olvf
-        ;;
+    code) exec dagster code-server start --socket "$OLVF_CODE_SOCKET" --module-name olvf_assets.definitions --location-name olvf ;;
     webserver) exec dagster-webserver --workspace deploy/workspace.yaml --host 127.0.0.1 --port "${OLVF_PORT:-3000}" ;;
     daemon) exec dagster-daemon run --workspace deploy/workspace.yaml ;;
     dagster) exec "$@" ;;
