@@ -167,7 +167,7 @@ def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
     if not yes and not _agreed("Erase all of it for good? Type yes: "):
         print("nothing was erased; type yes when asked, or say --yes")
         return 1
-    forget(plan, study, home, landing=landing, report=print, postgres=postgres_url())
+    forget(plan, study, home, landing=landing, report=print, postgres=postgres_url(home))
     return 0
 
 
@@ -214,7 +214,7 @@ def _restore(asked: argparse.Namespace) -> None:
     study = study_at_hand()
     home = dagster_home(study)
     restore(study, home, asked.folder, asked.of, with_forgotten=asked.with_forgotten, report=print)
-    print(f"runs that were under way then and are ended: {len(end_restored_runs())}")
+    print(f"runs that were under way then and are ended: {len(end_restored_runs(home))}")
 
 
 def _agreed(question: str) -> bool:

@@ -32,6 +32,6 @@ def test_commands_units_and_variables_of_the_page_exist() -> None:
     (choices,) = [each.choices for each in _parser()._actions if each.dest == "command"]
     assert commands <= set(choices)
     units = {path.stem for path in (PROJECT / "deploy" / "systemd").glob("olvf-*")}
-    assert set(re.findall(r"\bolvf-(?:webserver|daemon|back-up)\b", PAGE)) == units
+    assert set(re.findall(r"\bolvf-(?:code|webserver|daemon|back-up)\b", PAGE)) == units
     source = "".join(path.read_text() for path in [*PROJECT.glob("*.sh"), *PROJECT.glob("olvf_assets/**/*.py")])
     assert {name for name in re.findall(r"OLVF_[A-Z_]+[A-Z]", PAGE) if name not in source} == set()

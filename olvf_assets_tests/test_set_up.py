@@ -285,3 +285,11 @@ def test_an_extra_that_there_is_not_is_refused(machine: Machine) -> None:
     machine.python("python3")
     assert "pyproject.toml has no extra mysql" in machine.refused("EXTRAS=mysql")
     assert not machine.venv.exists()
+
+
+def test_the_second_circle_brings_its_extra(machine: Machine) -> None:
+    machine.python("python3")
+    command = [str(machine.programs / "make"), "--no-print-directory", "test-servers"]  # ends where its scripts are not
+    done = subprocess.run(command, cwd=machine.project, env=machine.environment(), capture_output=True, check=False)
+    assert done.returncode != 0
+    assert (machine.venv / "installed").read_text().split()[-1] == ".[dev,postgres]"

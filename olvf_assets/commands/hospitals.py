@@ -55,9 +55,9 @@ def register_institutions() -> list[str]:
     return keys
 
 
-def end_restored_runs() -> list[str]:
+def end_restored_runs(home: Path) -> list[str]:
     """Report the runs as failed that were under way when Dagster's records were copied, and return their ids."""
-    with DagsterInstance.get() as instance:
+    with DagsterInstance.from_config(str(home)) as instance:
         return end_runs_of_before(instance, data_folder())
 
 

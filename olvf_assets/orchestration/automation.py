@@ -22,7 +22,7 @@ from dagster import (
     schedule,
     sensor,
 )
-from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.storage.tags import MAX_RETRIES_TAG, RUN_FAILURE_REASON_TAG
 
 from olvf_assets.intake.landing.arrivals import Arrivals, institutions_due, settling_time
 from olvf_assets.orchestration.alerts import alerts, sites_deliver
@@ -55,6 +55,9 @@ evaluate = define_asset_job(
     description="Ensemble, metrics, attention, pictures and the warehouse.",
 )
 NO_DETECTOR = "no detector is trained yet to take films in with"
+# How Dagster calls the failure of a run whose process it saw end: killed, or stopped with the service that ran it.
+CUT_OFF = ("", "UNKNOWN", "UNEXPECTED_TERMINATION", "START_TIMEOUT", "RUN_WORKER_RESTART")
+RUNS_LOOKED_AT = 20
 TRIES_AFTER_LOSS = 3  # then the daily schedule: a run that is killed each time may be what fills the memory
 JOBS = [take_in_institution, train_fold, evaluate, poll_pacs, return_results]
 
@@ -111,10 +114,13 @@ SCHEDULES = [take_in_daily, ask_pacs]
 
 
 def _run_key(instance: DagsterInstance, institution: str, state: str) -> str:
-    """Return the key under which Dagster starts one run only; runs that were killed say nothing of the folder."""
-    tags = {LOST_TAG: "true", "dagster/partition": institution}
-    lost = instance.get_runs_count(RunsFilter(tags=tags))
-    return ":".join([institution, state, *["again"] * min(lost, TRIES_AFTER_LOSS)])
+    """Return the key under which Dagster starts one run only; runs that were cut off say nothing of the folder."""
+    partition = {"dagster/partition": institution}
+    lost = instance.get_runs_count(RunsFilter(tags={LOST_TAG: "true", **partition}))
+    failed = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags=partition), limit=RUNS_LOOKED_AT)
+    seen = [each for each in failed if LOST_TAG not in each.tags]
+    others = [each for each in seen if each.tags.get(RUN_FAILURE_REASON_TAG, "") in CUT_OFF]
+    return ":".join([institution, state, *["again"] * min(lost + len(others), TRIES_AFTER_LOSS)])
 
 
 def _arrivals(study: StudyResource) -> Arrivals:

@@ -18,7 +18,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from olvf_assets.__main__ import main
 from olvf_assets.commands.backing_up import back_up as module
 from olvf_assets.commands.backing_up import restore as restoring
-from olvf_assets.commands.backing_up.back_up import UnreadableSourceError, back_up, books_of
+from olvf_assets.commands.backing_up.back_up import UnreadableSourceError, back_up
 from olvf_assets.commands.backing_up.kept import (
     BackUp,
     BackUpError,
@@ -28,6 +28,7 @@ from olvf_assets.commands.backing_up.kept import (
     check_all,
 )
 from olvf_assets.commands.backing_up.restore import FolderNotEmptyError, ForgottenInBackUpError, restore
+from olvf_assets.orchestration.books import books_of
 from olvf_assets.orchestration.lost_runs import DATA_TAG, HOST_TAG, end_runs_of_before
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage.forgotten import FORGOTTEN_FILE, mark, note_forgotten

@@ -17,6 +17,8 @@ from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage import erasure
 from olvf_assets.storage.erasure import DataFolderBusyError, data_folder_held
+from olvf_assets.storage.forgotten import forgotten_in, note_back_up_folder
+from olvf_assets.storage.forgotten import mark as mark_of_forgotten
 from olvf_assets.storage.traces import Traces, files_with
 from olvf_assets_tests.planted_hospital import PATIENT_IDS
 from olvf_assets_tests.planted_intake import KEY, Intake
@@ -128,6 +130,20 @@ def test_his_drafts_and_results_go_and_those_of_others_stay(left: Left) -> None:
     assert not (drafts / "order.csv").exists()
     assert not [path for path in left.data.rglob("*") if films[HIM] in path.name]
     assert any(line.startswith("draft boxes and results that tell of him are erased") for line in left.said)
+
+
+def test_back_ups_are_told_and_alerts_forget_him(left: Left, tmp_path: Path) -> None:
+    kept, away = tmp_path / "kept", tmp_path / "away"
+    kept.mkdir()
+    for folder in (kept, away):
+        note_back_up_folder(left.data, folder)
+    (left.data / "alerts").mkdir()
+    (left.data / "alerts" / "state.json").write_text(f"a message of {HIM}")
+    left.forget(HIM)
+    assert list(forgotten_in(kept)) == list(forgotten_in(left.data)) == [mark_of_forgotten(HIM)]
+    assert any(f"back-ups in {kept} hold him still; `restore` will refuse them" in line for line in left.said)
+    assert any(line.startswith(f"{away} has back-ups and is not there now") for line in left.said)
+    assert not (left.data / "alerts" / "state.json").exists()
 
 
 def test_films_that_another_hospital_handed_over_too_stay_there_and_that_is_said(left: Left) -> None:

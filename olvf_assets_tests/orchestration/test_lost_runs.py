@@ -25,6 +25,7 @@ from dagster import (
 )
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.storage.tags import RUN_FAILURE_REASON_TAG
 
 from olvf_assets.orchestration import lost_runs
 from olvf_assets.orchestration.automation import landing_folders_changed, take_in_daily
@@ -253,3 +254,18 @@ def test_a_hospital_whose_run_was_killed_is_tried_again_but_not_for_ever(
         instance.add_run(DagsterRun("job", str(number), status=DagsterRunStatus.STARTED, tags=tags))
     assert len(set(keys)) == 4
     assert keys[-1] == keys[-2]
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [("UNEXPECTED_TERMINATION", True), ("", True), ("STEP_FAILURE", False), ("JOB_INITIALIZATION_FAILURE", False)],
+    ids=["its service was stopped", "Dagster saw it killed", "its films are at fault", "it could not begin"],
+)
+def test_a_run_that_was_cut_off_is_started_again_and_one_that_failed_is_not(
+    study: StudyResource, instance: DagsterInstance, reason: str, again: bool
+) -> None:
+    (first,) = tick(study, instance).run_requests
+    tags = {"dagster/partition": "institution_3", **({RUN_FAILURE_REASON_TAG: reason} if reason else {})}
+    instance.add_run(DagsterRun("take_in_institution", "1", status=DagsterRunStatus.FAILURE, tags=tags))
+    (second,) = tick(study, instance).run_requests
+    assert (second.run_key != first.run_key) is again

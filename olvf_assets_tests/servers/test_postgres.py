@@ -164,12 +164,14 @@ def test_the_landing_sensor_works_with_it(
     assert [each.partition_key for each in found.run_requests or []] == ["institution_3"]
 
 
-def test_who_is_forgotten_is_in_no_table_of_it_any_more(instance: DagsterInstance, study: StudyResource) -> None:
+def test_who_is_forgotten_is_in_no_table_of_it_any_more(
+    instance: DagsterInstance, study: StudyResource, home: Path
+) -> None:
     his, other = next(NEXT_ID), next(NEXT_ID)
     for run_id, said in ((his, HIM), (other, "another")):
         with begun(study, run_id) as process:
             process.communicate(f"{said}\n")
-    url, traces = postgres_url(), Traces(frozenset({HIM}))
+    url, traces = postgres_url(home), Traces(frozenset({HIM}))
     assert url is not None
     assert tables_with(url, traces) == ["event_logs"]
     assert erase_from_postgres(url, traces) == 1
@@ -184,7 +186,7 @@ def test_the_proof_looks_into_it_too(instance: DagsterInstance, study: StudyReso
         process.communicate(f"{HIM}\n")
     plan = Plan(HIM, "clinic", Traces(frozenset({HIM})), False, frozenset(), frozenset(), frozenset(), frozenset())
     with pytest.raises(erase.TracesLeftError, match="PostgreSQL: event_logs"):
-        erase._prove(plan, study, home, postgres_url(), print)
+        erase._prove(plan, study, home, postgres_url(home), print)
 
 
 def test_a_server_that_is_away_is_a_fault_of_the_machine_and_its_password_is_not_told(

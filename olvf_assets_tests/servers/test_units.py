@@ -12,7 +12,13 @@ MOST_EXPOSED = 25  # of 100
 
 def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     names = sorted(path.name for path in UNITS.glob("olvf-*"))
-    assert names == ["olvf-back-up.service", "olvf-back-up.timer", "olvf-daemon.service", "olvf-webserver.service"]
+    assert names == [
+        "olvf-back-up.service",
+        "olvf-back-up.timer",
+        "olvf-code.service",
+        "olvf-daemon.service",
+        "olvf-webserver.service",
+    ]
     for name in names:
         text = (UNITS / name).read_text()
         assert INSTALLED in text or name.endswith(".timer")

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 from olvf_assets.commands.backing_up.kept import (
     BackUp,
@@ -35,6 +34,7 @@ from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import DiskFullError, write_faults_named
 from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
 from olvf_assets.intake.privacy.pseudonyms import KEY_FILE, KEY_VARIABLE
+from olvf_assets.orchestration.books import books_of
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.storage import erasure
@@ -204,15 +204,6 @@ def _known(kept: BackUpFolder, report: Report) -> dict[str, Entry]:
     except DamagedBackUpError as error:
         report(f"{error}; everything is read anew")
         return {}
-
-
-def books_of(home: Path) -> str:
-    """Return where Dagster keeps its books, as its settings say: `postgres` or `sqlite`."""
-    try:
-        said = yaml.safe_load((home / "dagster.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
-        return "sqlite"
-    return "postgres" if isinstance(said, dict) and "postgres" in (said.get("storage") or {}) else "sqlite"
 
 
 def _left_out(data: Path, home: Path, *, with_key: bool) -> frozenset[Path]:
