@@ -10,6 +10,7 @@ from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
     DagsterInstance,
+    DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     RunRequest,

@@ -48,6 +48,11 @@ def forget_stored(store: ArtifactStore, table: str) -> None:
             _write(file, states)
 
 
+def is_known(store: ArtifactStore, institution: str) -> bool:
+    """Return whether any table of an institution was ever stored."""
+    return bool(_states(store, institution))
+
+
 def is_taken_in(store: ArtifactStore, institution: str, tables: Sequence[str], state: str) -> bool:
     """Return whether all these tables of an institution are stored and were made from this state of its folder."""
     states = _states(store, institution)

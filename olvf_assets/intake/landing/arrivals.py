@@ -15,7 +15,7 @@ from olvf_assets.intake.landing.landing_walk import walk_files
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.remembered import Stamp
-from olvf_assets.storage.taken_in import is_taken_in
+from olvf_assets.storage.taken_in import is_known, is_taken_in
 
 # Longer than the pause between two files of a network copy; a day's films of a hospital arrive within minutes.
 SETTLE_S = 60.0
@@ -73,9 +73,7 @@ def newest_film_s(folder: Path) -> float | None:
     Raises:
         OSError, LandingUnreadableError: it cannot be read.
     """
-    from olvf_assets.intake.landing.landing import kind_of
-
-    came = [stamp.ctime_ns for path, stamp in _stamps(folder) if kind_of(path) == "candidate"]
+    came = [stamp.ctime_ns for stamp in _films(_stamps(folder))]
     return max(came) / 1e9 if came else None
 
 
@@ -110,6 +108,8 @@ def institutions_due(
             continue
         if not stamps:
             waiting[institution] = "it is empty"
+        elif not _films(stamps) and not is_known(store, institution):
+            waiting[institution] = "no film has come yet"  # a new site, connected and waiting for its image store
         elif is_taken_in(store, institution, tables, current):
             continue
         elif (left_s := _seconds_left(stamps, now_s, settle_s)) > 0:
@@ -123,6 +123,13 @@ def institutions_due(
 
 def _stamps(folder: Path) -> list[tuple[str, Stamp]]:
     return sorted((file.path, file.stamp) for file in walk_files(folder) if file.state == "arrived")
+
+
+def _films(stamps: list[tuple[str, Stamp]]) -> list[Stamp]:
+    """Return the stamps of what may be films."""
+    from olvf_assets.intake.landing.landing import kind_of
+
+    return [stamp for path, stamp in stamps if kind_of(path) == "candidate"]
 
 
 def _seconds_left(stamps: list[tuple[str, Stamp]], now_s: float, settle_s: float) -> float:

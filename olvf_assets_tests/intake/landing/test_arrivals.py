@@ -225,6 +225,23 @@ def test_a_folder_says_what_it_waits_for(landing: Path, store: ArtifactStore) ->
     assert list(later.waiting) == ["c"]
 
 
+@pytest.mark.parametrize("names", [["institution.toml"], ["institution.toml", "readers.csv"], ["boxes/1.txt"]])
+def test_a_new_hospital_without_a_film_waits_for_one_and_a_known_one_is_told_of_their_loss(
+    landing: Path, store: ArtifactStore, names: list[str]
+) -> None:
+    shutil.rmtree(landing / "a" / "films")
+    for name in names:
+        (landing / "a" / name).parent.mkdir(exist_ok=True)
+        (landing / "a" / name).write_text("0 0.5 0.5 0.1 0.1")
+    asked = partial(institutions_due, landing, store, TABLES, settle_s=60, now_s=time.time() + 61)
+    assert asked().waiting["a"] == "no film has come yet"
+    (landing / "a" / "scan.dcm").write_bytes(b"film")
+    assert "a" in asked().due
+    take_in(landing, store, "a")
+    (landing / "a" / "scan.dcm").unlink()
+    assert "a" in asked().due
+
+
 def test_a_hospital_whose_closing_table_is_of_another_state_is_due(landing: Path, store: ArtifactStore) -> None:
     take_in(landing, store, "a")
     take_in(landing, store, "b")
