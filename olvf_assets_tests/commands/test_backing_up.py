@@ -239,6 +239,30 @@ def test_what_cannot_be_read_ends_it_without_the_name_of_a_film(site: Site, monk
     assert "YAMADA" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("landing/clinic/YAMADA HANAKO", "a file of data/landing/clinic"),
+        ("reports/worklists", "data/reports/worklists"),
+    ],
+)
+def test_a_folder_that_may_not_be_read_is_named_as_far_as_may_be(
+    site: Site, folder: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site.data / folder).mkdir()
+    sound = os.scandir
+
+    def refused(path: str) -> Any:
+        if str(path).endswith(folder):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return sound(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(UnreadableSourceError, match=rf"^{said} cannot be read") as raised:
+        site.back_up()
+    assert "YAMADA" not in str(raised.value)
+
+
 def test_the_account_of_an_image_store_is_copied_before_the_films(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     take = BackUpFolder.take

@@ -75,6 +75,12 @@ class _Copy:
 
     def take(self, root: Path, name: str, without: frozenset[Path]) -> None:
         """Copy what lies below a root, the accounts of image stores first."""
+
+        def unreadable(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                path = f"{name}/{Path(error.filename).relative_to(root).as_posix()}"
+                raise _cannot_be_read(shown(path), error)
+
         first = root / PACS_FOLDER
         tops = [first, *(each for each in sorted(root.iterdir()) if each != first)]
         for top in tops:
@@ -83,7 +89,7 @@ class _Copy:
             if top.is_symlink() or not top.is_dir():
                 self._file(top, f"{name}/{top.name}")
                 continue
-            for folder, below, files in os.walk(top, onerror=_unreadable):
+            for folder, below, files in os.walk(top, onerror=unreadable):
                 here = Path(folder)
                 below[:] = sorted(each for each in below if not _is_passing(here / each) and here / each not in without)
                 prefix = f"{name}/{here.relative_to(root).as_posix()}"
@@ -238,11 +244,6 @@ def _is_database(path: Path) -> bool:
 def _has_journal(path: Path) -> bool:
     journal = path.with_name(f"{path.name}-wal")
     return path.suffix in DATABASES and journal.exists() and journal.stat().st_size > 0
-
-
-def _unreadable(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise _cannot_be_read("a folder", error)
 
 
 def _cannot_be_read(what: str, error: OSError) -> UnreadableSourceError:
