@@ -41,12 +41,12 @@ def best_chain(chains: Chains) -> list[tuple[int, int]]:
     if last < chains.gains.size:
         i, place = divmod(last, chains.gains.shape[1])
         return [(i, place)]
-    i, j, place = np.unravel_index(last - chains.gains.size, table.shape)
-    chain = [(int(j), int(place))]
+    i, j, place = map(int, np.unravel_index(last - chains.gains.size, table.shape))
+    chain = [(j, place)]
     while True:
-        before = _before(chains, side, table, int(i), int(j), _highest)
+        before = _before(chains, side, table, i, j, _highest)
         above = int((before - chains.steps[i, j, :, place]).argmax())
-        chain.append((int(i), above))
+        chain.append((i, above))
         earlier = table[:, i, above] - chains.bends[side, :, i, j, above]
         h = int(earlier.argmax()) if n else 0
         if chains.gains[i, above] >= earlier[h]:

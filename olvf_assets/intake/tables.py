@@ -125,15 +125,17 @@ READER_BOXES = pl.Schema(
     }
 )
 
-HELPER_BOX = pl.Struct({"vertebra": pl.String, **dict.fromkeys(("x0_px", "y0_px", "x1_px", "y1_px"), pl.Float64)})
+HELPER_BOX = pl.Struct(
+    [pl.Field("vertebra", pl.String), *(pl.Field(name, pl.Float64) for name in ("x0_px", "y0_px", "x1_px", "y1_px"))]
+)
 
 DRAWN_FILMS = pl.Schema(
     {
-        "institution": pl.String,
-        "film_id": pl.String,
-        "n_boxes": pl.Int64,  # 0: the file lists the picture and draws nothing in it
-        "is_draft": pl.Boolean,  # the file bears the name of a draft of the detector
-        "box_format": pl.String,  # yolo, voc or coco
+        "institution": pl.String(),
+        "film_id": pl.String(),
+        "n_boxes": pl.Int64(),  # 0: the file lists the picture and draws nothing in it
+        "is_draft": pl.Boolean(),  # the file bears the name of a draft of the detector
+        "box_format": pl.String(),  # yolo, voc or coco
         "helper_boxes": pl.List(HELPER_BOX),  # of T1 to T12 and S1, pixels of the full film
     }
 )
