@@ -145,4 +145,4 @@ def test_how_long_it_took_is_printed(delivered: Delivered, capsys: pytest.Captur
         lines.append(f"run of {each['all']:.0f} s, {of_pixels:.0f} s ({of_pixels / each['all']:.0%}) on pixels")
     with capsys.disabled():
         sys.stdout.write("\n".join(["", *lines, ""]))
-    assert len(delivered.study.arrivals()) == 3
+    assert len(delivered.study.arrivals()) == 3  # two deliveries and the labels: none tried in vain, none twice
