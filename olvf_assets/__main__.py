@@ -5,6 +5,7 @@ What lives here: reading the command line. What does not: any work (`commands`).
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from olvf_assets.commands.hospitals import (
@@ -18,6 +19,8 @@ from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.storage.landing_folders import odd_folders
 from olvf_assets.storage.places import data_folder
+
+COLLECTIONS = ("buu-lspine", "mendeley-spondylolisthesis", "vindr-spinexr", "pictures")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     drafting.add_argument("--out", type=Path, help="the folder (default data/draft_boxes/NAME)")
     drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
     drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
+    _add_import(commands)
     sending = commands.add_parser(
         "results-back", help="write a hospital's results as DICOM objects for its image store"
     )
@@ -64,40 +68,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    importing = commands.add_parser(
+        "import", help="make a hospital's folder of a downloaded public collection, or of a folder of pictures"
+    )
+    importing.add_argument("kind", choices=COLLECTIONS, help="see docs/public_collections.md")
+    importing.add_argument("source", type=Path, help="the folder of the download; nothing is downloaded here")
+    importing.add_argument("--into", type=Path, help="the folder to make (default data/collections/KEY)")
+    importing.add_argument("--institution", metavar="KEY", help="its key (default the kind's name)")
+    importing.add_argument("--role", choices=("external", "development"), default="external", help="default external")
+    importing.add_argument("--accept-licence", action="store_true", help="accept the collection's terms; do not ask")
+    importing.add_argument("--licence", metavar="TEXT", help="pictures: on what terms you have them")
+    importing.add_argument("--lateral", action="store_true", help="pictures: all are lateral lumbar films")
+    importing.add_argument("--by-folder", action="store_true", help="pictures: a folder is a patient, not a picture")
+    importing.add_argument(
+        "--apart-from", type=Path, action="append", default=[], metavar="FOLDER", help="leave out an import's pictures"
+    )
+
+
 def main() -> int:
     """Run one command and return its exit status."""
     asked = _parser().parse_args()
     try:
-        match asked.command:
-            case "register":
-                print("institutions:", ", ".join(register_institutions()))
-                if (odd := odd_folders(data_folder() / "landing")) is not None:
-                    print(odd)
-            case "add-hospital":
-                return _add(asked.name, asked.source, dry_run=asked.dry_run, yes=asked.yes)
-            case "why":
-                _why(asked.table)
-            case "whois":
-                print("\n".join(who_is_asked_for(asked.asked)))
-            case "forget":
-                return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
-            case "pacs":
-                _pacs(asked)
-            case "tidy":
-                _tidy(asked.keep_days, dry_run=asked.dry_run)
-            case "draft-boxes":
-                _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
-            case "results-back":
-                return _results_back(asked.name, dry_run=asked.dry_run, send=asked.send)
-            case "sql":
-                return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
+        return DONE_BY[asked.command](asked) or 0
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
+def _register(asked: argparse.Namespace) -> None:
+    print("institutions:", ", ".join(register_institutions()))
+    if (odd := odd_folders(data_folder() / "landing")) is not None:
+        print(odd)
+
+
+def _sql(asked: argparse.Namespace) -> int:
+    return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
+
+
+def _whois(asked: argparse.Namespace) -> None:
+    print("\n".join(who_is_asked_for(asked.asked)))
+
+
+def _add(asked: argparse.Namespace) -> int:
+    key, source, dry_run, yes = asked.name, asked.source, asked.dry_run, asked.yes
     look = look_at_hospital(key, source, report=print)
     print(look.described())
     if dry_run:
@@ -112,39 +126,64 @@ def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
     return 0
 
 
-def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool) -> None:
+def _draft(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.draft_boxes import draft_boxes, formats_named
 
-    formats = formats_named(chosen)
     place = draft_boxes(
-        key, study_at_hand(), out=out, formats=formats, only_without_boxes=only_without_boxes, report=print
+        asked.name,
+        study_at_hand(),
+        out=asked.out,
+        formats=formats_named(asked.format),
+        only_without_boxes=asked.only_without_boxes,
+        report=print,
     )
     print(f"how to open them and give them back: {place / 'README.txt'}")
 
 
-def _results_back(key: str, *, dry_run: bool, send: bool) -> int:
+def _import(asked: argparse.Namespace) -> int:
+    from olvf_assets.commands.collections.importing import KINDS, Asked, import_collection
+    from olvf_assets.commands.collections.planned import Options
+
+    kind = KINDS[asked.kind]
+    licence = asked.licence or kind.licence
+    print(f"{kind.title}\n  licence: {licence}\n  access: {kind.access}\n  becomes: {kind.taken}")
+    if not asked.accept_licence and not _agreed("Do you have the films on these terms? Type yes: "):
+        print("nothing was imported; type yes when asked, or say --accept-licence", file=sys.stderr)
+        return 1
+    key = asked.institution or kind.key.replace("-", "_")
+    target = asked.into or data_folder() / "collections" / key
+    options = Options(lateral=asked.lateral, folder_is_patient=asked.by_folder)
+    wanted = Asked(
+        kind, asked.source, target.absolute(), kind.title, asked.role, licence, options, tuple(asked.apart_from)
+    )
+    print(import_collection(wanted, report=print).described())
+    print(f"next: make add-hospital NAME={key} FROM={target}")
+    return 0
+
+
+def _results_back(asked: argparse.Namespace) -> int:
     from olvf_assets.commands.results_back import results_back, send_results
 
-    refused = results_back(key, study_at_hand(), dry_run=dry_run, report=print)
-    if send and not dry_run:
-        refused += send_results(key, study_at_hand(), report=print)
+    refused = results_back(asked.name, study_at_hand(), dry_run=asked.dry_run, report=print)
+    if asked.send and not asked.dry_run:
+        refused += send_results(asked.name, study_at_hand(), report=print)
     return 1 if refused else 0
 
 
-def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
+def _forget(asked: argparse.Namespace) -> int:
     from olvf_assets.commands.forgetting.erase import dagster_home, forget
     from olvf_assets.commands.forgetting.plan import plan_to_forget
 
     study = study_at_hand()
     home = dagster_home(study)
-    plan = plan_to_forget(asked, study)
+    plan = plan_to_forget(asked.asked, study)
     print(plan.described())
-    if dry_run:
+    if asked.dry_run:
         return 0
-    if not yes and not _agreed("Erase all of it for good? Type yes: "):
+    if not asked.yes and not _agreed("Erase all of it for good? Type yes: "):
         print("nothing was erased; type yes when asked, or say --yes")
         return 1
-    forget(plan, study, home, landing=landing, report=print)
+    forget(plan, study, home, landing=asked.landing, report=print)
     return 0
 
 
@@ -155,11 +194,11 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _why(table: str) -> None:
+def _why(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.why import why
     from olvf_assets.orchestration.graph import all_checks, all_tables
 
-    print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
+    print("\n".join(why(asked.table, study_at_hand(), all_tables(), all_checks())))
 
 
 def _pacs(asked: argparse.Namespace) -> None:
@@ -174,13 +213,28 @@ def _pacs(asked: argparse.Namespace) -> None:
             print("\n".join(pacs.status(asked.hospital)))
 
 
-def _tidy(keep_days: float, *, dry_run: bool) -> None:
+def _tidy(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.forgetting.tidy import tidy
     from olvf_assets.orchestration.graph import all_tables
 
     names = [each.name for each in all_tables()]
-    freed = tidy(data_folder(), names, keep_days=keep_days, dry_run=dry_run, report=print)
-    print(f"{'to be freed' if dry_run else 'freed'}: {freed / 1e6:.1f} MB")
+    freed = tidy(data_folder(), names, keep_days=asked.keep_days, dry_run=asked.dry_run, report=print)
+    print(f"{'to be freed' if asked.dry_run else 'freed'}: {freed / 1e6:.1f} MB")
+
+
+DONE_BY: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "register": _register,
+    "add-hospital": _add,
+    "why": _why,
+    "sql": _sql,
+    "whois": _whois,
+    "forget": _forget,
+    "tidy": _tidy,
+    "draft-boxes": _draft,
+    "import": _import,
+    "results-back": _results_back,
+    "pacs": _pacs,
+}
 
 
 if __name__ == "__main__":
