@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
     drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
     _add_import(commands)
+    measuring = commands.add_parser(
+        "measure-transfer", help="how the detector did on hospitals that it has not learnt from, with pictures"
+    )
+    measuring.add_argument("names", nargs="+", metavar="name", help="the hospitals' keys")
+    measuring.add_argument("--by", default="institution", help="a column of films that tells collections apart")
+    measuring.add_argument("--no-pictures", action="store_true", help="only the table")
     sending = commands.add_parser(
         "results-back", help="write a hospital's results as DICOM objects for its image store"
     )
@@ -74,7 +80,7 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     importing.add_argument("kind", choices=COLLECTIONS, help="see docs/public_collections.md")
     importing.add_argument("source", type=Path, help="the folder of the download; nothing is downloaded here")
-    importing.add_argument("--into", type=Path, help="the folder to make (default data/collections/KEY)")
+    importing.add_argument("--into", type=Path, help="the folder to make (default KEY beside the download)")
     importing.add_argument("--institution", metavar="KEY", help="its key (default the kind's name)")
     importing.add_argument("--role", choices=("external", "development"), default="external", help="default external")
     importing.add_argument("--accept-licence", action="store_true", help="accept the collection's terms; do not ask")
@@ -151,13 +157,26 @@ def _import(asked: argparse.Namespace) -> int:
         print("nothing was imported; type yes when asked, or say --accept-licence", file=sys.stderr)
         return 1
     key = asked.institution or kind.key.replace("-", "_")
-    target = asked.into or data_folder() / "collections" / key
+    target = asked.into or asked.source.resolve().parent / key
     options = Options(lateral=asked.lateral, folder_is_patient=asked.by_folder)
     wanted = Asked(
         kind, asked.source, target.absolute(), kind.title, asked.role, licence, options, tuple(asked.apart_from)
     )
     print(import_collection(wanted, report=print).described())
     print(f"next: make add-hospital NAME={key} FROM={target}")
+    return 0
+
+
+def _measure(asked: argparse.Namespace) -> int:
+    from olvf_assets.commands.measure_transfer import COLLECTIONS as COLUMNS
+    from olvf_assets.commands.measure_transfer import measure_transfer
+
+    if asked.by not in COLUMNS:
+        print(f"error: --by {asked.by}: write one of {', '.join(COLUMNS)}", file=sys.stderr)
+        return 1
+    study = study_at_hand()
+    folder = measure_transfer(asked.names, study, by=asked.by, pictures=not asked.no_pictures, report=print)
+    print(f"table and pictures: {folder}")
     return 0
 
 
@@ -232,6 +251,7 @@ DONE_BY: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "tidy": _tidy,
     "draft-boxes": _draft,
     "import": _import,
+    "measure-transfer": _measure,
     "results-back": _results_back,
     "pacs": _pacs,
 }

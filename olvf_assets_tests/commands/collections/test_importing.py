@@ -43,11 +43,11 @@ def test_a_command_asks_for_the_licence_and_its_folder_is_one_that_can_be_added(
     status, text = said(monkeypatch, capsys, "buu-lspine", str(download))
     assert status == 1
     assert "end user licence" in text
-    assert not (data / "collections").exists()
+    assert not (download.parent / "buu_lspine").exists()
     monkeypatch.setattr("builtins.input", lambda question: "yes")
     status, text = said(monkeypatch, capsys, "buu-lspine", str(download), "--institution", "thai_films")
     assert status == 0
-    folder = data / "collections" / "thai_films"
+    folder = download.parent / "thai_films"
     assert f"make add-hospital NAME=thai_films FROM={folder}" in text
     institution = read_institution(folder)
     assert (institution.role, institution.collection) == ("external", KINDS["buu-lspine"].title)
