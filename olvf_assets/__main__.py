@@ -17,7 +17,7 @@ from olvf_assets.commands.hospitals import (
 )
 from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.storage.landing_folders import odd_folders
+from olvf_assets.storage.landing_folders import KEY_PATTERN, odd_folders
 from olvf_assets.storage.places import data_folder
 
 COLLECTIONS = ("buu-lspine", "mendeley-spondylolisthesis", "vindr-spinexr", "pictures")
@@ -88,6 +88,9 @@ def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     importing.add_argument("--lateral", action="store_true", help="pictures: all are lateral lumbar films")
     importing.add_argument("--by-folder", action="store_true", help="pictures: a folder is a patient, not a picture")
     importing.add_argument(
+        "--silent", action="store_true", help="films say nothing of view and body part, frontal ones are made, too"
+    )
+    importing.add_argument(
         "--apart-from", type=Path, action="append", default=[], metavar="FOLDER", help="leave out an import's pictures"
     )
 
@@ -157,8 +160,11 @@ def _import(asked: argparse.Namespace) -> int:
         print("nothing was imported; type yes when asked, or say --accept-licence", file=sys.stderr)
         return 1
     key = asked.institution or kind.key.replace("-", "_")
+    if not KEY_PATTERN.fullmatch(key):
+        print(f"error: --institution {key}: use lower-case letters, digits and _, a letter first", file=sys.stderr)
+        return 1
     target = asked.into or asked.source.resolve().parent / key
-    options = Options(lateral=asked.lateral, folder_is_patient=asked.by_folder)
+    options = Options(lateral=asked.lateral, folder_is_patient=asked.by_folder, silent=asked.silent)
     wanted = Asked(
         kind, asked.source, target.absolute(), kind.title, asked.role, licence, options, tuple(asked.apart_from)
     )

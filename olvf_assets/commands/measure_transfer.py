@@ -62,7 +62,7 @@ def measure_transfer(
 
     Raises:
         AbsentTableError: the study has not been run.
-        NothingToMeasureError: no film of these hospitals was searched, or all of them taught the detector.
+        NothingToMeasureError: no film of one of them was searched, or all of them taught the detector.
         StaleTransferError: the tables do not belong together.
         DataFolderInUseError: a run is at work.
         DiskFullError, WriteFaultError: the data folder's disk.
@@ -70,9 +70,9 @@ def measure_transfer(
     with data_folder_of(study, "measure-transfer", report):
         tables, answers = _tables(institutions, study, report)
         verdicts = film_verdicts(tables, by)
-        if verdicts.is_empty():
+        if missing := sorted(set(institutions) - set(verdicts["institution"])):
             known = ", ".join(sorted(study.table("detected_films")["institution"].unique())) or "none"
-            asked = ", ".join(institutions)
+            asked = ", ".join(missing)
             raise NothingToMeasureError(f"{asked}: no film to measure on; searched are films of {known}")
         measures = transfer_measures(verdicts, answers, study.profile.evaluation, study.profile.seed)
         folder = study.data / "reports" / FOLDER / "_".join(institutions)

@@ -98,6 +98,7 @@ def test_only_the_table_and_another_column(lake: Path, monkeypatch: pytest.Monke
     ("words", "said"),
     [
         (("village",), "village: no film to measure on; searched are films of city"),
+        (("city", "village"), "village: no film to measure on; searched are films of city"),
         (("city", "--by", "film_id"), "--by film_id: write one of institution, view"),
     ],
 )

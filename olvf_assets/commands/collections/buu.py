@@ -36,13 +36,13 @@ class UnclearRowsError(ValueError):
 
 
 def read(download: Download, options: Options) -> Plan:
-    """Return the plan for a download of BUU-LSPINE; of its frontal films nothing is made."""
+    """Return the plan for a download of BUU-LSPINE; of its frontal films nothing is made, unless headers are silent."""
     plan = Plan(skipped=list(download.skipped))
     names = names_of_films(download.pictures)
     said: dict[str, tuple[str, int]] = {}
     for path in download.pictures:
         view, known = _view(download, path), NAME.fullmatch(stem(path))
-        if view != "lateral":
+        if view is None or (view == "frontal" and not options.silent):
             detail = "a frontal film; the study takes lateral ones" if view else "lies in no folder LA or AP"
             plan.skipped.append(Skipped(path, view or "view_not_told", detail))
         elif known is None or int(known["age"]) > OLDEST_YEARS:
@@ -53,8 +53,10 @@ def read(download: Download, options: Options) -> Plan:
                 detail = "another sex or age than in the name of this number's first film"
                 plan.skipped.append(Skipped(path, "contradictory_patient", detail))
                 continue
-            drawing = _drawing(download, path, plan)
-            plan.films.append(PlannedFilm(path, names[path], patient, *about, lateral=True, drawing=drawing))
+            drawing = _drawing(download, path, plan) if view == "lateral" else None
+            plan.films.append(
+                PlannedFilm(path, names[path], patient, *about, lateral=not options.silent, drawing=drawing)
+            )
     return plan
 
 

@@ -5,7 +5,9 @@ archives that lie or burst, unreadable files). What does not: what the files are
 `pictures`).
 """
 
-from collections import defaultdict
+import hashlib
+import re
+from collections import Counter, defaultdict
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +20,8 @@ from olvf_assets.intake.landing.texts import NotTextError, decoded
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
 LARGEST_TEXT_BYTES = 64_000_000
+LONGEST_NAME_BYTES = 200  # of a file; no system takes more than 255
+IN_ARCHIVE = re.compile(r"\.zip/", re.IGNORECASE)
 
 
 class UnreadableLabelsError(OlvfError):
@@ -106,22 +110,26 @@ def stem(path: str) -> str:
 
 
 def names_of_films(pictures: list[str]) -> dict[str, str]:
-    """Return what the film of each picture is called: its path without ending.
+    """Return what the film of each picture is called: its path without ending, archives being folders.
 
     Where intake could not tell two of them apart (it looks away from folders such as `train` and `images`, and from
-    endings), the whole path is the file's name.
+    endings), and where a name is very long, it ends in some letters that stand for the whole path.
     """
-    seen: dict[tuple[tuple[str, ...], str], int] = defaultdict(int)
-    for path in pictures:
-        seen[_as_intake_sees(path)] += 1
+    places = {path: PurePosixPath(IN_ARCHIVE.sub("/", path)) for path in pictures}
+    seen = Counter(map(_as_intake_sees, places.values()))
     return {
-        path: str(PurePosixPath(path).with_suffix(""))
-        if seen[_as_intake_sees(path)] == 1
-        else str(PurePosixPath(path).parent / path.replace("/", "_"))
-        for path in pictures
+        path: str(place.parent / _own_name(path, place, unique=seen[_as_intake_sees(place)] == 1))
+        for path, place in places.items()
     }
 
 
-def _as_intake_sees(path: str) -> tuple[tuple[str, ...], str]:
-    folders = (part.casefold() for part in PurePosixPath(path).parts[:-1])
-    return tuple(part for part in folders if part not in NAMELESS_FOLDERS), stem(path).casefold()
+def _own_name(path: str, place: PurePosixPath, *, unique: bool) -> str:
+    if unique and len(place.stem.encode()) <= LONGEST_NAME_BYTES:
+        return place.stem
+    short = place.stem.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+
+
+def _as_intake_sees(place: PurePosixPath) -> tuple[tuple[str, ...], str]:
+    folders = (part.casefold() for part in place.parts[:-1])
+    return tuple(part for part in folders if part not in NAMELESS_FOLDERS), place.stem.casefold()

@@ -11,6 +11,7 @@ burned in. There is no day, no device, no name.
 
 import hashlib
 import json
+import re
 import warnings
 from base64 import b64encode
 from io import BytesIO
@@ -38,6 +39,7 @@ LARGEST_FILE_BYTES = 1 << 28
 MODALITY = "RG"  # a radiograph, made by nobody knows which system
 LATERAL = ("399067008", "lateral projection")
 LUMBAR = ("122496007", "Lumbar spine")
+LONGEST_ID, FORBIDDEN = 64, re.compile(r"[\\\x00-\x1f\x7f]")
 DERIVATION = "made of a picture of a public collection; spacing, day and device are not known"
 
 
@@ -166,7 +168,7 @@ def completed(content: bytes, film: PlannedFilm, kind: str) -> tuple[Dataset, np
 
 def _state(ds: Dataset, film: PlannedFilm) -> None:
     """Write what the collection states of a film, where the film itself does not say it."""
-    said: dict[str, Any] = {"Modality": MODALITY, "PatientID": film.patient_id}
+    said: dict[str, Any] = {"Modality": MODALITY, "PatientID": patient_id(film.patient_id)}
     if film.sex is not None:
         said["PatientSex"] = film.sex
     if film.age_years is not None:
@@ -179,6 +181,13 @@ def _state(ds: Dataset, film: PlannedFilm) -> None:
             setattr(ds, keyword, value)
     if spacing_of(ds).judgement.reason == "no_pixel_spacing":
         ds.ConversionType, ds.ContentQualification = "WSD", "RESEARCH"
+
+
+def patient_id(name: str) -> str:
+    """Return a name as PatientID (LO: at most 64 characters, no backslash); a longer one ends in what stands for it."""
+    if len(name) <= LONGEST_ID and not FORBIDDEN.search(name):
+        return name
+    return f"{FORBIDDEN.sub('_', name)[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def _code(value: str, meaning: str) -> Dataset:

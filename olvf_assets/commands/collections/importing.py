@@ -130,7 +130,10 @@ def import_collection(asked: Asked, report: Callable[[str], None]) -> Imported:
 
 def _refuse_places(source: Path, target: Path) -> None:
     if not source.is_dir():
-        raise CollectionError(f"{source} is no folder; download the collection first, nothing is downloaded here")
+        raise CollectionError(
+            f"{source} is no folder; download the collection first, nothing is downloaded here. An archive may stay "
+            "packed: name the folder that it lies in"
+        )
     if target.exists():
         raise CollectionError(f"{target} exists; take it away, or name another folder with --into")
     one, other = source.resolve(), target.resolve()

@@ -37,8 +37,8 @@ def read(download: Download, options: Options) -> Plan:
                 drawing = drawing_of(download.text(labels), is_json=suffix(labels) == ".json")
             except (ValueError, UnreadableLabelsError) as error:
                 plan.skipped.append(Skipped(labels, "boxes_not_taken", f"{error}; the film is made without boxes"))
-        patient = f"SVL-{stem(path)}" if len(download.by_stem[stem(path).casefold()]) <= 2 else f"SVL-{names[path]}"
-        plan.films.append(PlannedFilm(path, names[path], patient, lateral=True, drawing=drawing))
+        lateral = not options.silent
+        plan.films.append(PlannedFilm(path, names[path], f"SVL-{names[path]}", lateral=lateral, drawing=drawing))
     return plan
 
 

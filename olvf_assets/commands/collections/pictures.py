@@ -27,7 +27,11 @@ def read(download: Download, options: Options) -> Plan:
     for path in download.pictures:
         folder = str(PurePosixPath(path).parent)
         patient = folder if options.folder_is_patient and folder != "." else names[path]
-        plan.films.append(PlannedFilm(path, names[path], patient, lateral=options.lateral, drawing=drawings.get(path)))
+        plan.films.append(
+            PlannedFilm(
+                path, names[path], patient, lateral=options.lateral and not options.silent, drawing=drawings.get(path)
+            )
+        )
     return plan
 
 

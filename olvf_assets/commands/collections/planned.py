@@ -79,10 +79,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Options:
-    """What a user says of plain pictures: all are lateral lumbar films; a folder is a patient."""
+    """What a user wants.
+
+    Attributes:
+        lateral: of plain pictures, all are lateral lumbar films.
+        folder_is_patient: of plain pictures, a folder is a patient.
+        silent: films state neither view nor body part, and frontal ones are made, too: whether pictures tell.
+    """
 
     lateral: bool = False
     folder_is_patient: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def test_an_archive_is_read_where_it_lies_and_a_hostile_one_is_refused(tmp_path:
     found = imported("buu-lspine", source, tmp_path / "hospital")
     assert (found.films, found.boxes) == (1, 5)
     assert reasons(found.skipped) == {"bomb.zip/LA/0003-F-050Y1.jpg": "too_large", "out.zip": "unsafe_archive"}
+    assert (tmp_path / "hospital" / "films" / "BUU" / "BUU" / "LA" / "0001-F-037Y1.dcm").is_file()
     assert TakenIn(tmp_path / "hospital", tmp_path).boxes()["L5"] == [pytest.approx(BODIES[4], abs=1e-6)]
 
 

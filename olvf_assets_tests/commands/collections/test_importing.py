@@ -12,6 +12,7 @@ import pytest
 from olvf_assets import __main__ as door
 from olvf_assets.commands.collections import importing
 from olvf_assets.commands.collections.importing import KINDS, CollectionError
+from olvf_assets.commands.collections.planned import Options
 from olvf_assets.commands.hospitals import look_at_hospital
 from olvf_assets.intake.landing.institution_file import read_institution
 from olvf_assets_tests.commands.collections.made_up import csv_text, imported, png, write
@@ -134,6 +135,39 @@ def test_an_import_that_was_broken_off_goes_on_and_leaves_nothing_of_the_first_t
         "institution.toml",
         "subjects.csv",
     ]
+
+
+def test_a_key_that_can_be_none_is_told_before_the_work(
+    data: Path, download: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = said(
+        monkeypatch, capsys, "buu-lspine", str(download), "--accept-licence", "--institution", "My Films"
+    )
+    assert status == 1
+    assert "--institution My Films: use lower-case letters" in text
+    assert sorted(path.name for path in download.parent.iterdir()) == ["download", "home"]
+
+
+def test_silent_films_say_nothing_of_their_view_and_frontal_ones_are_there(download: Path, tmp_path: Path) -> None:
+    write(download, {"AP/0001-F-050Y0.png": png("front"), "AP/0001-F-050Y0.csv": csv_text()})
+    found = imported("buu-lspine", download, tmp_path / "hospital", Options(silent=True))
+    assert (found.films, found.drawn_films, found.skipped) == (4, 3, [])
+    for path in (tmp_path / "hospital").rglob("*.dcm"):
+        film = pydicom.dcmread(path)
+        assert [
+            name for name in ("ViewCodeSequence", "BodyPartExamined", "AnatomicRegionSequence") if name in film
+        ] == []
+
+
+def test_long_and_odd_names_become_films_all_the_same(tmp_path: Path) -> None:
+    names = ("x" * 245, "胸腰椎 " * 12, "a\\b", "é" * 100)
+    source = write(tmp_path / "download", {f"{name}.png": png(str(n)) for n, name in enumerate(names)})
+    found = imported("pictures", source, tmp_path / "hospital")
+    assert (found.films, found.skipped) == (4, [])
+    ids = [str(pydicom.dcmread(path).PatientID) for path in (tmp_path / "hospital").rglob("*.dcm")]
+    assert len(set(ids)) == 4
+    assert max(map(len, ids)) <= 64
+    assert not [each for each in ids if "\\" in each]
 
 
 def test_the_same_download_gives_the_same_bytes(download: Path, tmp_path: Path) -> None:
