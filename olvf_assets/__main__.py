@@ -154,7 +154,7 @@ def _import(asked: argparse.Namespace) -> int:
     from olvf_assets.commands.collections.planned import Options
 
     kind = KINDS[asked.kind]
-    licence = asked.licence or kind.licence
+    licence = (asked.licence or "").strip() or kind.licence
     print(f"{kind.title}\n  licence: {licence}\n  access: {kind.access}\n  becomes: {kind.taken}")
     if not asked.accept_licence and not _agreed("Do you have the films on these terms? Type yes: "):
         print("nothing was imported; type yes when asked, or say --accept-licence", file=sys.stderr)

@@ -15,6 +15,7 @@ from olvf_assets.commands.collections.planned import Skipped
 from olvf_assets.foundation.errors import OlvfError, is_of_the_machine
 from olvf_assets.intake.boxes.films_of_pictures import NAMELESS_FOLDERS
 from olvf_assets.intake.landing.archives import UnusableArchiveError, is_archive, open_landed
+from olvf_assets.intake.landing.box_names import BESIDE_BOXES, is_class_list
 from olvf_assets.intake.landing.landing_walk import walk_landing
 from olvf_assets.intake.landing.texts import NotTextError, decoded
 
@@ -113,7 +114,8 @@ def names_of_films(pictures: list[str]) -> dict[str, str]:
     """Return what the film of each picture is called: its path without ending, archives being folders.
 
     Where intake could not tell two of them apart (it looks away from folders such as `train` and `images`, and from
-    endings), and where a name is very long, it ends in some letters that stand for the whole path.
+    endings), where a name is very long, and where its file of boxes would be called as no file of boxes is
+    (`classes.txt`, `test.txt`), it ends in some letters that stand for the whole path.
     """
     places = {path: PurePosixPath(IN_ARCHIVE.sub("/", path)) for path in pictures}
     seen = Counter(map(_as_intake_sees, places.values()))
@@ -124,7 +126,9 @@ def names_of_films(pictures: list[str]) -> dict[str, str]:
 
 
 def _own_name(path: str, place: PurePosixPath, *, unique: bool) -> str:
-    if unique and len(place.stem.encode()) <= LONGEST_NAME_BYTES:
+    boxes = f"{place.stem}.txt"
+    taken = is_class_list(boxes) or BESIDE_BOXES.fullmatch(boxes) is not None
+    if unique and not taken and len(place.stem.encode()) <= LONGEST_NAME_BYTES:
         return place.stem
     short = place.stem.encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
     return f"{short}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"

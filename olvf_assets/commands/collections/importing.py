@@ -251,7 +251,7 @@ def _sheets(films: Sequence[PlannedFilm]) -> dict[str, str]:
 
 def _institution(asked: Asked) -> str:
     said = {"name": asked.name, "role": asked.role, "collection": asked.kind.title, "licence": asked.licence}
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in said.items())
 
 
 def _record(asked: Asked, made: Sequence[tuple[PlannedFilm, Made]]) -> str:

@@ -269,6 +269,17 @@ def test_a_picture_says_nothing_of_its_view_and_a_folder_may_be_a_patient(tmp_pa
     assert set(header["refusal"]) == {None}
 
 
+def test_pictures_that_are_called_like_lists_keep_their_boxes(tmp_path: Path) -> None:
+    names = ("test", "train", "classes", "readme")
+    source = write(
+        tmp_path / "download",
+        {f"img/{name}.png": png(name) for name in names} | {f"img/{name}.xml": voc(NAMED) for name in names},
+    )
+    found = imported("pictures", source, tmp_path / "hospital", LATERAL)
+    assert (found.drawn_films, found.boxes, found.skipped) == (4, 20, [])
+    assert len(TakenIn(tmp_path / "hospital", tmp_path).boxes()["L1"]) == 4
+
+
 def test_a_turned_picture_stands_upright_with_its_boxes(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

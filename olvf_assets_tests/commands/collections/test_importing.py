@@ -64,10 +64,22 @@ def test_accepting_needs_no_question_and_pictures_carry_their_own_terms(
 ) -> None:
     monkeypatch.delattr("builtins.input")
     into = str(tmp_path / "out" / "mine")
-    options = ("--accept-licence", "--licence", "CC0", "--role", "development", "--into", into, "--lateral")
+    options = (
+        "--accept-licence",
+        "--licence",
+        'CC0 "as is" 無料 😀',
+        "--role",
+        "development",
+        "--into",
+        into,
+        "--lateral",
+    )
     status, _ = said(monkeypatch, capsys, "pictures", str(download), *options)
     assert status == 0
-    assert (read_institution(Path(into)).licence, read_institution(Path(into)).role) == ("CC0", "development")
+    assert (read_institution(Path(into)).licence, read_institution(Path(into)).role) == (
+        'CC0 "as is" 無料 😀',
+        "development",
+    )
     record = json.loads((Path(into) / ".import.json").read_text())
     assert [each["source"] for each in record["films"]] == [f"LA/000{n}-F-050Y1.png" for n in (1, 2, 3)]
 
