@@ -82,7 +82,8 @@ def measure_transfer(
         if pictures:
             shown = verdicts.filter(protocol=study.profile.protocols[0])
             sizes = tables.films.select(*FILM, "image_path", "width_px", "height_px")
-            write_pictures(shown.join(sizes, on=FILM), _drawn(tables), partial, study.store, report)
+            found = tables.detection_candidates.filter(protocol=study.profile.protocols[0]).select("film_id", *BOX_PX)
+            write_pictures(shown.join(sizes, on=FILM), _drawn(tables), found, partial, study.store, report)
         with write_faults_named(folder):
             if folder.exists():
                 shutil.rmtree(folder)

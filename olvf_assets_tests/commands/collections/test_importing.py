@@ -63,23 +63,11 @@ def test_accepting_needs_no_question_and_pictures_carry_their_own_terms(
     data: Path, download: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delattr("builtins.input")
-    into = str(tmp_path / "out" / "mine")
-    options = (
-        "--accept-licence",
-        "--licence",
-        'CC0 "as is" 無料 😀',
-        "--role",
-        "development",
-        "--into",
-        into,
-        "--lateral",
-    )
+    into, terms = str(tmp_path / "out" / "mine"), 'CC0 "as is" 無料 😀'
+    options = ("--accept-licence", "--licence", terms, "--role", "development", "--into", into, "--lateral")
     status, _ = said(monkeypatch, capsys, "pictures", str(download), *options)
     assert status == 0
-    assert (read_institution(Path(into)).licence, read_institution(Path(into)).role) == (
-        'CC0 "as is" 無料 😀',
-        "development",
-    )
+    assert (read_institution(Path(into)).licence, read_institution(Path(into)).role) == (terms, "development")
     record = json.loads((Path(into) / ".import.json").read_text())
     assert [each["source"] for each in record["films"]] == [f"LA/000{n}-F-050Y1.png" for n in (1, 2, 3)]
 
