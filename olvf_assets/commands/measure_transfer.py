@@ -39,7 +39,7 @@ SHOWN = {  # measure -> how it is called when printed
     "wrong_as_margins_say": "  as their margins say",
     **{f"map50_{level}": f"mAP@0.5 {level}" for level in ("L1", "L2", "L3", "L4", "L5", "all")},
 }
-WIDTH = 24
+WIDTH = 30
 
 
 class NothingToMeasureError(OlvfError):
@@ -133,15 +133,17 @@ def printed(measures: pl.DataFrame, verdicts: pl.DataFrame) -> list[str]:
         lines.append("".join([f"{f'protocol {protocol}':32}", *(f"{each:>{WIDTH}}" for each in titles)]))
         cells = {(row["collection"], row["measure"]): row for row in part.iter_rows(named=True)}
         for measure, called in SHOWN.items():
-            texts = [_cell(cells.get((each, measure))) for each in collections]
+            texts = [_cell(cells.get((each, measure)), films[each]) for each in collections]
             if any(texts):
                 lines.append("".join([f"{called:32}", *(f"{each:>{WIDTH}}" for each in texts)]))
-    lines.append("[interval over resampled films]; levels are judged on films with four or five of them drawn")
+    lines.append("[interval over resampled films] (films it is measured on, where not all)")
+    lines.append("names of levels are judged on films with four or five levels drawn")
     return lines
 
 
-def _cell(row: dict[str, float] | None) -> str:
+def _cell(row: dict[str, float] | None, n_films: int) -> str:
     if row is None or row["value"] is None or row["value"] != row["value"]:
         return ""
     interval = "" if row["ci_low"] != row["ci_low"] else f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-    return f"{row['value']:.3f}{interval}"
+    measured_on = "" if row["n_films"] == n_films else f" ({row['n_films']})"
+    return f"{row['value']:.3f}{interval}{measured_on}"
