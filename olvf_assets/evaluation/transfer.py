@@ -24,6 +24,7 @@ from olvf_assets.foundation.vocabulary import LEVELS, UNNAMED_BODY
 FILM = ["institution", "film_id"]
 IOUS = (0.3, 0.5)
 NAME_IOU = 0.3  # from which a named box lies on a drawn body
+BODIES_FOUND = ("bodies_found_iou30", "bodies_found_iou50")
 FOUR = 4  # levels that must be drawn on a film for its names to be judged
 
 TRANSFER_FILMS = pl.Schema(
@@ -59,6 +60,7 @@ TRANSFER_MEASURES = pl.Schema(
         "value": pl.Float64,
         "ci_low": pl.Float64,
         "ci_high": pl.Float64,
+        "ci_method": pl.String,  # film_bootstrap, or exact where all films are alike; null for a single film
         "n_films": pl.Int64,  # on which it is measured
         "n_units": pl.Int64,  # films, or bodies where it counts bodies
     }
@@ -212,7 +214,8 @@ def transfer_measures(
     one wrong name), `films_slid` (resolved, a name on another drawn body), `given_up_though_right` (ambiguous, its
     likeliest naming right throughout). Of the resolved among them: `wrong_of_resolved`, and what the margins say it
     should be, `wrong_as_margins_say`. `map50_L1` to `map50_all` are COCO's average precision at IoU 0.5. Intervals are
-    percentiles over resampled films.
+    percentiles over resampled films; of a share of films that is 0 or 1, which no resample changes, that of Clopper and
+    Pearson.
 
     Args:
         verdicts: what `film_verdicts` returns.
@@ -230,12 +233,8 @@ def transfer_measures(
         answers = answers.join(part.select(FILM), on=FILM, how="semi")
         draws_seed = derive_seed(seed, "transfer", str(protocol), str(collection))
         for name, figure in _figures(part, answers, settings.draws, draws_seed).items():
-            low, high = (
-                percentile_interval(figure.drawn[None], settings.confidence, settings.min_defined_share, axis=1)
-                if figure.n_films > 1
-                else (np.array([np.nan]), np.array([np.nan]))
-            )
-            rows.append((protocol, collection, name, figure.value, low[0], high[0], figure.n_films, figure.n_units))
+            low, high, method = _interval(figure, settings)
+            rows.append((protocol, collection, name, figure.value, low, high, method, figure.n_films, figure.n_units))
     return pl.DataFrame(rows, schema=TRANSFER_MEASURES, orient="row")
 
 
@@ -244,6 +243,19 @@ class _Figure(NamedTuple):
     drawn: np.ndarray  # (draws,)
     n_films: int
     n_units: int
+    of_films: bool = False  # a share of films
+
+
+def _interval(figure: _Figure, settings: EvaluationSettings) -> tuple[float, float, str | None]:
+    from scipy.stats import beta
+
+    if figure.of_films and figure.value in (0.0, 1.0) and figure.n_films:
+        bound = float(beta.ppf((1 - settings.confidence) / 2, figure.n_films, 1))
+        return (0.0, 1 - bound, "exact") if figure.value == 0.0 else (bound, 1.0, "exact")
+    if figure.n_films < 2:
+        return float("nan"), float("nan"), None
+    low, high = percentile_interval(figure.drawn[None], settings.confidence, settings.min_defined_share, axis=1)
+    return float(low[0]), float(high[0]), "film_bootstrap"
 
 
 def _figures(films: pl.DataFrame, answers: pl.DataFrame, draws: int, seed: int) -> dict[str, _Figure]:
@@ -251,7 +263,9 @@ def _figures(films: pl.DataFrame, answers: pl.DataFrame, draws: int, seed: int) 
     figures = {}
     for name, (part, whole) in _shares(films).items():
         ratio = share(weights @ part, weights @ whole)
-        figures[name] = _Figure(float(ratio[0]), ratio[1:], int((whole > 0).sum()), int(whole.sum()))
+        n_films = int((whole > 0).sum())
+        of_films = name not in (*BODIES_FOUND, "wrong_as_margins_say")
+        figures[name] = _Figure(float(ratio[0]), ratio[1:], n_films, int(whole.sum()), of_films)
     for level, (precision, n_films, n_boxes) in _precisions(films, answers, weights).items():
         figures[f"map50_{level}"] = _Figure(float(precision[0]), precision[1:], n_films, n_boxes)
     return figures

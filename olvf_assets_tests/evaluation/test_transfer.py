@@ -173,7 +173,21 @@ def test_intervals_hold_the_value_and_one_film_has_none() -> None:
     assert row["ci_low"] == pytest.approx(2 / 3 - 1.96 * spread, abs=0.05)
     assert row["ci_high"] == pytest.approx(2 / 3 + 1.96 * spread, abs=0.05)
     alone = measured(Made().add("F1", RIGHT)).filter(measure="films_all_right").row(0, named=True)
-    assert (alone["value"], np.isnan(alone["ci_low"]), alone["n_films"]) == (1.0, True, 1)
+    assert (alone["value"], alone["ci_low"], alone["ci_high"], alone["n_films"]) == (1.0, pytest.approx(0.025), 1.0, 1)
+
+
+def test_a_share_that_no_resample_changes_has_the_exact_interval_and_bodies_of_one_film_have_none() -> None:
+    made = Made()
+    for number in range(40):
+        made.add(f"F{number:02d}", RIGHT)
+    rows = {row["measure"]: row for row in measured(made).iter_rows(named=True)}
+    wrong, right = rows["films_wrong"], rows["films_all_right"]
+    assert (wrong["value"], wrong["ci_low"], wrong["ci_method"]) == (0.0, 0.0, "exact")
+    assert wrong["ci_high"] == pytest.approx(1 - 0.025 ** (1 / 40))
+    assert (right["ci_low"], right["ci_high"]) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    assert rows["bodies_found_iou50"]["ci_method"] == "film_bootstrap"
+    alone = measured(Made().add("F1", RIGHT)).filter(measure="bodies_found_iou50").row(0, named=True)
+    assert (alone["value"], np.isnan(alone["ci_low"]), alone["ci_method"]) == (1.0, True, None)
 
 
 def test_collections_are_told_apart_by_a_column_and_taken_together() -> None:
