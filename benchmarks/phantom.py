@@ -34,7 +34,7 @@ STAGES = {  # functions of `film.py` whose time, with all they call, belongs to 
     "bone": ("body_cloud", "arch_cloud", "ribs", "pelvis", "implants", "aortic_chalk"),
     "projection": ("path_length",),
     "tissue": ("soft_tissue", "lungs", "bowel_gas", "clutter"),
-    "exposure": ("expose", "noise_deviation", "develop", "collimate", "trabeculae"),
+    "exposure": ("expose", "noise_deviation", "develop", "opening", "collimate", "trabeculae"),
     "noise_and_storing": ("_store",),
 }
 
@@ -132,9 +132,9 @@ def _stages(settings: PhantomSettings, key: str, seed: int) -> dict[str, float]:
     jobs = [(patient, plan) for patient in patients for plan in patient.films][:12]
     spent: dict[str, float] = dict.fromkeys([*STAGES, "dicom", "film", "floor"], 0.0)
 
-    def timed(stage: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    def timed(stage: str, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         began = time.process_time()
-        result = function(*arguments)
+        result = function(*arguments, **named)
         spent[stage] += (time.process_time() - began) / len(jobs)
         return result
 

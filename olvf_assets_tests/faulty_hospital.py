@@ -28,7 +28,7 @@ from pydicom.uid import (
 )
 
 from olvf_assets.intake.landing.file_names import text_of
-from olvf_assets.phantom.hospital import write_hospital
+from olvf_assets.phantom.hospital import RECORD_FILE, TRUTH_FILE, write_hospital
 from olvf_assets.phantom.settings import PhantomSettings, SyntheticInstitution
 from olvf_assets_tests.planted_hospital import THREE_FILMS
 
@@ -44,7 +44,8 @@ def write_sound_hospital(folder: Path, seed: int = 1) -> Path:
         images=THREE_FILMS, reread_patients=0, plate_mm=(120.0, 170.0), pixel_mm=0.4,
     )  # fmt: skip
     write_hospital(folder, folder.name, PhantomSettings(institutions={folder.name: site}), seed=seed, workers=1)
-    (folder / ".phantom.json").unlink()
+    for own in (RECORD_FILE, TRUTH_FILE):
+        (folder / own).unlink()
     for boxes in (folder / "boxes").glob("P*.txt"):  # vertebrae beyond the small plate have boxes without height
         drawn = [line for line in boxes.read_text().splitlines() if float(line.split()[4]) > 0.005]
         boxes.write_text("\n".join(drawn) + "\n")

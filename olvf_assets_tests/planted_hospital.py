@@ -16,7 +16,7 @@ from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from olvf_assets.intake.headers.view_rules import DESCRIPTIONS
-from olvf_assets.phantom.hospital import write_hospital
+from olvf_assets.phantom.hospital import RECORD_FILE, TRUTH_FILE, write_hospital
 from olvf_assets.phantom.settings import ImageCounts, PhantomSettings, SyntheticInstitution
 
 NAME = "山田花子"
@@ -97,7 +97,8 @@ def write_planted_hospital(landing: Path) -> list[str]:
         images=THREE_FILMS, reread_patients=0, plate_mm=(120.0, 170.0), pixel_mm=0.4,
     )  # fmt: skip
     write_hospital(folder, "clinic", PhantomSettings(institutions={"clinic": site}), seed=1, workers=1)
-    (folder / ".phantom.json").unlink()
+    for own in (RECORD_FILE, TRUTH_FILE):
+        (folder / own).unlink()
     (folder / "institution.toml").write_text(
         'name = "Clinic"\nrole = "external"\n'
         f'country = "{token()}"\ncontact = "{token()}"\nnote = "{token()} {NAME}"\n',

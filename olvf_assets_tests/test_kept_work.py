@@ -22,7 +22,10 @@ PROFILE = load_profile("ci")
 SAMPLES = pl.DataFrame(
     {"protocol": ["patient"], "sample_id": ["a"], "image_path": ["images/a.png"], "label": ["old"], "fold": [1]}
 )
-COPIES = pl.DataFrame({"institution": ["a"], "film_id": ["b"], "copy": [0], "image_path": ["c"], "boxes": [[1]]})
+COPIES = pl.DataFrame(
+    {"institution": ["a"], "film_id": ["b"], "copy": [0], "image_path": ["c"], "boxes": [[1]], "helper_boxes": [[2]],
+     "taught": [["S1"]]}
+)  # fmt: skip
 
 
 def network() -> object:
@@ -86,6 +89,7 @@ CHANGES = {
     "a film's decoder": (film, "intake.pixels.decoders", "return ", "return 1 * ", True),
     "a film's label": (film, "intake.sheets.sheets", "return ", "return 1 * ", False),
     "a header's view": (header, "intake.headers.view_rules", "return ", "return 1 * ", True),
+    "which classes the detector learns": (detector, "detection.helpers", "in shown", "not in shown", True),
     "how a film is squeezed for the detector": (searched, "detection.copies", "return ", "return 1 * ", True),
     "which candidate is which level": (searched, "detection.ordering", "return ", "return 1 * ", False),
     "how a crop is read": (scored, "classification.pixels", "return ", "return 1 * ", True),
@@ -122,7 +126,7 @@ def test_exactly_these_modules_decide_the_weights_of_a_network_and_of_the_detect
     """One that comes in here makes every hospital train again after an update: see that it decides something."""
     for training, function, deciding in (
         ("classification", "train_to_the_end", {"augmentation", "learner", "networks", "pixels", "training"}),
-        ("detection", "_train", {"trainer", "training", "ultralytics_home"}),
+        ("detection", "_train", {"helpers", "trainer", "training", "ultralytics_home"}),
     ):
         made = Sources().named([Name(f"olvf_assets.{training}.training", function)])
         modules = {each.split(":")[0] for each in made.digests} - set(NOT_DECIDING)

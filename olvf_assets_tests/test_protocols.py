@@ -17,7 +17,8 @@ from olvf_assets.detection.tables import DETECTOR_EVOLUTION, DETECTOR_MODEL
 from olvf_assets.evaluation.checks import FRESHNESS
 from olvf_assets.evaluation.firewall.freshness import STALE
 from olvf_assets.foundation.tables import Table, TableRun
-from olvf_assets.foundation.vocabulary import CLASSES, PROTOCOLS
+from olvf_assets.foundation.vocabulary import CLASSES, LEVELS, PROTOCOLS
+from olvf_assets.intake.tables import DRAWN_FILMS
 from olvf_assets.orchestration.graph import all_checks, all_tables
 from olvf_assets.profiles import load_profile
 from olvf_assets.storage.artifacts import fingerprint
@@ -47,6 +48,14 @@ def untrained_detector(copies: pl.DataFrame, run: TableRun, protocol: str, weigh
     return pl.DataFrame([{name: row.get(name) for name in DETECTOR_MODEL}], schema=DETECTOR_MODEL)
 
 
+def with_a_sacrum(film_id: str, top_px: float) -> pl.DataFrame:
+    """Return `drawn_films` where S1 is drawn in one film."""
+    box = {"vertebra": "S1", "x0_px": 40.0, "y0_px": top_px, "x1_px": 90.0, "y1_px": top_px + 30}
+    institution = "institution_1" if film_id.startswith("FA") else "institution_2"
+    row = (institution, film_id, len(LEVELS), False, "yolo", [box])
+    return pl.DataFrame([row], schema=DRAWN_FILMS, orient="row")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, pl.DataFrame]]:
     """Return what the assets were told, and the tables; every level of every film is in, classes by turns."""
@@ -63,6 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[TableRun, dict[str, 
     tables = {
         "films": films,
         "reader_boxes": boxes,
+        "drawn_films": with_a_sacrum("FA00", 200.0),
         "detector_evolution": DETECTOR_EVOLUTION.to_frame(),
         "institutions": pl.DataFrame({"institution": list(people), "role": ["development", "external"]}),
         "cohort_vertebrae": levels.with_columns(role=role, label=label),
@@ -253,6 +263,8 @@ def test_each_step_from_the_split_to_the_networks_is_held_against_the_one_before
     assert {"detector_copies", "splits"} <= set(stale(made, "test_metrics", patient_splits=moved))
     boxes = changed(tables["reader_boxes"], pl.col("film_id") == "FA00", x1_px=pl.col("x1_px") + 3)
     assert stale(made, "test_metrics", reader_boxes=boxes) == ["detector_copies"]
+    assert stale(made, "test_metrics", drawn_films=with_a_sacrum("FA00", 203.0)) == ["detector_copies"]
+    assert stale(made, "test_metrics", drawn_films=with_a_sacrum("FX0", 200.0)) == ["detector_copies"]
     copies = tables["detector_copies"].with_columns(image_path=pl.lit("images/other.png"))
     assert stale(made, "external_metrics", detector_copies=copies) == ["detector_model"]
     other = changed(tables["detector_model"], pl.lit(True), weights_sha256=pl.lit("trained anew"))

@@ -22,8 +22,8 @@ def detected_films(
 ) -> pl.DataFrame:
     """Return `detected_films`: one row per protocol and film, with the levels found or why there are none.
 
-    A film is `resolved`; or `ambiguous`, when another labelling of the same bodies is nearly as probable (less than
-    `settings.least_margin` times less): then none of its levels is used; or `nothing_found`.
+    A film is `resolved`; or `ambiguous`, when the odds that all its names are right are below `settings.least_margin`:
+    then none of its levels is used; or `nothing_found`.
 
     Args:
         detection_candidates: `detection_candidates` of the same films.

@@ -159,7 +159,7 @@ DETECTED_FILMS = pl.Schema(
         "n_candidates": pl.Int64(),
         "n_levels": pl.Int64(),
         "n_renamed": pl.Int64(),  # candidates whose level is not the one that the network finds likeliest
-        "margin": pl.Float64(),  # natural logarithm; null when nothing rivals the labelling
+        "margin": pl.Float64(),  # ln of the odds that every name is right; null when nothing rivals the labelling
         "labelling": pl.List(pl.Struct({"candidate": pl.Int64, "level": pl.String})),
         "detector_sha256": pl.String(),  # of the weights that found it
     }

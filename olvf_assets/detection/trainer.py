@@ -88,6 +88,8 @@ class CopiesDataset(YOLODataset):
 class TaughtLoss(v8DetectionLoss):
     """Ultralytics' loss, deaf to what a picture cannot teach: helper classes that nobody drew in its film."""
 
+    bce: Any  # ultralytics types it as the class that it is before
+
     def __init__(self, model: torch.nn.Module, copies: list[Copy], classes: list[str]) -> None:
         super().__init__(model)
         self.taught = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from olvf_assets.phantom.projection import Box
 
 RECORD_FILE = ".phantom.json"
-TRUTH_FILE = ".phantom_truth.csv"  # hidden, so that nothing that takes a hospital in reads it
+TRUTH_FILE = ".phantom_truth.json"  # hidden, so that nothing that takes a hospital in reads it
 WRITING = "olvf_assets.phantom.hospital:write_hospital"
 
 
@@ -152,23 +152,26 @@ def drawn_classes(site: SyntheticInstitution) -> tuple[str, ...]:
 
 
 def hospital_truth(patients: Sequence[PatientPlan], site: SyntheticInstitution) -> str:
-    """Return what no hospital could hand over, as CSV: a row a film and body that helps to count, T6 to T12 and S1.
+    """Return what no hospital could hand over, as JSON.
 
-    Columns: film (file name without suffix), projection, variant (of the patient), body, and its box x0, y0, x1, y1 as
-    shares of the film. A film without such a body has one row, with an empty body.
+    By film (file name without suffix) an object with
+
+    - `projection`: lateral;
+    - `variant`: the patient's variant of the lumbosacral junction, or none;
+    - `boxes`: x0, y0, x1, y1, as shares of the film, of the bodies that help to count, T6 to T12 and S1.
     """
     from olvf_assets.phantom.film import pose
 
-    rows: list[tuple[object, ...]] = []
+    truth: dict[str, Any] = {}
     for patient, plan in ((one, plan) for one in patients for plan in one.films):
         posed = pose(patient, plan, site)
-        size = (posed.beam.width_px, posed.beam.height_px) * 2
-        about = (plan.stem, "lateral", patient.variant)
-        rows += [
-            (*about, name, *(f"{each / side:.6f}" for each, side in zip(box, size, strict=True)))
+        sides = (posed.beam.width_px, posed.beam.height_px) * 2
+        boxes = {
+            name: [round(end / side, 6) for end, side in zip(box, sides, strict=True)]
             for name, box in posed.helpers.items()
-        ] or [(*about, "", "", "", "", "")]
-    return _csv(("film", "projection", "variant", "body", "x0", "y0", "x1", "y1"), rows)
+        }
+        truth[plan.stem] = {"projection": "lateral", "variant": patient.variant, "boxes": boxes}
+    return json.dumps(truth, indent=0) + "\n"
 
 
 def _write_film_and_boxes(job: _Job) -> None:

@@ -88,7 +88,11 @@ def test_the_margin_is_the_odds_of_every_other_name_of_the_same_bodies() -> None
     gains = ordering.body_gains(named, FLOOR, (), LEVELS)[0]
     others = np.log(np.exp(np.delete(gains, 2)).sum())
     assert chain == [(0, 2)]
-    assert margin == pytest.approx(gains[2] - others, rel=1e-6)
+    assert margin == pytest.approx(calibrated(gains[2] - others), rel=1e-6)
+
+
+def calibrated(odds: float) -> float:
+    return ordering.MARGIN_OFFSET + ordering.MARGIN_SHARE * odds
 
 
 def test_a_column_that_could_be_one_level_higher_has_a_small_margin_and_a_sure_one_a_large_one() -> None:
@@ -97,8 +101,8 @@ def test_a_column_that_could_be_one_level_higher_has_a_small_margin_and_a_sure_o
         doubtful[body, [body, body + 1]] = 0.45, 0.5
     chain, margin = order_levels(column(0, 1, 2, 3), doubtful, FLOOR)
     assert chain == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    assert 0 < margin < 1
-    assert order_levels(column(0, 1, 2, 3, 4), CLEAN, FLOOR).margin > 5
+    assert margin < 0
+    assert order_levels(column(0, 1, 2, 3, 4), CLEAN, FLOOR).margin > 3
 
 
 @pytest.mark.parametrize("helpers", [(), ("T12", "S1"), HELPERS])
@@ -128,7 +132,7 @@ def test_chain_and_margin_are_those_of_an_exhaustive_search(helpers: tuple[str, 
         labelling = order_levels(boxes, named, FLOOR, helpers)
         assert labelling.chain == [(body, LEVELS.index(places[place])) for body, place in levels]  # type: ignore[arg-type]
         if levels:
-            expected = math.log((sum(sums.values()) - against) / against)
+            expected = calibrated(math.log((sum(sums.values()) - against) / against))
             assert labelling.margin == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
@@ -140,7 +144,7 @@ def test_levels_are_counted_upwards_from_a_sure_sacrum() -> None:
     labelling = order_levels(column(0, 1, 2, 3, 4, 5, 6, 6.8), named, FLOOR, HELPERS)
     assert labelling.chain == [(2, 0), (3, 1), (4, 2), (5, 3), (6, 4)]
     without = order_levels(column(0, 1, 2, 3, 4, 5, 6), named[:-1], FLOOR, HELPERS)
-    assert labelling.margin > without.margin + 2
+    assert labelling.margin > without.margin + 1
 
 
 def test_levels_are_counted_downwards_from_a_sure_t12() -> None:

@@ -7,7 +7,7 @@ from olvf_assets.detection.resolution import detected_films, detections
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTED_FILMS, DETECTION_CANDIDATES, DETECTIONS
 
-SETTINGS = DetectionSettings(least_margin=3.0)
+SETTINGS = DetectionSettings(least_margin=1.0)
 FILMS = pl.DataFrame({"institution": "institution_9", "film_id": ["Fa", "Fb", "Fc"], "width_px": 44, "height_px": 200})
 DETECTOR = pl.DataFrame({"protocol": ["patient"], "weights_sha256": ["d0"]})
 BOTH = pl.DataFrame({"protocol": ["patient", "thesis"], "weights_sha256": ["d0", "d1"]})
@@ -39,7 +39,7 @@ def test_each_film_is_resolved_ambiguous_or_empty_and_says_why() -> None:
         ("Fc", "nothing_found", 0, 0, 0),
     ]
     assert table["labelling"][0].to_list() == [{"candidate": 1, "level": "L4"}, {"candidate": 0, "level": "L5"}]
-    assert table["margin"][1] < 1.1
+    assert table["margin"][1] < 0
     assert table["margin"][2] is None
 
 
@@ -66,7 +66,7 @@ def test_only_resolved_films_have_detections_clipped_to_the_film() -> None:
     ]
 
 
-@pytest.mark.parametrize(("least_margin", "state"), [(1.0, "resolved"), (1000.0, "ambiguous")])
+@pytest.mark.parametrize(("least_margin", "state"), [(0.1, "resolved"), (1000.0, "ambiguous")])
 def test_how_sure_is_sure_is_a_setting(least_margin: float, state: str) -> None:
     settings = SETTINGS.model_copy(update={"least_margin": least_margin})
     assert detected_films(FOUND, FILMS, DETECTOR, settings)["state"][1] == state

@@ -20,7 +20,9 @@ from olvf_assets.phantom.exposure import (
     develop,
     expose,
     noise_deviation,
+    opening,
 )
+from olvf_assets.phantom.looks import PLAIN
 from olvf_assets.phantom.maps import blur, resize
 from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
 from olvf_assets.phantom.projection import FINE, MIDDLE, Beam, path_length
@@ -99,9 +101,10 @@ def frontal_film(patient: PatientPlan, plan: FilmPlan, site: SyntheticInstitutio
     path += blur(fine, 1.0) * np.float32(BONE_PER_MM)
     exposure = expose(np.maximum(path, 0), site.scatter, 230.0)
     noise = noise_deviation(exposure, site.quanta, site)
-    tone, noise = collimate(develop(exposure, site), noise, beam)
+    tone, noise = collimate(develop(exposure, site), noise, opening(exposure.shape, beam))
     spine = {"L3": (width / 2 - 200.0, height * 0.3, width / 2 + 200.0, height * 0.7)}
-    return phantom_film._store(tone, noise, patient, plan, site.detectors[0], beam, spine)  # type: ignore[arg-type]
+    posed = phantom_film.Pose(PLAIN, site, skeleton, beam, spine, {})  # type: ignore[arg-type]
+    return phantom_film._store(tone, noise, patient, plan, posed)
 
 
 def _trunk(

@@ -1,7 +1,7 @@
 """Films of a wide look: what must hold whatever is drawn."""
 
-import csv
 import dataclasses
+import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -185,15 +185,14 @@ def test_the_truth_beyond_the_five_levels_is_written_beside_the_sheets_and_hidde
     settings = PhantomSettings(institutions={"institution_1": site})
     write_hospital(tmp_path / "institution_1", "institution_1", settings, 3, workers=1)
     assert TRUTH_FILE.startswith(".")
-    with (tmp_path / "institution_1" / TRUTH_FILE).open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    truth = json.loads((tmp_path / "institution_1" / TRUTH_FILE).read_text())
     (patient,) = plan_hospital("institution_1", settings, 3)
-    assert {row["film"] for row in rows} == {film.stem for film in patient.films}
-    assert {(row["projection"], row["variant"]) for row in rows} == {("lateral", patient.variant)}
+    assert set(truth) == {film.stem for film in patient.films}
+    assert {(film["projection"], film["variant"]) for film in truth.values()} == {("lateral", patient.variant)}
     expected = pose(patient, patient.films[0], site)
     assert_boxes_of_all_are_read(tmp_path / "institution_1", expected)
-    own = {row["body"]: row for row in rows if row["film"] == patient.films[0].stem and row["body"]}
+    own = truth[patient.films[0].stem]["boxes"]
     assert set(own) == set(expected.helpers)
     for name, box in expected.helpers.items():
-        assert float(own[name]["x0"]) * expected.beam.width_px == pytest.approx(box[0], abs=0.01)
-        assert float(own[name]["y1"]) * expected.beam.height_px == pytest.approx(box[3], abs=0.01)
+        assert own[name][0] * expected.beam.width_px == pytest.approx(box[0], abs=0.01)
+        assert own[name][3] * expected.beam.height_px == pytest.approx(box[3], abs=0.01)

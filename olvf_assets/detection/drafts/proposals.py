@@ -18,7 +18,7 @@ from olvf_assets.foundation.vocabulary import LEVELS
 
 FILM = ["institution", "film_id"]
 STATES = ("nothing_found", "ambiguous", "resolved")  # the most work first
-LITTLE_MARGIN = 3.0  # natural logarithm: the next labelling is a twentieth as likely
+LITTLE_MARGIN = 2.2  # natural logarithm of the odds: of such films one in ten has a wrong name
 LITTLE_CONFIDENCE = 0.3
 
 

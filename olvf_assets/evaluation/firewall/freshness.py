@@ -18,6 +18,7 @@ from olvf_assets.classification.provenance import SampleError, expected_fingerpr
 from olvf_assets.classification.settings import ARCHITECTURES
 from olvf_assets.detection.copies import drawn_films
 from olvf_assets.detection.evolution import chosen_settings
+from olvf_assets.detection.helpers import with_helper_boxes
 from olvf_assets.detection.provenance import StaleDetectorError, refuse_stale_detector
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.tables import TableRun, learnt_from
@@ -55,6 +56,11 @@ def stale_tables(predictions: pl.DataFrame, datasets: Sequence[str], run: TableR
 
 
 Findings = Iterator[tuple[str, pl.DataFrame]]
+
+
+def _as_text(lists: str) -> pl.Expr:
+    """Return a column of lists of structs as text, which can be compared."""
+    return pl.struct(lists).struct.json_encode()
 
 
 class _Links:
@@ -127,10 +133,13 @@ class _Links:
         own = copies.filter(protocol="patient").select(*PATIENT, "film_id", "copy", "subset")
         yield "copies on another side than their patient", own.join(sides, on=[*PATIENT, "subset"], how="anti")
         drawn = drawn_films(self.table("films"), self.table("reader_boxes"))
+        drawn = with_helper_boxes(drawn, self.table("drawn_films"))
         film = ["institution", "film_id", "patient_id"]
-        now = drawn.select(*film, boxes_now="boxes")
-        boxes = copies.select("protocol", *film, "boxes").unique(["protocol", *film]).join(now, on=film, how="left")
-        redrawn = boxes.filter(pl.col("boxes").list.len() != pl.col("boxes_now").list.len().fill_null(-1))
+        now = drawn.select(*film, boxes_now="boxes", helpers_now=_as_text("helper_boxes"))
+        boxes = copies.select("protocol", *film, "boxes", helpers=_as_text("helper_boxes"))
+        boxes = boxes.unique(["protocol", *film]).join(now, on=film, how="left")
+        other_number = pl.col("boxes").list.len() != pl.col("boxes_now").list.len().fill_null(-1)
+        redrawn = boxes.filter(other_number | (pl.col("helpers") != pl.col("helpers_now").fill_null("")))
         same = boxes.join(redrawn, on=["protocol", *film], how="anti")
         corners = same.select("protocol", *film, "boxes", "boxes_now").explode("boxes", "boxes_now")
         moved = corners.filter(pl.col("boxes") != pl.col("boxes_now")).unique(["protocol", *film])
