@@ -10,12 +10,24 @@ from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.intake.settings import LARGEST_SIDE_PX
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
+# How a file begins, and who reads it. `Image.open` is not called: where ultralytics is loaded it is another function,
+# which fetches a program for formats that are not known.
+READERS: dict[bytes, type[ImageFile]] = {
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImageFile),
+    b"BM": BmpImageFile,
+}
 SIXTEEN_BITS = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262  # TIFF 6.0: PhotometricInterpretation
 
@@ -59,14 +71,9 @@ def read_raster(content: bytes, least_side_px: int) -> Raster:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about large pictures (held against a limit here) and odd metadata
-        try:
-            image = Image.open(BytesIO(content), formats=FORMATS)
-        except Image.DecompressionBombError:
-            raise _too_large() from None
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
-            raise UnusablePictureError("not_a_picture", "neither JPEG, PNG, TIFF nor BMP, or damaged") from None
+        image = _opened(content)
         if max(image.size) > LARGEST_SIDE_PX:
-            raise _too_large()
+            raise UnusablePictureError("too_large", f"a side has more than {LARGEST_SIDE_PX} px")
         if min(image.size) < least_side_px:
             detail = f"the shorter side is {min(image.size)} px; at least {least_side_px}"
             raise UnusablePictureError("too_small", detail)
@@ -81,8 +88,14 @@ def read_raster(content: bytes, least_side_px: int) -> Raster:
             raise UnusablePictureError("damaged_picture", detail) from None
 
 
-def _too_large() -> UnusablePictureError:
-    return UnusablePictureError("too_large", f"a side has more than {LARGEST_SIDE_PX} px")
+def _opened(content: bytes) -> ImageFile:
+    for beginning, reader in READERS.items():
+        if content.startswith(beginning):
+            try:
+                return reader(BytesIO(content))
+            except (OSError, ValueError, SyntaxError):
+                break
+    raise UnusablePictureError("not_a_picture", "neither JPEG, PNG, TIFF nor BMP, or damaged")
 
 
 def _tag(image: Image.Image, number: int) -> object:

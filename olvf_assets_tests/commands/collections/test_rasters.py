@@ -131,6 +131,18 @@ def test_what_is_no_film_has_a_reason(content: bytes, reason: str) -> None:
     assert error.value.detail
 
 
+def test_no_other_program_s_way_of_opening_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ultralytics puts a function in the place of Pillow's that installs a package when a format is not known."""
+
+    def fetching(*_: object, **__: object) -> None:
+        raise AssertionError("called")
+
+    monkeypatch.setattr(Image, "open", fetching)
+    assert np.array_equal(values(encoded(Image.fromarray(PLAIN), "PNG")), PLAIN)
+    with pytest.raises(UnusablePictureError):
+        read_raster(b"no picture", LEAST)
+
+
 def test_whole_numbers_of_32_bits_are_taken_while_they_fit_16() -> None:
     assert np.array_equal(
         values(encoded(Image.fromarray(PLAIN.astype(np.int32) + 60_000), "TIFF")), PLAIN + np.uint16(60_000)
