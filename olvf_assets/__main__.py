@@ -5,7 +5,7 @@ What lives here: reading the command line. What does not: any work (`commands`).
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from olvf_assets.commands.hospitals import (
@@ -17,10 +17,11 @@ from olvf_assets.commands.hospitals import (
 )
 from olvf_assets.commands.warehouse_shell import open_warehouse
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.storage.landing_folders import odd_folders
+from olvf_assets.storage.landing_folders import KEY_PATTERN, odd_folders
 from olvf_assets.storage.places import data_folder
 
 MOST_REASONS_SHOWN = 5
+COLLECTIONS = ("buu-lspine", "mendeley-spondylolisthesis", "vindr-spinexr", "pictures")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,12 +53,31 @@ def _parser() -> argparse.ArgumentParser:
     drafting.add_argument("--out", type=Path, help="the folder (default data/draft_boxes/NAME)")
     drafting.add_argument("--format", choices=["yolo", "voc", "coco", "all"], default="yolo", help="default yolo")
     drafting.add_argument("--only-without-boxes", action="store_true", help="leave out films that have drawn boxes")
+    _add_import(commands)
+    measuring = commands.add_parser(
+        "measure-transfer", help="how the detector did on hospitals that it has not learnt from, with pictures"
+    )
+    measuring.add_argument("names", nargs="+", metavar="name", help="the hospitals' keys")
+    measuring.add_argument("--by", default="institution", help="a column of films that tells collections apart")
+    measuring.add_argument("--no-pictures", action="store_true", help="only the table")
     sending = commands.add_parser(
         "results-back", help="write a hospital's results as DICOM objects for its image store"
     )
     sending.add_argument("name", help="the hospital's key")
     sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
     sending.add_argument("--send", action="store_true", help="store what is not sent yet in the site's image store")
+    _add_copies(commands)
+    commands.add_parser("test-alert", help="tell those whom data/alerts/alerts.toml names that alerts reach them")
+    asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
+    asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
+    asking_pacs.add_argument("action", choices=("test", "poll", "status"))
+    asking_pacs.add_argument("--whole", action="store_true", help="poll: look through all days")
+    asking_pacs.add_argument("--again", action="store_true", help="poll: fetch also what was taken away since")
+    asking_pacs.add_argument("--no-wait", action="store_true", help="poll: leave what is still arriving to the next")
+    return parser
+
+
+def _add_copies(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     copying = commands.add_parser("back-up", help="copy the data folder and Dagster's records to another folder")
     copying.add_argument("folder", type=Path, help="where back-ups are kept, on another disk")
     copying.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N back-ups afterwards")
@@ -69,50 +89,55 @@ def _parser() -> argparse.ArgumentParser:
     restoring.add_argument(
         "--with-forgotten", action="store_true", help="also if it holds somebody who was forgotten after it was made"
     )
-    commands.add_parser("test-alert", help="tell those whom data/alerts/alerts.toml names that alerts reach them")
-    asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
-    asking_pacs.add_argument("hospital", help="its key; data/pacs/<key>/pacs.toml says where its store is")
-    asking_pacs.add_argument("action", choices=("test", "poll", "status"))
-    asking_pacs.add_argument("--whole", action="store_true", help="poll: look through all days")
-    asking_pacs.add_argument("--again", action="store_true", help="poll: fetch also what was taken away since")
-    asking_pacs.add_argument("--no-wait", action="store_true", help="poll: leave what is still arriving to the next")
-    return parser
+
+
+def _add_import(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    importing = commands.add_parser(
+        "import", help="make a hospital's folder of a downloaded public collection, or of a folder of pictures"
+    )
+    importing.add_argument("kind", choices=COLLECTIONS, help="see docs/public_collections.md")
+    importing.add_argument("source", type=Path, help="the folder of the download; nothing is downloaded here")
+    importing.add_argument("--into", type=Path, help="the folder to make (default KEY beside the download)")
+    importing.add_argument("--institution", metavar="KEY", help="its key (default the kind's name)")
+    importing.add_argument("--role", choices=("external", "development"), default="external", help="default external")
+    importing.add_argument("--accept-licence", action="store_true", help="accept the collection's terms; do not ask")
+    importing.add_argument("--licence", metavar="TEXT", help="pictures: on what terms you have them")
+    importing.add_argument("--lateral", action="store_true", help="pictures: all are lateral lumbar films")
+    importing.add_argument("--by-folder", action="store_true", help="pictures: a folder is a patient, not a picture")
+    importing.add_argument(
+        "--silent", action="store_true", help="films say nothing of view and body part, frontal ones are made, too"
+    )
+    importing.add_argument(
+        "--apart-from", type=Path, action="append", default=[], metavar="FOLDER", help="leave out an import's pictures"
+    )
 
 
 def main() -> int:
     """Run one command and return its exit status."""
     asked = _parser().parse_args()
     try:
-        match asked.command:
-            case "register":
-                print("institutions:", ", ".join(register_institutions()))
-                if (odd := odd_folders(data_folder() / "landing")) is not None:
-                    print(odd)
-            case "add-hospital":
-                return _add(asked.name, asked.source, dry_run=asked.dry_run, yes=asked.yes)
-            case "why":
-                _why(asked.table)
-            case "whois":
-                print("\n".join(who_is_asked_for(asked.asked)))
-            case "forget" | "tidy" | "back-up" | "restore":
-                return _erase_or_copy(asked)
-            case "pacs":
-                _pacs(asked)
-            case "test-alert":
-                _test_alert()
-            case "draft-boxes":
-                _draft(asked.name, asked.out, asked.format, only_without_boxes=asked.only_without_boxes)
-            case "results-back":
-                return _results_back(asked.name, dry_run=asked.dry_run, send=asked.send)
-            case "sql":
-                return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
+        return DONE_BY[asked.command](asked) or 0
     except OlvfError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
 
 
-def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
+def _register(asked: argparse.Namespace) -> None:
+    print("institutions:", ", ".join(register_institutions()))
+    if (odd := odd_folders(data_folder() / "landing")) is not None:
+        print(odd)
+
+
+def _sql(asked: argparse.Namespace) -> int:
+    return 1 if open_warehouse(data_folder() / "olvf.duckdb") else 0
+
+
+def _whois(asked: argparse.Namespace) -> None:
+    print("\n".join(who_is_asked_for(asked.asked)))
+
+
+def _add(asked: argparse.Namespace) -> int:
+    key, source, dry_run, yes = asked.name, asked.source, asked.dry_run, asked.yes
     look = look_at_hospital(key, source, report=print)
     print(look.described())
     if dry_run:
@@ -127,23 +152,64 @@ def _add(key: str, source: Path, *, dry_run: bool, yes: bool) -> int:
     return 0
 
 
-def _draft(key: str, out: Path | None, chosen: str, *, only_without_boxes: bool) -> None:
+def _draft(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.draft_boxes import draft_boxes, formats_named
 
-    formats = formats_named(chosen)
     place = draft_boxes(
-        key, study_at_hand(), out=out, formats=formats, only_without_boxes=only_without_boxes, report=print
+        asked.name,
+        study_at_hand(),
+        out=asked.out,
+        formats=formats_named(asked.format),
+        only_without_boxes=asked.only_without_boxes,
+        report=print,
     )
     print(f"how to open them and give them back: {place / 'README.txt'}")
 
 
-def _results_back(key: str, *, dry_run: bool, send: bool) -> int:
+def _import(asked: argparse.Namespace) -> int:
+    from olvf_assets.commands.collections.importing import KINDS, Asked, import_collection
+    from olvf_assets.commands.collections.planned import Options
+
+    kind = KINDS[asked.kind]
+    licence = (asked.licence or "").strip() or kind.licence
+    print(f"{kind.title}\n  licence: {licence}\n  access: {kind.access}\n  becomes: {kind.taken}")
+    if not asked.accept_licence and not _agreed("Do you have the films on these terms? Type yes: "):
+        print("nothing was imported; type yes when asked, or say --accept-licence", file=sys.stderr)
+        return 1
+    key = asked.institution or kind.key.replace("-", "_")
+    if not KEY_PATTERN.fullmatch(key):
+        print(f"error: --institution {key}: use lower-case letters, digits and _, a letter first", file=sys.stderr)
+        return 1
+    target = asked.into or asked.source.resolve().parent / key
+    options = Options(lateral=asked.lateral, folder_is_patient=asked.by_folder, silent=asked.silent)
+    wanted = Asked(
+        kind, asked.source, target.absolute(), kind.title, asked.role, licence, options, tuple(asked.apart_from)
+    )
+    print(import_collection(wanted, report=print).described())
+    print(f"next: make add-hospital NAME={key} FROM={target}")
+    return 0
+
+
+def _measure(asked: argparse.Namespace) -> int:
+    from olvf_assets.commands.measure_transfer import COLLECTIONS as COLUMNS
+    from olvf_assets.commands.measure_transfer import measure_transfer
+
+    if asked.by not in COLUMNS:
+        print(f"error: --by {asked.by}: write one of {', '.join(COLUMNS)}", file=sys.stderr)
+        return 1
+    study = study_at_hand()
+    folder = measure_transfer(asked.names, study, by=asked.by, pictures=not asked.no_pictures, report=print)
+    print(f"table and pictures: {folder}")
+    return 0
+
+
+def _results_back(asked: argparse.Namespace) -> int:
     from olvf_assets.orchestration.returning import results_back, send_results
 
     study = study_at_hand()
-    refused = _first_shown(results_back(key, study, dry_run=dry_run, report=print).refused)
-    if send and not dry_run:
-        refused += _first_shown(send_results(key, study, report=print).faults)
+    refused = _first_shown(results_back(asked.name, study, dry_run=asked.dry_run, report=print).refused)
+    if asked.send and not asked.dry_run:
+        refused += _first_shown(send_results(asked.name, study, report=print).faults)
     return 1 if refused else 0
 
 
@@ -153,41 +219,28 @@ def _first_shown(reasons: Sequence[str]) -> int:
     return len(reasons)
 
 
-def _forget(asked: str, *, landing: bool, dry_run: bool, yes: bool) -> int:
+def _forget(asked: argparse.Namespace) -> int:
     from olvf_assets.commands.forgetting.erase import dagster_home, forget
     from olvf_assets.commands.forgetting.plan import plan_to_forget
     from olvf_assets.orchestration.books import postgres_url
 
     study = study_at_hand()
     home = dagster_home(study)
-    plan = plan_to_forget(asked, study)
+    plan = plan_to_forget(asked.asked, study)
     print(plan.described())
-    if dry_run:
+    if asked.dry_run:
         return 0
-    if not yes and not _agreed("Erase all of it for good? Type yes: "):
+    if not asked.yes and not _agreed("Erase all of it for good? Type yes: "):
         print("nothing was erased; type yes when asked, or say --yes")
         return 1
-    forget(plan, study, home, landing=landing, report=print, postgres=postgres_url(home))
+    forget(plan, study, home, landing=asked.landing, report=print, postgres=postgres_url(home))
     return 0
 
 
-def _test_alert() -> None:
+def _test_alert(asked: argparse.Namespace) -> None:
     from olvf_assets.alerts.channels import send_test
 
     print("\n".join(send_test(data_folder())))
-
-
-def _erase_or_copy(asked: argparse.Namespace) -> int:
-    match asked.command:
-        case "forget":
-            return _forget(asked.asked, landing=asked.landing, dry_run=asked.dry_run, yes=asked.yes)
-        case "back-up":
-            return _back_up(asked)
-        case "restore":
-            _restore(asked)
-        case "tidy":
-            _tidy(asked.keep_days, dry_run=asked.dry_run)
-    return 0
 
 
 def _back_up(asked: argparse.Namespace) -> int:
@@ -224,11 +277,11 @@ def _agreed(question: str) -> bool:
         return False
 
 
-def _why(table: str) -> None:
+def _why(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.why import why
     from olvf_assets.orchestration.graph import all_checks, all_tables
 
-    print("\n".join(why(table, study_at_hand(), all_tables(), all_checks())))
+    print("\n".join(why(asked.table, study_at_hand(), all_tables(), all_checks())))
 
 
 def _pacs(asked: argparse.Namespace) -> None:
@@ -243,13 +296,32 @@ def _pacs(asked: argparse.Namespace) -> None:
             print("\n".join(pacs.status(asked.hospital)))
 
 
-def _tidy(keep_days: float, *, dry_run: bool) -> None:
+def _tidy(asked: argparse.Namespace) -> None:
     from olvf_assets.commands.forgetting.tidy import tidy
     from olvf_assets.orchestration.graph import all_tables
 
     names = [each.name for each in all_tables()]
-    freed = tidy(data_folder(), names, keep_days=keep_days, dry_run=dry_run, report=print)
-    print(f"{'to be freed' if dry_run else 'freed'}: {freed / 1e6:.1f} MB")
+    freed = tidy(data_folder(), names, keep_days=asked.keep_days, dry_run=asked.dry_run, report=print)
+    print(f"{'to be freed' if asked.dry_run else 'freed'}: {freed / 1e6:.1f} MB")
+
+
+DONE_BY: dict[str, Callable[[argparse.Namespace], int | None]] = {
+    "register": _register,
+    "add-hospital": _add,
+    "why": _why,
+    "sql": _sql,
+    "whois": _whois,
+    "forget": _forget,
+    "tidy": _tidy,
+    "back-up": _back_up,
+    "restore": _restore,
+    "test-alert": _test_alert,
+    "draft-boxes": _draft,
+    "import": _import,
+    "measure-transfer": _measure,
+    "results-back": _results_back,
+    "pacs": _pacs,
+}
 
 
 if __name__ == "__main__":

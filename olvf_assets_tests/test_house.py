@@ -18,7 +18,7 @@ STATIONS = {
     "detection": {"drafts"},
     "evaluation": {"firewall"},
     "reporting": {"results_back"},
-    "commands": {"forgetting", "backing_up"},
+    "commands": {"forgetting", "backing_up", "collections"},
 }
 TOP_OF_INTAKE = {"__init__", "assets", "checks", "tables", "settings", "expectations", "data_docs"}
 # Which rooms a room may import beside itself.

@@ -146,7 +146,9 @@ def _missing(frames: dict[str, pl.DataFrame]) -> Iterator[str]:
         with_film = headers.filter(pl.col("refusal").is_null())["patient_id"].unique()
         if unread := len(set(with_film) - set(labels["patient_id"])):
             yield f"{unread} of {len(with_film)} patients without a reading: scored, counted in no figure"
-    like_sheets = manifest.filter(pl.col("path").str.contains(r"(?i)\.(csv|tsv|xlsx?)$"), kind="candidate")
+    like_sheets = manifest.filter(
+        pl.col("path").str.contains(r"(?i)\.(csv|tsv|xlsx?)$"), kind="candidate", state="arrived"
+    )
     if len(like_sheets):
         yield (
             f"{len(like_sheets)} files look like sheets and are read as none: a sheet is called subjects, readers or "

@@ -7,7 +7,7 @@ all. What does not: reading them (room `intake`), the loss (`trainer.py`), count
 import polars as pl
 
 from olvf_assets.detection.tables import BOX, BOX_PX
-from olvf_assets.foundation.vocabulary import HELPERS
+from olvf_assets.foundation.vocabulary import HELPERS, OTHER_VERTEBRAE
 
 FILM = ["institution", "film_id"]
 
@@ -30,6 +30,7 @@ def with_helper_boxes(films: pl.DataFrame, drawn_films: pl.DataFrame | None) -> 
         .explode("helper_boxes")
         .drop_nulls()
         .unnest("helper_boxes")
+        .filter(pl.col("vertebra").is_in(OTHER_VERTEBRAE))
         .join(films.select(*FILM, "width_px", "height_px"), on=FILM)
         .with_columns(level=pl.when(pl.col("vertebra").is_in(HELPERS)).then("vertebra").otherwise(pl.lit("T11")))
         .sort(*FILM, "y0_px")

@@ -15,6 +15,8 @@ CLASSES: tuple[VertebraClass, ...] = get_args(VertebraClass)
 LEVELS: tuple[Level, ...] = get_args(Level)
 # Vertebrae that are no level of the study, from head to foot: levels are counted by them.
 OTHER_VERTEBRAE: tuple[str, ...] = (*(f"T{number}" for number in range(1, 13)), "S1")
+# A body that somebody drew without saying which it is: it counts as one that is there to be found, and no more.
+UNNAMED_BODY = "unnamed"
 # What a detector calls them: T11 stands for all above it, too.
 HELPERS: tuple[str, ...] = ("T12", "T11", "S1")
 VIEWS: tuple[View, ...] = get_args(View)

@@ -161,15 +161,18 @@ def _never_null(table_name: str) -> list[str]:
             "refusal",
             "refusal_detail",
             "calibrated_pixel_mm",
+            "pixel_mm",  # where its source is `unknown`, and nowhere else
             *("view", "view_source", "body_part", "body_part_source"),  # null where the picture must tell
         },
-        "subjects": {"onset_to_film_days", "mri_delay_days"},
+        "subjects": {"film_date", "onset_to_film_days", "mri_delay_days"},
         "reader_boxes": {"film_px_per_picture_px"},
     }
     return [name for name in SCHEMAS[table_name].names() if name not in may_be_null.get(table_name, set())]
 
 
 def _dicom_headers(gxe: Any, settings: IntakeSettings) -> list[Any]:
+    from great_expectations.expectations.row_conditions import Column
+
     low_mm, high_mm = settings.pixel_mm_range
     return [
         gxe.ExpectColumnValuesToMatchRegex(column="film_id", regex=FILM_ID),
@@ -188,6 +191,7 @@ def _dicom_headers(gxe: Any, settings: IntakeSettings) -> list[Any]:
         gxe.ExpectColumnValuesToBeBetween(column="rows", min_value=1, max_value=LARGEST_SIDE_PX),
         gxe.ExpectColumnValuesToBeBetween(column="columns", min_value=1, max_value=LARGEST_SIDE_PX),
         gxe.ExpectColumnValuesToBeBetween(column="pixel_mm", min_value=low_mm, max_value=high_mm),
+        gxe.ExpectColumnValuesToNotBeNull(column="pixel_mm", row_condition=Column("pixel_mm_source") != "unknown"),
         gxe.ExpectColumnValuesToBeBetween(
             column="kvp", min_value=settings.kvp_range[0], max_value=settings.kvp_range[1]
         ),

@@ -37,6 +37,7 @@ class IntakeSettings(Settings):
     """Limits at the gate. All have defaults that suit lateral lumbar CR/DX films.
 
     Attributes:
+        min_side_px: of films whose spacing nobody knows; others are measured in mm.
         detector_words: words and model numbers that a detector's name may consist of; other names are free text and
             stay behind.
     """
@@ -58,6 +59,7 @@ class IntakeSettings(Settings):
     )
     pixel_mm_range: tuple[float, float] = (0.04, 0.45)
     min_side_mm: float = Field(default=100.0, ge=0.0)
+    min_side_px: int = Field(default=200, ge=1)
     kvp_range: tuple[float, float] = (30.0, 160.0)
     sid_mm_range: tuple[float, float] = (500.0, 4000.0)
     detector_words: tuple[str, ...] = DETECTOR_WORDS

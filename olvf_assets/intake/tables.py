@@ -136,7 +136,7 @@ DRAWN_FILMS = pl.Schema(
         "n_boxes": pl.Int64(),  # 0: the file lists the picture and draws nothing in it
         "is_draft": pl.Boolean(),  # the file bears the name of a draft of the detector
         "box_format": pl.String(),  # yolo, voc or coco
-        "helper_boxes": pl.List(HELPER_BOX),  # of T1 to T12 and S1, pixels of the full film
+        "helper_boxes": pl.List(HELPER_BOX),  # of T1 to T12, S1 and unnamed bodies, pixels of the full film
     }
 )
 

@@ -127,3 +127,9 @@ def test_a_picture_without_helper_boxes_leaves_the_helper_outputs_alone() -> Non
     gradient = preds["scores"].grad.abs().sum(dim=2)  # (picture, class)
     assert (gradient[0] > 0).tolist() == [True] * 5 + [False, False]
     assert (gradient[1] > 0).tolist() == [True] * 5 + [False, True]
+
+
+def test_a_body_that_nobody_named_teaches_nothing() -> None:
+    films = with_helper_boxes(FILMS, drawn({("a", "F1"): {"unnamed": 20.0}}))
+    assert films["helper_boxes"].list.len().to_list() == [0, 0, 0, 0]
+    assert films["taught"].list.len().to_list() == [0, 0, 0, 0]

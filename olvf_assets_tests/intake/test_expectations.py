@@ -205,3 +205,10 @@ def test_nothing_is_written_to_the_home_or_working_folder_and_nothing_is_printed
     )
     assert (done.stdout, list(tmp_path.iterdir())) == ("", [])
     assert "Calculating" not in done.stderr
+
+
+def test_only_a_picture_that_was_made_a_film_may_have_no_spacing(good_tables: dict[str, pl.DataFrame]) -> None:
+    lost = good_tables["dicom_headers"].with_columns(pixel_mm=pl.lit(None, pl.Float64))
+    assert ("pixel_mm" in {column for _, column in broken_columns(validate("dicom_headers", lost))}) is True
+    said = lost.with_columns(pixel_mm_source=pl.lit("unknown"))
+    assert validate("dicom_headers", said).success

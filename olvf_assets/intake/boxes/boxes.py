@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE, UNNAMED_BODY
 from olvf_assets.intake.boxes.classes import ClassListError, ClassLists, Levels
 from olvf_assets.intake.boxes.films_of_pictures import Film, NoFilm, drafted_film, film_of, films_by_name, place_of
 from olvf_assets.intake.boxes.formats import READERS, Box, FormatError, Picture, is_picture_list
@@ -57,7 +57,8 @@ def drawn_boxes(
     A picture belongs to the film of its file name (without ending) or SOP instance UID; of several films of that name
     to the one in the folders of the same names. A picture of another size than its film must be a scaled copy of it;
     `film_px_per_picture_px` says how much smaller it was. The boxes of a film run from L1 to L5 from head to foot, and
-    so do those of T1 to T12 and S1, where they are drawn: they are kept with the film (`drawn_films.helper_boxes`).
+    so do those of T1 to T12 and S1, where they are drawn: they are kept with the film (`drawn_films.helper_boxes`), as
+    are bodies of the class `unnamed`, of which nobody says which they are.
 
     Args:
         folder: its landing folder.
@@ -192,6 +193,7 @@ def _boxes_of(picture: Picture, film: Film, margin_px: float) -> tuple[list[dict
     across, down = film.width_px / width, film.height_px / height
     margin_px *= max(1.0, across) if picture.size_px else 1.0  # a pixel of a small picture is several of the film
     found: dict[str, dict[str, Any]] = {}
+    unnamed: list[dict[str, Any]] = []
     faults = []
     for box in picture.boxes:
         x0, y0, x1, y1 = box.corners
@@ -202,7 +204,7 @@ def _boxes_of(picture: Picture, film: Film, margin_px: float) -> tuple[list[dict
         elif fault:
             faults.append(f"{box.place}: {fault}")
         else:
-            found[box.level] = {
+            drawn = {
                 "level": box.level,
                 "x0_px": max(x0, 0.0),
                 "y0_px": max(y0, 0.0),
@@ -210,7 +212,11 @@ def _boxes_of(picture: Picture, film: Film, margin_px: float) -> tuple[list[dict
                 "y1_px": min(y1, float(film.height_px)),
                 "film_px_per_picture_px": across if picture.size_px else None,
             }
-    return list(found.values()), faults + _disorder(found)
+            if box.level == UNNAMED_BODY:
+                unnamed.append(drawn)
+            else:
+                found[box.level] = drawn
+    return [*found.values(), *unnamed], faults + _disorder(found)
 
 
 def _helper(box: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE, UNNAMED_BODY
 from olvf_assets.intake.landing.box_names import DARKNET_DATA, JSON_LISTS, YAML_LISTS, is_class_list
 from olvf_assets.intake.landing.texts import NotTextError, decoded
 from olvf_assets.intake.sheets.words import word
@@ -155,7 +155,7 @@ def _levels(names: Mapping[int, str]) -> Levels:
     if missing:
         what = f"{', '.join(missing)} must stand there once, spelled so"
         raise ClassListError(f"{what}; list L1 to L5, and other classes (T12, S1) where their numbers are")
-    others = {name for name in OTHER_VERTEBRAE if list(levels.values()).count(name) == 1}
+    others = {name for name in (*OTHER_VERTEBRAE, UNNAMED_BODY) if list(levels.values()).count(name) == 1}
     return {number: level for number, level in levels.items() if level in LEVELS or level in others}
 
 

@@ -18,7 +18,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from pydantic import BaseModel, Field, ValidationError
 
-from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE
+from olvf_assets.foundation.vocabulary import LEVELS, OTHER_VERTEBRAE, UNNAMED_BODY
 from olvf_assets.intake.boxes.classes import Levels
 from olvf_assets.intake.landing.texts import NotTextError, decoded
 from olvf_assets.intake.sheets.problems import quotable
@@ -236,7 +236,7 @@ def _raise_if_any(faults: list[str]) -> None:
 
 def _level_of_name(name: str) -> str | None:
     level = word("vertebra", name.strip())
-    return level if level in LEVELS or level in OTHER_VERTEBRAE else None
+    return level if level in (*LEVELS, *OTHER_VERTEBRAE, UNNAMED_BODY) else None
 
 
 def _no_level(name: str) -> str:

@@ -52,6 +52,7 @@ ATTRIBUTES = (
     "PerformedProcedureStepDescription", "ImageComments", "KVP", "DistanceSourceToDetector", "ImagerPixelSpacing",
     "PixelSpacing", "NominalScannedPixelSpacing", "PixelSpacingCalibrationType", "PixelAspectRatio",
     "EstimatedRadiographicMagnificationFactor", "BurnedInAnnotation", "SamplesPerPixel", "PhotometricInterpretation",
+    "ConversionType", "ContentQualification",
     "PresentationLUTShape", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
 )  # fmt: skip
 # Of these classes a file without Rows was cut off; of others it may be whole and hold no picture.
@@ -302,6 +303,8 @@ def _judge_view(header: Dataset, row: dict[str, Any], settings: IntakeSettings) 
 
 
 def _judge_geometry(spacing: Spacing, row: dict[str, Any], settings: IntakeSettings) -> Judgement:
+    if spacing.source == "unknown" and (shortest_px := min(row["rows"], row["columns"])) < settings.min_side_px:
+        return Judgement("too_small", f"the shorter side is {shortest_px} px; at least {settings.min_side_px}")
     if spacing.judgement.reason or spacing.pixel_mm is None:
         return spacing.judgement
     low, high = settings.pixel_mm_range

@@ -13,7 +13,7 @@ from pydicom import Dataset
 
 from olvf_assets.intake.headers.values import ACCEPTED, Judgement, letters, number, text, values, within
 
-SpacingSource = Literal["imager", "pixel_spacing", "calibrated", "scanned"]
+SpacingSource = Literal["imager", "pixel_spacing", "calibrated", "scanned", "unknown"]
 SAME = 0.01  # relative; two spacings closer than this are one
 # An object touches the detector (1) or lies halfway to the tube (0.5); no spine lies beyond.
 SMALLEST_DEMAGNIFICATION = 0.5
@@ -28,7 +28,8 @@ class Spacing(NamedTuple):
     Attributes:
         pixel_mm: at the detector, mm; None when no attribute tells.
         source: `imager`; `pixel_spacing`, alone and not called calibrated; `calibrated`, Pixel Spacing alone but in the
-            patient's plane, times the magnification if that is given; `scanned`, of a digitised film.
+            patient's plane, times the magnification if that is given; `scanned`, of a digitised film; `unknown`, of
+            a picture that was made a film and says so, see `made_of_a_picture`.
         calibrated_pixel_mm: in the patient's plane, mm, where the header has it.
         judgement: a refusal of what contradicts itself.
     """
@@ -49,7 +50,8 @@ def spacing_of(header: Dataset) -> Spacing:
     scanned = _pair(header, "NominalScannedPixelSpacing")
     used = imager or plain or scanned
     if used is None:
-        return Spacing(None, None, None, Judgement("no_pixel_spacing", "no attribute of pixel spacing is filled in"))
+        silent = Judgement("no_pixel_spacing", "no attribute of pixel spacing is filled in")
+        return Spacing(None, "unknown") if made_of_a_picture(header) else Spacing(None, None, None, silent)
     if (judgement := _judge_shape(used, _pair(header, "PixelAspectRatio"))).reason:
         return Spacing(round(used[0], 4) if used[0] <= LARGEST_MM else None, None, None, judgement)
     if imager is not None:
@@ -61,6 +63,16 @@ def spacing_of(header: Dataset) -> Spacing:
         magnification = within(said, (1.0, 1 / SMALLEST_DEMAGNIFICATION)) or 1.0
         return Spacing(round(used[0] * magnification, 4), "calibrated", round(used[0], 4))
     return Spacing(round(used[0], 4), "pixel_spacing")
+
+
+def made_of_a_picture(header: Dataset) -> bool:
+    """Return whether a film says that a program made it of a picture, for research: nobody knows its spacing then.
+
+    Conversion Type (0008,0064) and Content Qualification (0018,9004); no console writes both, so that a film whose
+    spacing was lost on the way is refused as ever.
+    """
+    said = [letters(text(header, keyword)) for keyword in ("ConversionType", "ContentQualification")]
+    return said == ["WSD", "RESEARCH"]
 
 
 def _judge_shape(spacing: tuple[float, float], aspect: tuple[float, float] | None) -> Judgement:

@@ -29,6 +29,7 @@ class InstitutionFileError(LandingError):
 class Institution(Settings):
     """Who handed the films over. `key` is the folder's name and the partition key everywhere.
 
+    `collection` and `licence`: of films that come from a public collection, what it is called and what its terms are.
     `results_back`: whether results are written as DICOM objects for the hospital's image store.
     """
 
@@ -38,6 +39,8 @@ class Institution(Settings):
     country: str | None = None
     contact: str | None = None
     note: str | None = None
+    collection: str | None = None
+    licence: str | None = None
     results_back: bool = False
 
 

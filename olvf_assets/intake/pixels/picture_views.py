@@ -19,6 +19,7 @@ import numpy as np
 from olvf_assets.intake.headers.view_rules import view_of
 
 GRID_MM = 4.0  # the spine is 10 of these wide, an arch or a rib is not seen
+UNKNOWN_SIDE_CELLS = 100  # of the longer side, where nobody knows the spacing: the grid of a film 40 cm long
 BLACK, AIR = 8.0, 20.0  # of 255; collimated margins and the air beside the patient are darker
 LEAST_BRIGHT = 0.10  # share of a row or column of the exposed field that is brighter than that, at least
 AXES = (0.42, 0.58)  # the spine of a frontal film stands there, in shares of the field's width
@@ -62,12 +63,12 @@ class PictureTraits(NamedTuple):
         return self.symmetry * self.spine_on_axis
 
 
-def picture_traits(pixels: np.ndarray, pixel_mm: float) -> PictureTraits:
+def picture_traits(pixels: np.ndarray, pixel_mm: float | None) -> PictureTraits:
     """Measure a picture.
 
     Args:
         pixels: uint8 (height_px, width_px), 0 black, bright = dense.
-        pixel_mm: spacing of its pixels.
+        pixel_mm: spacing of its pixels; None where nobody knows it.
     """
     field = exposed_field(_small(pixels, pixel_mm))
     symmetry, on_axis = mirror_symmetry(field)
@@ -140,8 +141,9 @@ def _refused(reason: str, detail: str) -> dict[str, Any]:
     return {"refusal": reason, "refusal_detail": detail}
 
 
-def _small(pixels: np.ndarray, pixel_mm: float) -> np.ndarray:
-    size = tuple(max(8, round(each * pixel_mm / GRID_MM)) for each in pixels.shape)
+def _small(pixels: np.ndarray, pixel_mm: float | None) -> np.ndarray:
+    per_pixel = UNKNOWN_SIDE_CELLS / max(pixels.shape) if pixel_mm is None else pixel_mm / GRID_MM
+    size = tuple(max(8, round(each * per_pixel)) for each in pixels.shape)
     small: Any = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
     return small.astype(np.float32)
 

@@ -23,7 +23,7 @@ from olvf_assets.intake.sheets.enrolled import Enrolled, patient_named
 from olvf_assets.intake.sheets.files import has_sheet
 from olvf_assets.intake.sheets.problems import Problems
 from olvf_assets.intake.sheets.reading import Row, day, one_of, read_sheet, whole_number
-from olvf_assets.intake.sheets.words import word
+from olvf_assets.intake.sheets.words import UNKNOWN_DAY, word
 from olvf_assets.intake.tables import FILM_CONDITIONS, INSTITUTIONS, READER_LABELS, SUBJECTS
 
 SEXES = ("F", "M")
@@ -45,7 +45,8 @@ def subjects(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl
 
     Ages beyond `settings.age_cap_years` are written as that age (very old patients are identifiable by age).
     `film_date` is shifted by the patient's own number of days, `onset_to_film_days` is film minus onset (null when the
-    onset is not known), `mri_delay_days` MRI minus film.
+    onset is not known), `mri_delay_days` MRI minus film. Where the sheet says that the film's date is `unknown`, all
+    three are null.
 
     Raises:
         SheetError: missing column, bad sex, age or date, onset after the film, a patient twice, no patient at all.
@@ -86,9 +87,12 @@ def subjects(folder: Path, names: Pseudonymiser, settings: IntakeSettings) -> pl
 
 def _dates(row: Row, problems: Problems) -> tuple[date | None, int | None, int | None]:
     """Return the film's date as it is, and the days from onset to film and from film to MRI."""
-    film = day(row, "film_date", problems, may_be_empty=False)
+    unknown = row["film_date"].casefold() in UNKNOWN_DAY  # said, not forgotten
+    film = day(row, "film_date", problems, may_be_empty=unknown)
     onset = day(row, "onset_date", problems, may_be_empty=True)
     mri = day(row, "mri_date", problems, may_be_empty=True)
+    if unknown and (onset is not None or mri is not None):
+        problems.add(row.at("film_date"), None, "is unknown, and another day of the patient is not; leave both empty")
     onset_days = None if film is None or onset is None else (film - onset).days
     mri_days = None if film is None or mri is None else (mri - film).days
     if onset_days is not None and not 0 <= onset_days <= LONGEST_INTERVAL_DAYS:

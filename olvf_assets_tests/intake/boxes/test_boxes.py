@@ -86,3 +86,13 @@ def test_a_class_list_without_every_level_is_an_error(tmp_path: Path) -> None:
 def test_a_hospital_without_boxes_gives_empty_tables(tmp_path: Path) -> None:
     found = boxes(hospital(tmp_path), tmp_path)
     assert (found.reader_boxes.height, found.unmatched_boxes.height) == (0, 0)
+
+
+def test_bodies_that_nobody_named_are_kept_beside_the_levels_and_may_be_many(tmp_path: Path) -> None:
+    folder = drawn(tmp_path, one="5 0.5 0.25 0.4 0.1\n5 0.5 0.75 0.4 0.1\n2 0.5 0.5 0.4 0.1\n")
+    (folder / "boxes" / "classes.txt").write_text("L1\nL2\nL3\nL4\nL5\nunnamed\n")
+    found = boxes(folder, tmp_path)
+    assert found.reader_boxes.select("level", "y0_px", "y1_px").rows() == [("L3", 18.0, 22.0)]
+    (row,) = found.drawn_films.rows(named=True)
+    assert row["n_boxes"] == 1
+    assert [(each["vertebra"], each["y0_px"]) for each in row["helper_boxes"]] == [("unnamed", 8.0), ("unnamed", 28.0)]

@@ -67,3 +67,23 @@ def test_a_spacing_that_cannot_be_true_is_refused(attributes: dict[str, Any], re
     judgement = spacing_of(header(**attributes)).judgement
     assert judgement.reason == reason
     assert judgement.detail
+
+
+def test_a_picture_that_was_made_a_film_and_says_so_has_an_unknown_spacing() -> None:
+    made = {"ConversionType": "WSD", "ContentQualification": "RESEARCH"}
+    found = spacing_of(header(**made))
+    assert (found.judgement.reason, found.pixel_mm, found.source) == (None, None, "unknown")
+    assert spacing_of(header(**made, ImagerPixelSpacing=[0.15, 0.15])).pixel_mm == 0.15
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"ConversionType": "WSD"},  # a screenshot of a workstation
+        {"ContentQualification": "RESEARCH"},
+        {"ConversionType": "DF", "ContentQualification": "RESEARCH"},
+        {"ConversionType": "WSD", "ContentQualification": "PRODUCT"},
+    ],
+)
+def test_any_other_film_whose_spacing_was_lost_is_refused_as_ever(said: dict[str, Any]) -> None:
+    assert spacing_of(header(**said)).judgement.reason == "no_pixel_spacing"

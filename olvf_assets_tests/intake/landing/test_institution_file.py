@@ -69,3 +69,9 @@ def test_what_is_no_toml_is_a_named_error_that_repeats_nothing(tmp_path: Path, t
     with pytest.raises(InstitutionFileError, match=r"not valid TOML|is no text") as error:
         read_institution(written(tmp_path / "institution_9", text))
     assert "Yamada" not in str(error.value)
+
+
+def test_films_of_a_public_collection_say_which_and_on_what_terms(tmp_path: Path) -> None:
+    said = 'name = "B"\nrole = "external"\ncollection = "Some Films 1.0"\nlicence = "CC BY 4.0"\n'
+    institution = read_institution(written(tmp_path / "b", said))
+    assert (institution.collection, institution.licence) == ("Some Films 1.0", "CC BY 4.0")

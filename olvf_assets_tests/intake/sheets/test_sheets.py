@@ -227,3 +227,19 @@ def test_ids_that_differ_by_leading_zeros_or_spaces_get_a_hint_and_are_not_shown
     with pytest.raises(SheetError, match=r"with other leading zeros, spaces or a \.0 at its end") as caught:
         sheets.reader_labels(folder, NAMES, SETTINGS)
     assert "4711" not in str(caught.value).replace(NAMES.patient(meant), "").replace(NAMES.patient(given), "")
+
+
+@pytest.mark.parametrize("word", ["unknown", "Unknown", "不明"])
+def test_the_day_of_a_film_may_be_called_unknown_and_not_left_out(tmp_path: Path, word: str) -> None:
+    row = "A-1,F,78,2019-04-03,2019-03-22,2019-04-24"
+    table = sheets.subjects(
+        hospital(tmp_path / "a", subjects=SUBJECTS.replace(row, f"A-1,F,78,{word},,")), NAMES, SETTINGS
+    )
+    (found,) = table.filter(patient_id=NAMES.patient("A-1")).rows(named=True)
+    assert [found[name] for name in ("film_date", "onset_to_film_days", "mri_delay_days")] == [None, None, None]
+    assert (found["age_years"], found["sex"]) == (78, "F")
+    with pytest.raises(SheetError, match="is not a date"):
+        sheets.subjects(hospital(tmp_path / "b", subjects=SUBJECTS.replace(row, "A-1,F,78,,,")), NAMES, SETTINGS)
+    text = SUBJECTS.replace(row, f"A-1,F,78,{word},2019-03-22,")
+    with pytest.raises(SheetError, match="leave both empty"):
+        sheets.subjects(hospital(tmp_path / "c", subjects=text), NAMES, SETTINGS)
