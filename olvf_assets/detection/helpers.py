@@ -34,13 +34,13 @@ def with_helper_boxes(films: pl.DataFrame, drawn_films: pl.DataFrame | None) -> 
         .with_columns(level=pl.when(pl.col("vertebra").is_in(HELPERS)).then("vertebra").otherwise(pl.lit("T11")))
         .sort(*FILM, "y0_px")
     )
-    corners = {
-        name: (pl.col(px) / pl.col(f"{'width' if name.startswith('x') else 'height'}_px")).clip(0, 1)
+    corners = [
+        (pl.col(px) / pl.col(f"{'width' if name.startswith('x') else 'height'}_px")).clip(0, 1).alias(name)
         for px, name in zip(BOX_PX, ("x0", "y0", "x1", "y1"), strict=True)
-    }
+    ]
     known = boxes.group_by("institution").agg(taught=pl.col("level").unique().sort())
     own = (
-        boxes.select(*FILM, helper_boxes=pl.struct("level", **corners))
+        boxes.select(*FILM, helper_boxes=pl.struct("level", *corners))
         .group_by(FILM, maintain_order=True)
         .agg("helper_boxes")
         .join(known, on="institution")

@@ -85,7 +85,7 @@ def order_levels(
         agreeing[i, np.arange(len(places)) != place] = -math.inf
     total, agreed = log_total(chains), log_total(chains._replace(gains=agreeing))
     against = total + math.log1p(-min(1.0, math.exp(agreed - total))) if agreed < total else -math.inf
-    named = [(int(order[i]), LEVELS.index(places[place])) for i, place in chain]  # type: ignore[arg-type]
+    named = [(int(order[i]), LEVELS.index(places[place])) for i, place in chain]
     return Labelling(named, MARGIN_OFFSET + MARGIN_SHARE * (agreed - against))
 
 
