@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.commands.held import data_folder_of
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.detection.tables import BOX_PX
 from olvf_assets.evaluation.transfer import FILM, StaleTransferError, Tables, film_verdicts, transfer_measures
 from olvf_assets.foundation.errors import OlvfError

@@ -36,7 +36,7 @@ def best_chain(chains: Chains) -> list[tuple[int, int]]:
     """Return (candidate, place) pairs from head to foot of the chain of the highest value."""
     tables = [_forward(chains, side, _highest) for side in range(len(chains.bends))]
     side = int(np.argmax([_ends(chains, table).max() for table in tables]))
-    table, n = tables[side], len(chains.gains)
+    table = tables[side]
     last = int(_ends(chains, table).argmax())
     if last < chains.gains.size:
         i, place = divmod(last, chains.gains.shape[1])
@@ -48,7 +48,7 @@ def best_chain(chains: Chains) -> list[tuple[int, int]]:
         above = int((before - chains.steps[i, j, :, place]).argmax())
         chain.append((i, above))
         earlier = table[:, i, above] - chains.bends[side, :, i, j, above]
-        h = int(earlier.argmax()) if n else 0
+        h = int(earlier.argmax())
         if chains.gains[i, above] >= earlier[h]:
             return chain[::-1]
         i, j, place = h, i, above

@@ -29,7 +29,7 @@ from olvf_assets.commands.backing_up.kept import (
     full,
     shown,
 )
-from olvf_assets.commands.held import data_folder_of
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import DiskFullError, write_faults_named
 from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
