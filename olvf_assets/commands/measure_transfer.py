@@ -11,12 +11,12 @@ from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.detection.tables import BOX_PX
 from olvf_assets.evaluation.transfer import FILM, StaleTransferError, Tables, film_verdicts, transfer_measures
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import UNNAMED_BODY
 from olvf_assets.foundation.write_faults import write_faults_named
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.reporting.transfer_sheets import write_pictures
 from olvf_assets.storage.artifacts import remove, write_atomically

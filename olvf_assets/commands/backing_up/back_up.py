@@ -29,12 +29,12 @@ from olvf_assets.commands.backing_up.kept import (
     full,
     shown,
 )
-from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import DiskFullError, write_faults_named
 from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
 from olvf_assets.intake.privacy.pseudonyms import KEY_FILE, KEY_VARIABLE
 from olvf_assets.orchestration.books import books_of
+from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.storage import erasure
