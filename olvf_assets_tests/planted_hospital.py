@@ -23,8 +23,9 @@ NAME = "山田花子"
 DAY, TIME, UID_ROOT = "19070319", "134917.271828", "1.2.826.0.1.3680043.999.777777"
 PATIENT_IDS = ("8870001", "8870002", "8870003")
 IDENTIFIER = re.compile(
-    # The last two as JSON writes the name. A number behind a point is a part of a second, by chance.
-    rf"zq\d{{5}}x|{re.escape(UID_ROOT)}|1907-?0?3-?19|134917|(?<![\d.])887000[123](?!\d)|山田|花子|\\u5c71\\u7530|\\u82b1\\u5b50".encode(),
+    # The last two as JSON writes the name. Digits within a longer number, or behind a point, are there by chance: parts
+    # of a second, times of files in nanoseconds.
+    rf"zq\d{{5}}x|{re.escape(UID_ROOT)}|1907-?0?3-?19|(?<![\d.])(?:19070319)?134917(?!\d)|(?<![\d.])887000[123](?!\d)|山田|花子|\\u5c71\\u7530|\\u82b1\\u5b50".encode(),
     re.IGNORECASE,
 )
 # What decides whether a film is a lateral lumbar one and how it is shown stays as it is.
