@@ -23,7 +23,7 @@ test: setup lint
 test-servers constraints: EXTRAS := $(EXTRAS) postgres
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
-	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest olvf_assets_tests/servers
+	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest -n 2 --dist loadfile olvf_assets_tests/servers
 
 lint: setup
 	$(ENV) && ruff check . && ruff format --check . && mypy

@@ -49,8 +49,9 @@ class OpenStudy:
         self.log = folder / "ui.log"
         self.home.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / "dagster.yaml", self.home)
+        own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}  # of env.sh
         self.environment = {
-            **os.environ,
+            **own,
             "OLVF_PROFILE": profile,
             "OLVF_DATA": str(self.data),
             "OLVF_SETTLE_S": "5",
@@ -98,10 +99,12 @@ class OpenStudy:
                 cwd=PROJECT, env=self.environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         try:
-            self.until("the UI answers", lambda: _answers(f"http://127.0.0.1:{port}/server_info"))
+            self.until("the UI answers or ends", lambda: running.poll() is not None or _answers(port))
+            assert running.poll() is None, self.log.read_text(errors="replace")[-6000:]
             yield
         finally:
-            os.killpg(running.pid, signal.SIGTERM)
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGTERM)
             with_patience = threading.Timer(20.0, os.killpg, (running.pid, signal.SIGKILL))
             with_patience.start()
             running.wait()
@@ -190,9 +193,9 @@ def results_in(store: RunningOrthanc) -> dict[str, list[dict[str, str]]]:
     return found
 
 
-def _answers(url: str) -> bool:
+def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info", timeout=2.0) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
