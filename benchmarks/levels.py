@@ -23,6 +23,7 @@ from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.prediction import detection_candidates
 from olvf_assets.detection.resolution import detected_films
 from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.detection.tables import BOX_PX
 from olvf_assets.detection.training import train_detector
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.vocabulary import LEVELS
@@ -33,7 +34,6 @@ from olvf_assets.phantom.settings import LookName, PhantomSettings, SyntheticIns
 from olvf_assets.profiles import load_profile
 from olvf_assets.storage.artifacts import ArtifactStore
 
-BOX_PX = ("x0_px", "y0_px", "x1_px", "y1_px")
 PIXEL_MM = 0.3
 BINS = (-math.inf, 0.0, 0.7, 1.5, 2.3, 3.5, math.inf)
 ASKED: dict[LookName, int] = {"plain": 11, "wide": 12, "withheld": 13}  # seeds

@@ -46,6 +46,8 @@ BESIDE_THE_PLAN = {
     ("orchestration.pacs", "intake.pacs.errors"): "a site that cannot be polled is told of in the words of its errors",
     ("orchestration.results_back", "intake.landing.institution_file"): "the sensor asks which hospitals want results",
     ("orchestration.results_back", "intake.pacs.site"): "and which have an image store",
+    ("orchestration.results_back", "reporting.tables"): "and whether a table that results are made of has changed",
+    ("orchestration.returning", "reporting.tables"): "the same tables are read",
     ("orchestration.returning", "intake.landing.institution_file"): "a hospital must have switched results on",
     ("orchestration.returning", "intake.privacy.key_check"): "what goes back is named with the hospital's own key",
     ("orchestration.returning", "intake.privacy.pseudonyms"): "likewise",

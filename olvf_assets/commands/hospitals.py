@@ -32,7 +32,6 @@ from olvf_assets.intake.privacy.pseudonyms import (
 from olvf_assets.orchestration.lost_runs import end_runs_of_before, report_lost_runs
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
-from olvf_assets.profiles import profile_name
 from olvf_assets.storage.landing_folders import KEY_PATTERN, landing_folders
 from olvf_assets.storage.places import data_folder
 
@@ -216,7 +215,7 @@ def landed_hospitals() -> dict[Path, Pseudonymiser]:
 
 def study_at_hand() -> StudyResource:
     """Return the study that environment variables name."""
-    return StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
+    return StudyResource.at_hand()
 
 
 def _free_name(study: StudyResource) -> str:

@@ -36,8 +36,6 @@ from olvf_assets.intake.pacs.site import due_sites, pacs_sites, poll_site, site_
 from olvf_assets.orchestration.lost_runs import announce
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
-from olvf_assets.profiles import profile_name
-from olvf_assets.storage.places import data_folder
 
 if TYPE_CHECKING:
     from olvf_assets.intake.pacs.polling import Poll
@@ -87,7 +85,7 @@ def poll_institution(
 @op(description="Ask a site's image store for what is new, and lay its films into the site's landing folder.")
 def fetch_films(context: OpExecutionContext) -> None:
     """Poll the site whose key is the run's partition."""
-    study = StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
+    study = StudyResource.at_hand()
     announce(context.instance, study.data, context.run_id)
     institution = context.partition_key
     try:

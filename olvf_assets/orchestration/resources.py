@@ -21,12 +21,13 @@ from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.intake.landing.institution_file import read_institution, role_between_the_lines
 from olvf_assets.orchestration.event_log import held_event_log
 from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
-from olvf_assets.profiles import Profile, load_profile
+from olvf_assets.profiles import Profile, load_profile, profile_name
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
 from olvf_assets.storage.delta_log import commits, is_there
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
+from olvf_assets.storage.places import data_folder
 from olvf_assets.storage.run_lock import hold_data_folder
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class StudyResource(ConfigurableResource):
 
     profile_name: str
     data_folder: str
+
+    @classmethod
+    def at_hand(cls) -> "StudyResource":
+        """Return the study that environment variables name."""
+        return cls(profile_name=profile_name(), data_folder=str(data_folder()))
 
     _profile: Profile | None = PrivateAttr(default=None)
     _frames: dict[str, tuple[Version, pl.DataFrame]] = PrivateAttr(default_factory=dict)

@@ -32,17 +32,14 @@ from olvf_assets.intake.pacs.site import pacs_sites
 from olvf_assets.orchestration.lost_runs import announce, run_under_way
 from olvf_assets.orchestration.partitions import INSTITUTION_PARTITIONS
 from olvf_assets.orchestration.resources import StudyResource
-from olvf_assets.profiles import profile_name
+from olvf_assets.reporting.tables import RESULTS_FROM
 from olvf_assets.storage.artifacts import write_atomically
 from olvf_assets.storage.landing_folders import landing_folders
-from olvf_assets.storage.places import data_folder
 
 RETURNED = "results_returned"
 TRIED_AGAIN_S = 900.0
 NOBODY_WANTS = "no hospital has results_back = true in its institution.toml"
 NOTHING_SCORED = "nothing is scored yet"
-TABLES = ("films", "dicom_headers", "detected_films", "detections", "detected_crops", "ensemble_predictions",
-          "crop_attention")  # fmt: skip
 
 
 @op(description="Write a hospital's results as DICOM objects, and store them in its image store if it has one.")
@@ -50,7 +47,7 @@ def write_and_send(context: OpExecutionContext) -> None:
     """Return the results of the hospital whose key is the run's partition."""
     from olvf_assets.orchestration.returning import NoResultsError, Sent, results_back, send_results
 
-    study = StudyResource(profile_name=profile_name(), data_folder=str(data_folder()))
+    study = StudyResource.at_hand()
     announce(context.instance, study.data, context.run_id)
     institution = context.partition_key
     try:
@@ -97,7 +94,7 @@ def results_due(context: SensorEvaluationContext, study: StudyResource) -> Senso
         return SkipReason(NOBODY_WANTS)
     if (under_way := run_under_way(context.instance)) is not None:
         return SkipReason(f"{under_way} is under way; it may be changing the same tables")
-    if not all(study.has_table(name) for name in TABLES):
+    if not all(study.has_table(name) for name in RESULTS_FROM.values()):
         return SkipReason(NOTHING_SCORED)
     states = {institution: state_of_results(study, institution) for institution in wanting}
     due = {key: state for key, state in states.items() if _returned(study, key) != state}
@@ -112,7 +109,7 @@ def results_due(context: SensorEvaluationContext, study: StudyResource) -> Senso
 
 def state_of_results(study: StudyResource, institution: str) -> str:
     """Return what changes whenever other results, or results into another place, may be due."""
-    versions = [study.version(name) for name in TABLES]
+    versions = [study.version(name) for name in RESULTS_FROM.values()]
     return hashlib.sha256(repr((versions, institution in pacs_sites(study.data))).encode()).hexdigest()
 
 

@@ -17,8 +17,7 @@ from olvf_assets.orchestration.held import data_folder_of
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.reporting.results_back.findings import findings_of
 from olvf_assets.reporting.results_back.hospital import FOLDER, Outcome, mark_sent, unsent, write_results
-
-TABLES = ("films", "dicom_headers", "detected_films", "detections")
+from olvf_assets.reporting.tables import RESULTS_FROM
 
 
 class ResultsBackOffError(OlvfError):
@@ -73,10 +72,7 @@ def results_back(institution: str, study: StudyResource, *, dry_run: bool, repor
         protocol = study.profile.protocols[0]
         findings = findings_of(
             institution,
-            **{name: study.table(name) for name in TABLES},
-            crops=study.table("detected_crops"),
-            predictions=study.table("ensemble_predictions"),
-            maps=study.table("crop_attention"),
+            **{name: study.table(table) for name, table in RESULTS_FROM.items()},
             protocol=protocol,
             only_predicted=site.role == "development",
         )

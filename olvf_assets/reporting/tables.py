@@ -81,3 +81,11 @@ WORKLIST_PAGES = pl.Schema(
 )
 
 WAREHOUSE = pl.Schema({"table": pl.String, "n_rows": pl.Int64})
+
+# What results that go back are made of: tables by the names of `findings_of`.
+RESULTS_FROM = {
+    **{name: name for name in ("films", "dicom_headers", "detected_films", "detections")},
+    "crops": "detected_crops",
+    "predictions": "ensemble_predictions",
+    "maps": "crop_attention",
+}

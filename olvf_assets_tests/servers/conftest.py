@@ -10,8 +10,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 # at least one of each of packages.txt
 PROGRAMS = (
-    "7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "nginx", "Orthanc", "systemd-analyze",
-    "unshare", "unzip", "zip",
+    "7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "nginx", "openssl", "Orthanc",
+    "systemd-analyze", "unshare", "unzip", "zip",
 )  # fmt: skip
 
 
