@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import polars as pl
 
-from olvf_assets.foundation.code_identity import code_of
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.made import WHOLE, NoSuchTableError
+from olvf_assets.foundation.table_code import code_of
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, ancestors, in_order
 from olvf_assets.orchestration.partitions import FOLDS
 from olvf_assets.orchestration.parts import Lake, Parts
@@ -79,6 +79,9 @@ def _reasons(
         }
         try:
             found = list(parts.reasons(part, record, run, made_of))
+            found += [] if found else [
+                f"only its checks are asked again: {each}" for each in parts.reasons_to_check(record, run, made_of)
+            ]  # fmt: skip
         except OlvfError as error:
             found = [str(error)]
         yield from (f"{name}: {reason}" for reason in found)

@@ -5,6 +5,7 @@ What lives here: names, dependencies. What does not: how anything is computed.
 
 import polars as pl
 
+from olvf_assets.evaluation.labelled import labelled, labelled_external, labelled_test
 from olvf_assets.evaluation.tables import (
     CALIBRATION,
     CALIBRATION_TEMPERATURES,
@@ -119,7 +120,7 @@ def leakage_summary(run: TableRun, leakage_audit: pl.DataFrame, sample_lineage: 
     return leakage.leakage_summary(leakage_audit, sample_lineage)
 
 
-@table(schema=TEST_METRICS, kinds=("polars", "numpy", "scipy"))
+@table(schema=TEST_METRICS, takes=labelled_test, kinds=("polars", "numpy", "scipy"))
 def test_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -135,7 +136,7 @@ def test_metrics(
     return leakage.stamped(found, leakage_summary, "test")
 
 
-@table(schema=EXTERNAL_METRICS, kinds=("polars", "numpy", "scipy"))
+@table(schema=EXTERNAL_METRICS, takes=labelled_external, kinds=("polars", "numpy", "scipy"))
 def external_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -162,7 +163,7 @@ def fresh_fractures_needed(
     return needed.fresh_fractures_needed(test_metrics, external_metrics, roles, run.profile.evaluation)
 
 
-@table(schema=SUBGROUP_METRICS, kinds=("polars", "numpy", "scipy"))
+@table(schema=SUBGROUP_METRICS, takes=labelled, kinds=("polars", "numpy", "scipy"))
 def subgroup_metrics(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,
@@ -177,7 +178,7 @@ def subgroup_metrics(
     return subgroups.subgroup_metrics(ensemble_predictions, vertebra_crops, films, subjects, settings, run.seed)
 
 
-@table(schema=CONFUSION_MATRICES, kinds=("polars", "numpy"))
+@table(schema=CONFUSION_MATRICES, takes=labelled, kinds=("polars", "numpy"))
 def confusion_matrices(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
     """How many samples of each class were called what, per fold, dataset and institution."""
     from olvf_assets.evaluation import confusion
@@ -185,7 +186,7 @@ def confusion_matrices(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.
     return confusion.confusion_matrices(ensemble_predictions)
 
 
-@table(schema=ROC_CURVES, kinds=("polars", "numpy"))
+@table(schema=ROC_CURVES, takes=labelled, kinds=("polars", "numpy"))
 def roc_curves(run: TableRun, ensemble_predictions: pl.DataFrame) -> pl.DataFrame:
     """One-vs-rest ROC curves of the ensembles."""
     from olvf_assets.evaluation import roc
@@ -201,7 +202,7 @@ def calibration_temperatures(run: TableRun, validation_predictions: pl.DataFrame
     return temperature.calibration_temperatures(validation_predictions)
 
 
-@table(schema=CALIBRATION, kinds=("polars", "numpy"))
+@table(schema=CALIBRATION, takes=labelled, kinds=("polars", "numpy"))
 def calibration(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -211,7 +212,7 @@ def calibration(
     return calibration.calibration(ensemble_predictions, calibration_temperatures, run.profile.evaluation, run.seed)
 
 
-@table(schema=RELIABILITY_CURVES, kinds=("polars", "numpy"))
+@table(schema=RELIABILITY_CURVES, takes=labelled, kinds=("polars", "numpy"))
 def reliability_curves(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -223,7 +224,7 @@ def reliability_curves(
     )
 
 
-@table(schema=DECISION_CURVES, kinds=("polars", "numpy"))
+@table(schema=DECISION_CURVES, takes=labelled, kinds=("polars", "numpy"))
 def decision_curves(
     run: TableRun, ensemble_predictions: pl.DataFrame, calibration_temperatures: pl.DataFrame
 ) -> pl.DataFrame:
@@ -241,7 +242,7 @@ def operating_points(run: TableRun, validation_predictions: pl.DataFrame) -> pl.
     return operating.operating_points(validation_predictions, run.profile.evaluation)
 
 
-@table(schema=OPERATING_POINT_METRICS, kinds=("polars", "numpy"))
+@table(schema=OPERATING_POINT_METRICS, takes=labelled, kinds=("polars", "numpy"))
 def operating_point_metrics(
     run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame
 ) -> pl.DataFrame:
@@ -264,7 +265,7 @@ def operating_point_calls(
     return calls.operating_point_calls(ensemble_predictions, patient_predictions, operating_points)
 
 
-@table(schema=MRI_AVOIDED, kinds=("polars", "numpy"))
+@table(schema=MRI_AVOIDED, takes=labelled, kinds=("polars", "numpy"))
 def mri_avoided(run: TableRun, ensemble_predictions: pl.DataFrame, operating_points: pl.DataFrame) -> pl.DataFrame:
     """MRI examinations avoided per 100 patients of each hospital, and the fresh fractures missed for it."""
     from olvf_assets.evaluation import mri
@@ -272,7 +273,7 @@ def mri_avoided(run: TableRun, ensemble_predictions: pl.DataFrame, operating_poi
     return mri.mri_avoided(ensemble_predictions, operating_points, run.profile.evaluation, run.seed)
 
 
-@table(schema=HUMAN_CEILING, kinds=("polars", "numpy"))
+@table(schema=HUMAN_CEILING, takes=labelled, kinds=("polars", "numpy"))
 def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_labels: pl.DataFrame) -> pl.DataFrame:
     """Kappa of the ensembles with the consensus beside kappa between the readers, on the same vertebrae."""
     from olvf_assets.evaluation import human
@@ -280,7 +281,7 @@ def human_ceiling(run: TableRun, ensemble_predictions: pl.DataFrame, consensus_l
     return human.human_ceiling(ensemble_predictions, consensus_labels, run.profile.evaluation, run.seed)
 
 
-@table(schema=REVIEW_LIST, pictures=("image_path",))
+@table(schema=REVIEW_LIST, takes=labelled, pictures=("image_path",))
 def review_list(
     run: TableRun,
     ensemble_predictions: pl.DataFrame,

@@ -12,7 +12,7 @@ count.
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
@@ -23,12 +23,11 @@ from typing import Any
 from olvf_assets.foundation.code_kept import KeptCode, file_beside, state_of
 from olvf_assets.foundation.code_units import Module, Name, Unit, sha256
 from olvf_assets.foundation.errors import OlvfError
-from olvf_assets.foundation.tables import Check, Table
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DATA_SUFFIXES = (".yaml", ".csv", ".json", ".html", ".jinja", ".toml", ".sql", ".txt")
 # What looks at code makes nothing: where it finds out another thing than before, the digests themselves are others.
-LOOKING = ("foundation.code_identity", "foundation.code_kept", "foundation.code_units")
+LOOKING = ("foundation.code_identity", "foundation.code_kept", "foundation.code_units", "foundation.table_code")
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -200,31 +199,11 @@ def sources() -> Sources:
     return Sources(kept_in=file_beside(__file__))
 
 
-def codes_of(tables: Sequence[Table], checks: Mapping[str, Sequence[Check]]) -> dict[str, Made]:
-    """Return what each table is made of, by name, and keep it for later processes.
-
-    Args:
-        tables: the tables.
-        checks: the checks of each table, by its name.
-    """
-    codes = {each.name: code_of(each, checks[each.name]) for each in tables}
-    sources().kept.save()
-    return codes
-
-
 def codes_of_functions(functions: Iterable[Callable[..., Any]]) -> list[Made]:
     """Return what each of some functions of the package is made of, and keep it for later processes."""
     codes = [sources().of(each) for each in functions]
     sources().kept.save()
     return codes
-
-
-def code_of(table: Table, checks: Sequence[Check]) -> Made:
-    """Return what a table, its columns and its checks are made of."""
-    made = Made({"the table's columns": sha256(str(table.schema))})
-    for function in (table.make, *(each.find for each in checks)):
-        made |= sources().of(function)
-    return made
 
 
 @lru_cache

@@ -5,9 +5,11 @@ a table is made (`tables.py`), where the records lie (`storage/records.py`), a t
 (`orchestration/parts.py`), Dagster.
 
 A part (one institution, one fold, or the whole of a table that has neither) is made of the content of the tables that
-it and its checks read, of their code and the libraries behind it (`code_identity.py`), of the settings that were read
-(`settings.py`), of what it looked at beside that (`Table.outside`), and of tables that it looked up by itself. While
-all of this is as it was, and the rows in the lake and the files that they name are those that were made, it stands.
+it reads (of what it takes of them, where it says so), of its code and the libraries behind it (`code_identity.py`), of
+the settings that were read (`settings.py`), of what it looked at beside that (`Table.outside`), and of tables that it
+looked up by itself. While all of this is as it was, and the rows in the lake and the files that they name are those
+that were made, it stands. What its checks found rests on the like of the checks; where only that has changed, the rows
+stand and are held against the checks again.
 The record is written after the rows: what a killed run leaves is made again.
 """
 
@@ -35,7 +37,7 @@ class NoSuchTableError(OlvfError):
 
 @dataclass(frozen=True)
 class Ingredients:
-    """What can be told of a part before it is made; every value is a digest.
+    """What can be told of rows before they are made, or of checks before they are asked; every value is a digest.
 
     Attributes:
         code: by name of the function, class or constant.
@@ -59,13 +61,27 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a part was made of, and what came of it.
+class Basis:
+    """What something rests on.
 
     Attributes:
         ingredients: see `Ingredients`.
         settings: {path: digest} of those that were read.
-        looked_up: {table: digest} of those that were looked up while it was made.
+        looked_up: {table: digest} of those that were looked up meanwhile.
+    """
+
+    ingredients: Ingredients
+    settings: dict[str, str] = field(default_factory=dict)
+    looked_up: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a part was made of, and what came of it.
+
+    Attributes:
+        basis: what its rows rest on.
+        checked: what the findings rest on, beside the rows; None where nothing is checked.
         made: digest of the rows as they were made.
         rows: digest of the rows as they lie in the lake, which keeps fewer types.
         files: digest of the files that the rows name, and of those written beside them.
@@ -73,9 +89,8 @@ class Record:
         findings: by check.
     """
 
-    ingredients: Ingredients
-    settings: dict[str, str]
-    looked_up: dict[str, str]
+    basis: Basis
+    checked: Basis | None
     made: str
     rows: str
     files: str
@@ -83,24 +98,24 @@ class Record:
     findings: dict[str, Finding] = field(default_factory=dict)
 
 
-def changes(record: Record, now: Ingredients, profile: Settings, lookup: Callable[[str], str]) -> Iterator[str]:
-    """Yield, in words, each thing that a part was made of and that is another now.
+def changes(basis: Basis, now: Ingredients, profile: Settings, lookup: Callable[[str], str]) -> Iterator[str]:
+    """Yield, in words, each thing that something rests on and that is another now.
 
     Args:
-        record: of the part.
+        basis: what it rests on.
         now: its ingredients now.
         profile: the settings now.
         lookup: gives the digest of a table as it lies in the lake.
     """
-    then = record.ingredients
+    then = basis.ingredients
     yield from _differences("code of", then.code, now.code)
     yield from _differences("library", then.libraries, now.libraries, shown=True)
     yield from _differences("table", then.reads, now.reads)
     yield from _differences("", then.outside, now.outside)
-    settings = {path: setting_digest(profile, path) for path in record.settings}
-    yield from _differences("setting", record.settings, settings)
-    looked_up = {name: lookup(name) for name in record.looked_up}
-    yield from _differences("table", record.looked_up, looked_up)
+    settings = {path: setting_digest(profile, path) for path in basis.settings}
+    yield from _differences("setting", basis.settings, settings)
+    looked_up = {name: lookup(name) for name in basis.looked_up}
+    yield from _differences("table", basis.looked_up, looked_up)
 
 
 def first_reasons(reasons: Sequence[str]) -> str:

@@ -28,6 +28,8 @@ ROWS, PARTITION_ROWS, COLUMN_SCHEMA = "dagster/row_count", "dagster/partition_ro
 OWN_SECONDS = "own_work_seconds"  # time in the table's own function, as against storage, checks and Dagster
 UNCHANGED = "olvf/unchanged"  # of a table, or a partition, that was not written again
 Outside = Callable[["TableRun"], object]
+Frames = Mapping[str, pl.DataFrame]
+Takes = Callable[..., Frames]
 Beside = Callable[["TableRun", pl.DataFrame], list[Path]]
 
 
@@ -126,6 +128,8 @@ class Table:
         kinds: what it is made with, at most three, shown as badges: `polars`, `duckdb`, `torch`, ...
         columns: what each column means, by name.
         column_sources: for SQL models, each column's source columns as (table, column).
+        takes: `takes(**tables)` returns by name what `make` takes of the tables that it needs, where that is less than
+            all of them, so that nothing else of them counts: figures of labelled samples stand when others arrive.
         outside: returns, as content and JSON-able, what `make` looks at beside tables, settings and what a table names
             by its hash: weights to start from, for example.
         beside: returns the files that `make` writes and no column that ends in `_path` names.
@@ -145,9 +149,15 @@ class Table:
     pictures: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     column_sources: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    takes: "Takes | None" = None
     outside: "Outside | None" = None
     beside: "Beside | None" = None
     always: bool = False
+
+    def taken(self, frames: Frames) -> dict[str, pl.DataFrame]:
+        """Return of tables, by name, what `make` takes of them."""
+        needed = {name: frames[name] for name in self.reads}
+        return needed if self.takes is None else {**needed, **self.takes(**needed)}
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with the promised columns in the promised order and types.
@@ -172,6 +182,7 @@ def table(
     learns: bool = False,
     kinds: tuple[str, ...] = POLARS,
     pictures: tuple[str, ...] = (),
+    takes: Takes | None = None,
     outside: Outside | None = None,
     beside: Beside | None = None,
     always: bool = False,
@@ -183,7 +194,7 @@ def table(
         about, columns = inspect.getdoc(make) or "", column_texts(room, make.__name__, schema.names())
         return Table(
             name, make, _tables_read(make), by, schema, room, about, pool, learns, kinds, pictures, columns,
-            outside=outside, beside=beside, always=always,
+            takes=takes, outside=outside, beside=beside, always=always,
         )  # fmt: skip
 
     return describe

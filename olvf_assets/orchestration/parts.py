@@ -6,16 +6,16 @@ the failure of a part means for others (`steps.py`).
 
 import errno
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.made import (
     WHOLE,
+    Basis,
     Finding,
     Ingredients,
     Record,
@@ -25,13 +25,13 @@ from olvf_assets.foundation.made import (
     text_digest,
 )
 from olvf_assets.foundation.settings import SettingsRead, settings_read
-from olvf_assets.foundation.tables import Check, Table, TableContractError, TableRun
+from olvf_assets.foundation.table_code import TableCode
+from olvf_assets.foundation.tables import Check, Frames, Table, TableContractError, TableRun
 from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.orchestration.preview import row_in_words, rows_in_markdown
 from olvf_assets.storage.records import Records, files_digest
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
-Frames = Mapping[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Part:
         findings: by check.
         broken: a sentence for each blocking rule that it breaks.
         record: what is to be kept once the rows are stored; `rows` and `files` in it are filled in then.
-        standing: whether it was found as it must be.
+        standing: whether its rows were found as they must be.
         own_seconds: in the table's own function; of a fold 0, for several are made together.
         again: why it is to be made again next time all the same.
     """
@@ -90,7 +90,7 @@ class Parts:
         self,
         table: Table,
         checks: Sequence[Check],
-        code: Made,
+        code: TableCode,
         lake: Lake,
         *,
         force: bool = False,
@@ -114,11 +114,15 @@ class Parts:
             self._report(f"{self._said(part)}made again: {first_reasons(reasons)}")
             return None
         rows = self.table.conform(self._lying(part))
+        if reasons := list(self.reasons_to_check(record, run, frames)):
+            self._report(f"{self._said(part)}held against its checks again: {first_reasons(reasons)}")
+            return self._held(rows, replace(run, notes=dict(record.notes)), frames, record.basis, record)
         return Part(rows, dict(record.notes), dict(record.findings), [], record, standing=True)
 
     def reasons(self, part: str, record: Record, run: TableRun, frames: Frames) -> Iterator[str]:
-        """Yield, in words, why a part cannot stand."""
-        yield from changes(record, self._ingredients(run, frames), run.profile, self.lake.digest)
+        """Yield, in words, why the rows of a part cannot stand."""
+        now = self._of_rows(run, self.table.taken(frames))
+        yield from changes(record.basis, now, run.profile, self.lake.digest)
         lying = self._lying(part)
         if frame_digest(lying) != record.rows:
             yield "its rows in the lake are not those that were made"
@@ -130,14 +134,22 @@ class Parts:
         if self._files(run, lying) != record.files:
             yield "a file that it names, or that was written beside it, is missing or another"
 
+    def reasons_to_check(self, record: Record, run: TableRun, frames: Frames) -> Iterator[str]:
+        """Yield, in words, why rows that stand must be held against their checks again."""
+        if record.checked is not None:
+            yield from changes(record.checked, self._of_checks(run, frames), run.profile, self.lake.digest)
+        elif self.checks:
+            yield "they never were"
+
     def part(self, part: str, run: TableRun, frames: Frames) -> Part:
         """Return one part, made if it does not stand."""
         found = self.standing(part, run, frames)
         if found is None:
+            own, before = self.table.taken(frames), self.own_seconds
             with self._noting(run) as noted:
-                looking, before = self._looking(run, noted), self.own_seconds
-                found = self._held(self._made(looking, frames), looking, frames, noted)
-                found.own_seconds = round(self.own_seconds - before, 3)
+                rows = self._made(self._looking(run, noted), own)
+            found = self._held(rows, run, frames, self._basis(self._of_rows(run, own), noted))
+            found.own_seconds = round(self.own_seconds - before, 3)
         self.done[part] = found
         return found
 
@@ -154,12 +166,11 @@ class Parts:
         todo = tuple(fold for fold, part in found.items() if part is None)
         if todo:
             with self._noting(run) as noted:
-                rows = self._made(self._looking(replace(run, folds=todo), noted), frames_of(todo))
-                for fold in todo:
-                    own = replace(run, folds=(fold,), notes=dict(run.notes))
-                    found[fold] = self._held(
-                        rows.filter(pl.col("fold") == fold), self._looking(own, noted), frames[fold], noted
-                    )
+                rows = self._made(self._looking(replace(run, folds=todo), noted), self.table.taken(frames_of(todo)))
+            for fold in todo:
+                own = replace(run, folds=(fold,), notes=dict(run.notes))
+                basis = self._basis(self._of_rows(own, self.table.taken(frames[fold])), noted)
+                found[fold] = self._held(rows.filter(pl.col("fold") == fold), own, frames[fold], basis)
         parts = [part for fold in folds if (part := found[fold]) is not None]
         self.done.update(zip(map(str, folds), parts, strict=True))
         return parts
@@ -192,13 +203,13 @@ class Parts:
             record = replace(part.record, rows=frame_digest(lying), files=self._files(run, lying))
             if part.again:
                 self._records.forget(self.table.name, name)
-            elif not (part.standing and record == part.record):
+            elif record != self._records.find(self.table.name, name):
                 self._records.keep(self.table.name, name, record)
 
     def _made(self, run: TableRun, frames: Frames) -> pl.DataFrame:
         start = time.perf_counter()
         try:
-            frame = self.table.conform(self.table.make(run, **{name: frames[name] for name in self.table.reads}))
+            frame = self.table.conform(self.table.make(run, **frames))
         except OSError as error:  # of a library that writes files by itself
             disk_fails = error.errno in (*NO_ROOM, errno.EIO, errno.EROFS)
             if disk_fails and (fault := write_fault(Path(error.filename or self.lake.root), error)) is not None:
@@ -207,35 +218,44 @@ class Parts:
         self.own_seconds += time.perf_counter() - start
         return frame
 
-    def _held(self, rows: pl.DataFrame, run: TableRun, frames: Frames, noted: "_Noted") -> Part:
-        """Hold a part that was made against the checks."""
+    def _held(
+        self, rows: pl.DataFrame, run: TableRun, frames: Frames, basis: Basis, standing: Record | None = None
+    ) -> Part:
+        """Hold a part that was made, or that stands, against the checks."""
         findings, broken = {}, []
-        for each in self.checks:
-            known = {**frames, self.table.name: rows}
-            breaking = each.find(run, **{name: known[name] for name in each.reads})
-            findings[each.name] = Finding(0)
-            if breaking.height:
-                first = breaking.row(0, named=True)
-                shown = rows_in_markdown(breaking, SHOWN_ROWS, SHOWN_LETTERS)
-                findings[each.name] = Finding(breaking.height, row_in_words(first), shown)
-            if breaking.height and each.blocking:
-                broken.append(f"{breaking.height} rows break {each.name}, the first: {first}.")
-        record = Record(
-            self._ingredients(run, frames), noted.settings.digests(),
-            {name: self.lake.digest(name) for name in sorted(noted.looked_up)},
-            frame_digest(rows), "", "", dict(run.notes), findings,
-        )  # fmt: skip
-        return Part(rows, dict(run.notes), findings, broken, record, standing=False, again=run.again)
+        with self._noting(run) as noted:
+            looking = self._looking(run, noted)
+            for each in self.checks:
+                known = {**frames, self.table.name: rows}
+                breaking = each.find(looking, **{name: known[name] for name in each.reads})
+                findings[each.name] = Finding(0)
+                if breaking.height:
+                    first = breaking.row(0, named=True)
+                    shown = rows_in_markdown(breaking, SHOWN_ROWS, SHOWN_LETTERS)
+                    findings[each.name] = Finding(breaking.height, row_in_words(first), shown)
+                if breaking.height and each.blocking:
+                    broken.append(f"{breaking.height} rows break {each.name}, the first: {first}.")
+        checked = self._basis(self._of_checks(run, frames), noted) if self.checks else None
+        made = frame_digest(rows) if standing is None else standing.made
+        record = Record(basis, checked, made, "", "", dict(run.notes), findings)
+        return Part(rows, dict(run.notes), findings, broken, record, standing=standing is not None, again=run.again)
 
-    def _ingredients(self, run: TableRun, frames: Frames) -> Ingredients:
-        reads = {*self.table.reads, *(name for each in self.checks for name in each.reads)} - {self.table.name}
-        looks = {self.table.name: self.table.outside, **{each.name: each.outside for each in self.checks}}
-        return Ingredients(
-            self.code.digests,
-            self.code.libraries,
-            {name: self._digest(frames[name]) for name in sorted(reads)},
-            {name: text_digest(outside(run)) for name, outside in looks.items() if outside is not None},
-        )
+    def _basis(self, ingredients: Ingredients, noted: "_Noted") -> Basis:
+        looked_up = {name: self.lake.digest(name) for name in sorted(noted.looked_up)}
+        return Basis(ingredients, noted.settings.digests(), looked_up)
+
+    def _of_rows(self, run: TableRun, taken: Frames) -> Ingredients:
+        outside = {} if self.table.outside is None else {self.table.name: text_digest(self.table.outside(run))}
+        return Ingredients(self.code.rows.digests, self.code.rows.libraries, self._digests_of(taken, taken), outside)
+
+    def _of_checks(self, run: TableRun, frames: Frames) -> Ingredients:
+        reads = {name for each in self.checks for name in each.reads} - {self.table.name}
+        outside = {each.name: text_digest(each.outside(run)) for each in self.checks if each.outside is not None}
+        code = self.code.checks
+        return Ingredients(code.digests, code.libraries, self._digests_of(reads, frames), outside)
+
+    def _digests_of(self, names: Iterable[str], frames: Frames) -> dict[str, str]:
+        return {name: self._digest(frames[name]) for name in sorted(names)}
 
     def _digest(self, frame: pl.DataFrame) -> str:
         if id(frame) not in self._digests:

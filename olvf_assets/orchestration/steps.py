@@ -23,9 +23,9 @@ from dagster import (
     Output,
 )
 
-from olvf_assets.foundation.code_identity import Made
 from olvf_assets.foundation.errors import MachineError, OlvfError, StaleError
 from olvf_assets.foundation.made import WHOLE
+from olvf_assets.foundation.table_code import TableCode
 from olvf_assets.foundation.tables import OWN_SECONDS, ROWS, UNCHANGED, Check, Dimension, FrameToStore, Table, TableRun
 from olvf_assets.foundation.unexpected import told_without_content
 from olvf_assets.orchestration.parts import Finding, Part, Parts
@@ -68,7 +68,7 @@ class Step:
         study: "StudyResource",
         spec: Table,
         checks: Sequence[Check],
-        code: Made,
+        code: TableCode,
         reads: Sequence[str],
         *,
         force: bool = False,

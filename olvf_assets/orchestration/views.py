@@ -28,8 +28,8 @@ from dagster import (
     asset,
 )
 
-from olvf_assets.foundation.code_identity import Made, codes_of
 from olvf_assets.foundation.made import forced
+from olvf_assets.foundation.table_code import TableCode, codes_of
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors, in_order
 from olvf_assets.orchestration.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.orchestration.steps import INSTITUTIONS_CHECK, Step
@@ -94,7 +94,7 @@ def _build(
     view: View,
     spec: Table,
     checks: list[Check],
-    code: Made,
+    code: TableCode,
     reads: list[str],
     dimensions: dict[str, Any],
     whole_ancestry: list[str],

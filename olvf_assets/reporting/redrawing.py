@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.code_identity import Made, codes_of_functions
-from olvf_assets.foundation.made import Ingredients, Record, changes, first_reasons, frame_digest, text_digest
+from olvf_assets.foundation.made import Basis, Ingredients, Record, changes, first_reasons, frame_digest, text_digest
 from olvf_assets.foundation.parallel import available_cores, parallel_map
 from olvf_assets.foundation.provenance import ABSENT, file_sha256
 from olvf_assets.foundation.settings import note_read, settings_read
@@ -105,7 +105,7 @@ def pictures_of(
         run.report(f"{each.member.name} is drawn: {first_reasons(each.reasons)}")
     processes = max(1, min(workers or available_cores(), len(due) // LEAST_PER_WORKER))
     rests_on = parallel_map(_drawn_and_kept, due, workers=processes, what="pictures drawn", report=run.report)
-    rests_on += [each.record.settings for each in planned if each.record is not None and not each.reasons]
+    rests_on += [each.record.basis.settings for each in planned if each.record is not None and not each.reasons]
     for settings in rests_on:  # the table rests on them, whether they are read now or were before, here or elsewhere
         note_read(run.profile, settings)
     return [
@@ -142,7 +142,9 @@ def _drawn_and_kept(due: _Planned) -> dict[str, str]:
     with settings_read(due.run.profile) as read:
         _draw(due.picture, look, due.frames, [due.folder / name for name in due.files])
     drawn, settings = text_digest(due.files), read.digests()
-    Records(due.run.store.root).keep(RECORDS, due.member.name, Record(due.now, settings, {}, drawn, drawn, drawn))
+    Records(due.run.store.root).keep(
+        RECORDS, due.member.name, Record(Basis(due.now, settings), None, drawn, drawn, drawn)
+    )
     return settings
 
 
@@ -155,7 +157,7 @@ def _reasons(
         return
     if run.forced:
         yield "somebody asked for it"
-    yield from changes(record, now, run.profile, lambda name: "")
+    yield from changes(record.basis, now, run.profile, lambda name: "")
     if text_digest(_hashes(folder, names)) != record.files:
         yield "its file is missing or another"
 

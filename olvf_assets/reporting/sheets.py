@@ -28,17 +28,10 @@ FILMS_IN_A_ROW = 6
 
 
 def films_on_the_sheet(look: Look, films: pl.DataFrame, reader_boxes: pl.DataFrame, detections: pl.DataFrame) -> Frames:
-    """Return some films of each institution, chosen at random, with their drawn and detected boxes."""
+    """Return some films of an institution, chosen at random, with their drawn and detected boxes."""
     columns = (*FILM, "view", "image_path", "width_px", "height_px")
-    chosen = pl.concat(
-        [
-            films.select(columns).clear(),
-            *(
-                _some(part, look.settings.films_per_institution, look.seed, "film_sheet", part["institution"][0])
-                for part in films.select(columns).sort(FILM).partition_by("institution", maintain_order=True)
-            ),
-        ]
-    )
+    own = films.select(columns).sort(FILM)
+    chosen = _some(own, look.settings.films_per_institution, look.seed, "film_sheet", *own["institution"].head(1))
 
     def on_them(boxes: pl.DataFrame) -> pl.DataFrame:
         return boxes.join(chosen, on=FILM, how="semi").select(*FILM, "level", *BOX).sort(*FILM, "level", *BOX)
@@ -51,9 +44,10 @@ def films_on_the_sheet(look: Look, films: pl.DataFrame, reader_boxes: pl.DataFra
 
 
 @picture(
-    title="Films with drawn and detected boxes",
-    caption="Randomly chosen films of each institution. IoU: mean intersection over union of the levels found.",
+    title="Films with drawn and detected boxes, {key}",
+    caption="Randomly chosen films of the hospital. IoU: mean intersection over union of the levels found.",
     section="detector",
+    per="institution",
     shown=films_on_the_sheet,
 )
 def film_sheet(look: Look, films: pl.DataFrame, reader_boxes: pl.DataFrame, detections: pl.DataFrame) -> "Figure":

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from olvf_assets.foundation.made import Finding, Ingredients, Record
+from olvf_assets.foundation.made import Basis, Finding, Ingredients, Record
 from olvf_assets.storage.artifacts import read_if_whole, read_json, remove, write_atomically
 
 FOLDER = "made"
@@ -78,4 +78,9 @@ def _stamp(path: Path) -> str:
 
 def _record(found: dict[str, Any]) -> Record:
     findings = {name: Finding(*each) for name, each in found.pop("findings").items()}
-    return Record(**{**found, "ingredients": Ingredients(**found["ingredients"]), "findings": findings})
+    basis, checked = _basis(found.pop("basis")), found.pop("checked")
+    return Record(basis, None if checked is None else _basis(checked), findings=findings, **found)
+
+
+def _basis(found: dict[str, Any]) -> Basis:
+    return Basis(Ingredients(**found.pop("ingredients")), **found)

@@ -1,6 +1,7 @@
 """What is made again after a change of each kind, in a small graph that is run by Dagster."""
 
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree
@@ -8,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from dagster import DagsterInstance, materialize
+from dagster import DagsterInstance, Failure, materialize
 
 from olvf_assets.commands.why import why
 from olvf_assets.foundation import code_identity
@@ -23,7 +24,7 @@ from olvf_assets.storage.sql import run_query
 ROWS = pl.Schema({"institution": pl.String, "n": pl.Int64})
 FOLDS = pl.Schema({"fold": pl.Int64, "n": pl.Int64, "weights_path": pl.String})
 SUM = pl.Schema({"n": pl.Int64})
-CALLS: list[str] = []  # of the bodies below
+CALLS: list[str] = []  # of the bodies and the check below
 
 
 class Sums(Settings):
@@ -88,7 +89,18 @@ def total(run: TableRun, trained: pl.DataFrame, parity: pl.DataFrame) -> pl.Data
     return run_query("select sum(n)::bigint as n from trained", {"trained": trained})
 
 
+def large_ones(scaled: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    return {"scaled": scaled.filter(pl.col("n") >= 20)}
+
+
+def largest(run: TableRun, scaled: pl.DataFrame) -> pl.DataFrame:
+    CALLS.append("largest")
+    assert (scaled["n"] >= 20).all()
+    return scaled.select(pl.col("n").max())
+
+
 def nothing_is_stale(run: TableRun, total: pl.DataFrame) -> pl.DataFrame:
+    CALLS.append("nothing_is_stale")
     kept = run.stored("scaled")
     assert kept is not None
     return kept.filter(pl.col("n") < 0)
@@ -100,6 +112,7 @@ TABLES: list[Table] = [
     table(schema=ROWS, by="institution")(parity),
     table(schema=FOLDS, by="fold", outside=weights)(trained),
     table(schema=SUM)(total),
+    table(schema=SUM, takes=large_ones)(largest),
 ]
 CHECKS: list[Check] = [check(table="total")(nothing_is_stale)]
 READS = all_reads(TABLES, CHECKS)
@@ -126,7 +139,7 @@ class Study:
         assets = build_assets("study", TABLES, CHECKS, ["total"])
         lake = Lake(base_dir=str(self.data / "lake" / "tables"))
         materialize(assets, resources={"study": self.resource, "lake": lake}, instance=self.instance)
-        return set(CALLS) - {"arrived"}
+        return set(CALLS) - {"arrived", "nothing_is_stale"}
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         folder = self.data / "lake" / "tables"
@@ -206,7 +219,13 @@ CHANGES: dict[str, tuple[Callable[[Study, pytest.MonkeyPatch], None], set[str], 
         set(),
     ),
     "a query": (code(HERE + "total", "sum(n)::bigint as n", "sum(n + 0)::bigint as n"), {"total"}, set()),
-    "a check": (code(HERE + "nothing_is_stale", '"n") < 0', '"n") < -1'), {"total"}, set()),
+    "a check": (code(HERE + "nothing_is_stale", '"n") < 0', '"n") < -1'), set(), set()),
+    "rows that one of them does not take": (
+        write("landing/a", "0"),
+        below("arrived") - {"largest"},
+        below("arrived") - {"largest"},
+    ),
+    "which rows it takes": (code(HERE + "large_ones", ">= 20", ">= 19"), {"largest"}, set()),
     "a comment": (code(HERE + "scaled", "    return arrived", "    # why\n    return arrived"), set(), set()),
     "a library": (library, {"total"}, set()),
     "a file that a table names": (forgotten, {"trained"}, set()),
@@ -237,6 +256,46 @@ def test_exactly_what_depends_on_a_change_is_made(
     assert {name for name, count in study.versions().items() if count != versions[name]} == written
     monkeypatch.delenv("OLVF_FORCE", raising=False)
     assert study.run() == set()
+
+
+def test_rows_stand_and_are_checked_again_when_a_check_or_what_it_looks_up_has_changed(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.run()
+    assert CALLS.count("nothing_is_stale") == 1
+    (study.data / "landing" / "a").write_text("3")  # the sum and the parities stay
+    (study.data / "landing" / "b").write_text("0")
+    assert study.run() == {"scaled", "parity", "trained", "largest"}
+    assert CALLS.count("nothing_is_stale") == 1  # it looks up `scaled`
+    assert study.run() == set()
+    assert CALLS.count("nothing_is_stale") == 0
+
+    code(HERE + "nothing_is_stale", '"n") < 0', '"n") < -1')(study, monkeypatch)
+    asked = why("total", study.resource, TABLES, CHECKS)
+    assert asked == [f"total: only its checks are asked again: code of {HERE}nothing_is_stale has changed"]
+    assert study.run() == set()
+    assert CALLS.count("nothing_is_stale") == 1
+    assert study.run() == set()
+    assert CALLS.count("nothing_is_stale") == 0
+
+
+def test_rows_that_stand_may_break_a_changed_check_until_it_is_mended(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.run()
+    versions = study.versions()
+
+    def stricter(run: TableRun, total: pl.DataFrame) -> pl.DataFrame:
+        return total.filter(pl.col("n") > 0)
+
+    with_it = [check(table="total")(stricter)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "CHECKS", with_it)
+        for _ in range(2):
+            with pytest.raises(Failure, match="1 rows break stricter"):
+                study.run()
+    assert study.run() == set()
+    assert study.versions() == versions
 
 
 def test_one_institution_s_change_leaves_the_parts_of_others(study: Study) -> None:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from olvf_assets.foundation import code_identity
 from olvf_assets.foundation.made import WHOLE
 from olvf_assets.foundation.settings import settings_read
+from olvf_assets.foundation.table_code import TableCode, code_of
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import PROTOCOLS
 from olvf_assets.orchestration.parts import Lake, Parts
@@ -315,9 +316,14 @@ def test_a_table_s_change_is_seen_by_the_pictures_that_read_it_and_no_others(stu
     tables = study.tables
     for name, frame in tables.items():
         study.tables = {**tables, name: frame.clear()}
-        readers = {each.name for each in PICTURES if name in each.reads and not frame.is_empty()}
-        families = {each.name for each in PICTURES if each.per is not None}
-        assert study.draw(PICTURES) == readers - families, name
+        readers = {
+            member.name
+            for each in PICTURES
+            if name in (each.reads if each.per is None else each.reads[1:])  # no member without its first table
+            for member in each.members(tables)
+            if not member.tables[name].is_empty()
+        }
+        assert study.draw(PICTURES) == readers, name
         study.tables = tables
         study.draw(PICTURES)
     assert study.files() == study.from_nothing(tmp_path / "anew", PICTURES)
@@ -339,9 +345,9 @@ def another_hospital(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]
 def test_a_new_hospital_leaves_what_is_of_others_alone(study: Report) -> None:
     study.tables = another_hospital(study.tables)
     everything = {path.stem for path in study.folder.iterdir()}
-    everything |= {"stard_flow_institution_3", "draft_corrections_institution_3"}
+    everything |= {f"{name}_institution_3" for name in ("stard_flow", "draft_corrections", "film_sheet")}
     of_others = {"stard_flow_institution_1", "stard_flow_institution_2", "training_curves", "detector_pr_curves"}
-    of_others |= {"draft_corrections_institution_2"}
+    of_others |= {"draft_corrections_institution_2", "film_sheet_institution_1", "film_sheet_institution_2"}
     assert study.draw(PICTURES) == everything - of_others
 
 
@@ -353,12 +359,12 @@ def test_pictures_kept_are_those_of_a_report_drawn_from_nothing(
     report.tables = made_up
     report.draw(some)
     report.tables = another_hospital(report.tables)
-    assert report.draw(some) == {"stard_flow_institution_3", *(each.name for each in some[1:])}
+    assert report.draw(some) == {"stard_flow_institution_3", "confusion_matrices", "film_sheet_institution_3"}
     assert report.files() == report.from_nothing(tmp_path / "anew", some)
 
 
 def test_the_table_is_made_of_all_that_its_pictures_are_made_of() -> None:
-    whole = code_identity.code_of(report_figures, [])
+    whole = code_of(report_figures, []).rows
     for each in PICTURES:
         own = code_identity.sources().of(each.draw)
         alone = {
@@ -387,7 +393,7 @@ def test_whoever_forces_the_table_forces_its_pictures(tmp_path: Path) -> None:
     lake = Lake(tmp_path, lambda name: None, lambda name: "absent")
     table = replace(report_figures, make=make, reads=(), beside=None)
     for force in (True, False):
-        Parts(table, [], code_identity.Made(), lake, force=force).part(WHOLE, run_in(tmp_path), {})
+        Parts(table, [], TableCode(), lake, force=force).part(WHOLE, run_in(tmp_path), {})
     assert asked == [True, False]
 
 

@@ -59,7 +59,7 @@ def test_page_holds_every_picture_byte_for_byte_in_its_section_and_asks_for_noth
     embedded = [base64.b64decode(each) for each in re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", report.html)]
     drawn = {path.stem: path.read_bytes() for path in report.folder.glob("*.png")}
     assert sorted(embedded) == sorted(drawn.values())
-    assert len(embedded) == 13
+    assert len(embedded) == 14
     assert "<script" not in report.html
     leads_to = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", report.html))
     assert leads_to == {"data_docs/index.html", "worklists/institution_2/index.html"}
@@ -160,7 +160,7 @@ def test_page_of_a_study_without_external_hospital_or_crops_is_still_a_page(tabl
     make_report(run_in(tmp_path), empty, tmp_path)
     html = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "No institution has scored crops yet" in html
-    assert html.count("<img") == 10
+    assert html.count("<img") == 9
 
 
 def test_same_tables_give_the_same_bytes_without_dates_whatever_the_machine_s_own_style(report, tables, tmp_path):
@@ -177,7 +177,7 @@ def test_same_tables_give_the_same_bytes_without_dates_whatever_the_machine_s_ow
 def test_figure_table_names_each_file_with_its_hash(report):
     assert report.table.schema == REPORT_FIGURES
     assert set(report.table["path"]) == {each.name for each in report.folder.iterdir()} - {"index.html"}
-    assert report.table["path"].n_unique() == 15
+    assert report.table["path"].n_unique() == 16
     assert {name.split(".")[0] for name in report.table["path"]} == set(report.table["figure"])
     for path, sha256 in report.table.select("path", "sha256").iter_rows():
         assert hashlib.sha256((report.folder / path).read_bytes()).hexdigest() == sha256
