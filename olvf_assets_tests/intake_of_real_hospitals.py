@@ -26,7 +26,7 @@ class RealHospitals(StudyResource):
 
 
 defs = Definitions(
-    assets=build_assets("study", [*TABLES, warehouse_of(TABLES)], CHECKS, ["warehouse"]),
+    assets=build_assets("study", [*TABLES, warehouse_of(TABLES)], CHECKS, ["warehouse"], load_profile("ci")),
     resources={
         "study": RealHospitals(profile_name="ci", data_folder=str(data_folder())),
         "lake": Lake(base_dir=str(data_folder() / "lake" / "tables")),

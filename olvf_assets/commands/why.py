@@ -64,7 +64,7 @@ def _reasons(
     frames = {name: in_order(study.table(name)) for name in reads}
     own = [each for each in checks if each.table == table.name]
     lake = Lake(study.store.root, study.stored, study.stored_digest)
-    parts = Parts(table, own, code_of(table, own), lake)
+    parts = Parts(table, own, code_of(table, own, study.profile), lake)
     for part, run in _parts(table, study):
         record = Records(study.store.root).find(table.name, part)
         name = table.name if part == WHOLE else f"{table.name} of {table.by} {part}"

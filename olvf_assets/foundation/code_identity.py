@@ -10,7 +10,6 @@ count.
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from olvf_assets.foundation.code_kept import KeptCode, file_beside, state_of
+from olvf_assets.foundation.code_kept import Found, KeptCode, file_beside, state_of
 from olvf_assets.foundation.code_units import Module, Name, Unit, sha256
 from olvf_assets.foundation.errors import OlvfError
 
@@ -42,19 +41,21 @@ class Made:
     Attributes:
         digests: by name, of everything of ours.
         libraries: the distributions behind it, with their versions.
+        settings: what it may read of a profile, at the first level: seed, evaluation, ...
     """
 
     digests: dict[str, str] = field(default_factory=dict)
     libraries: dict[str, str] = field(default_factory=dict)
+    settings: list[str] = field(default_factory=list)
 
     def __or__(self, other: "Made") -> "Made":
         """Return what two functions are made of together."""
-        return Made(self.digests | other.digests, self.libraries | other.libraries)
+        settings = sorted({*self.settings, *other.settings})
+        return Made(self.digests | other.digests, self.libraries | other.libraries, settings)
 
-    @property
-    def version(self) -> str:
-        """Return 16 hex digits that change when anything of it does: what Dagster calls a code version."""
-        return sha256(json.dumps([self.digests, self.libraries], sort_keys=True))[:16]
+    def to_keep(self) -> Found:
+        """Return what is kept of it for later processes: the arguments that make it."""
+        return self.digests, self.libraries, self.settings
 
 
 class Sources:
@@ -99,7 +100,7 @@ class Sources:
             return Made(*known)
         made = self._followed(function, names, values)
         if ours:
-            self.kept.note(key, (made.digests, made.libraries))
+            self.kept.note(key, made.to_keep())
         return made
 
     def _followed(self, function: FunctionType, names: set[Name], values: list[str]) -> Made:
@@ -116,7 +117,8 @@ class Sources:
         ours = sorted(name for name in met if self._is_ours(name.module))
         digests = {f"{each.module}:{each.name}": self._unit(each).digest for each in ours}
         tops = {name.module.split(".")[0] for name in met if not self._is_ours(name.module)}
-        return Made(digests, _versions(frozenset(tops)))
+        settings = {setting for each in ours for setting in self._unit(each).settings}
+        return Made(digests, _versions(frozenset(tops)), sorted(settings))
 
     def defines(self, name: Name) -> bool:
         """Return whether a module of the package defines a name."""
@@ -225,7 +227,7 @@ def code_digest(function: str, *, without: tuple[str, ...] = (), libraries: bool
         if not sources().defines(name):
             raise UnknownCodeError(f"{function} is not there")
         made = sources().named([name])
-        sources().kept.note(function, (made.digests, made.libraries))
+        sources().kept.note(function, made.to_keep())
         sources().kept.save()
     counts = {
         key: digest

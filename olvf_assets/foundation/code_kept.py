@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 INSTALLED = (".dist-info", ".egg-info")  # folders that name a distribution with its version
-Found = tuple[dict[str, str], dict[str, str]]  # digests by name, versions by distribution
+Found = tuple[dict[str, str], dict[str, str], list[str]]  # digests by name, versions by distribution, settings
 
 
 class KeptCode:

@@ -31,10 +31,12 @@ class Unit:
     Attributes:
         digest: of its text, without docstrings, comments and empty lines.
         uses: what it names, in this package or (with a module that is not ours) elsewhere.
+        settings: what it reads of something that is called `profile`.
     """
 
     digest: str
     uses: frozenset[Name]
+    settings: frozenset[str]
 
 
 class Module:
@@ -76,6 +78,7 @@ class Module:
     def _made(self, statements: list[ast.stmt]) -> Unit:
         uses: set[Name] = set()
         files: set[str] = set()
+        settings: set[str] = set()
         for statement in statements:
             nodes = list(ast.walk(statement))
             local = dict(self.bindings)
@@ -84,6 +87,7 @@ class Module:
                     local.update(_bindings(node, self.name))
             bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
             free = _free_names(statement)
+            settings |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and _is_profile(node.value)}
             for node in nodes:
                 if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and id(node.value) in free:
                     uses.update(self._attribute(local, node.value.id, node.attr))
@@ -94,7 +98,7 @@ class Module:
                 for annotation in _annotations(node):
                     uses.update(self._quoted(local, annotation))
         text = "\n".join(self._text(statement) for statement in statements)
-        return Unit(sha256("\n".join([text, *sorted(files)])), frozenset(uses))
+        return Unit(sha256("\n".join([text, *sorted(files)])), frozenset(uses), frozenset(settings))
 
     def _text(self, statement: ast.stmt) -> str:
         """Return the lines of a statement without docstrings, comments of their own line and empty lines."""
@@ -134,6 +138,11 @@ class Module:
                     for node in ast.walk(ast.parse(quoted.value, mode="eval")):
                         if isinstance(node, ast.Name):
                             yield from self._named(local, node.id)
+
+
+def _is_profile(node: ast.expr) -> bool:
+    name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+    return name == "profile"
 
 
 def _free_names(statement: ast.stmt) -> set[int]:

@@ -28,7 +28,7 @@ from olvf_assets.orchestration import console
 from olvf_assets.orchestration.resources import LakeResource, StudyResource
 from olvf_assets.orchestration.sql_models import load_models, load_tests
 from olvf_assets.orchestration.views import View, build_assets
-from olvf_assets.profiles import profile_name
+from olvf_assets.profiles import load_profile, profile_name
 from olvf_assets.reporting import assets as reporting
 from olvf_assets.reporting.assets import warehouse_of
 from olvf_assets.storage.places import data_folder
@@ -83,15 +83,20 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
         view: `operations` (partitioned) or `study` (one run over everything).
         overrides: resources to use instead of the default ones.
         more: jobs, sensors, schedules and further checks of the view.
+
+    Raises:
+        ProfileError: the profile that is asked for is missing or says something that its schema does not know.
     """
-    data = data_folder()
+    data, name = data_folder(), profile_name()
     resources = {
-        "study": StudyResource(profile_name=profile_name(), data_folder=str(data)),
+        "study": StudyResource(profile_name=name, data_folder=str(data)),
         "lake": LakeResource(base_dir=str(data / "lake" / "tables")),
         **(overrides or {}),
     }
     return Definitions(
-        assets=build_assets(view, all_tables(), all_checks(), NAMED_BY_USERS, tables_scored_again()),
+        assets=build_assets(
+            view, all_tables(), all_checks(), NAMED_BY_USERS, load_profile(name), tables_scored_again()
+        ),
         resources=resources,
         executor=in_process_executor,
         loggers={console.NAME: console.console_logger(data)},

@@ -29,6 +29,7 @@ from dagster import (
 )
 
 from olvf_assets.foundation.made import forced
+from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.table_code import TableCode, codes_of
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors, in_order
 from olvf_assets.orchestration.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
@@ -54,7 +55,12 @@ FRAME = PythonObjectDagsterType(pl.DataFrame, name="polars_frame")
 
 
 def build_assets(
-    view: View, tables: Sequence[Table], checks: Sequence[Check], targets: Sequence[str], automatic: Sequence[str] = ()
+    view: View,
+    tables: Sequence[Table],
+    checks: Sequence[Check],
+    targets: Sequence[str],
+    profile: Settings,
+    automatic: Sequence[str] = (),
 ) -> list[AssetsDefinition]:
     """Return the assets of one view.
 
@@ -63,6 +69,7 @@ def build_assets(
         tables: all tables of the project.
         checks: all checks; each runs in its table's step, before the table is written.
         targets: tables whose whole ancestry is declared in the study view, so that `+name` selects all of it.
+        profile: the settings at hand.
         automatic: tables that the operations view makes again by itself when something they rest on was made.
     """
     by_table: dict[str, list[Check]] = {each.name: [] for each in tables}
@@ -72,7 +79,7 @@ def build_assets(
     whole = {name: ancestors(name, reads) for name in targets} if view == "study" else {}
     dimensions = {each.name: each.by for each in tables}
     per_institution = [each.name for each in tables if each.by == "institution"]
-    codes = codes_of(tables, by_table)
+    codes = codes_of(tables, by_table, profile)
     return [
         _build(
             view,

@@ -8,6 +8,7 @@ import pytest
 from olvf_assets.foundation.code_identity import Sources, UnknownCodeError
 from olvf_assets.foundation.table_code import code_of
 from olvf_assets.orchestration.graph import all_checks, all_tables
+from olvf_assets.profiles import load_profile
 
 FILES = {
     "house/__init__.py": "",
@@ -152,14 +153,14 @@ def test_every_table_and_check_of_the_project_can_be_followed() -> None:
     checks = all_checks()
     for table in all_tables():
         own = [each for each in checks if each.table == table.name]
-        made = code_of(table, own)
+        made = code_of(table, own, load_profile("ci"))
         assert "polars" in made.rows.libraries, table.name
         assert len(made.rows.digests) > 1, table.name
         assert len(made.checks.digests) >= len({each.find.__module__ for each in own}), table.name
 
 
 def test_tables_are_made_of_what_they_call_lazily() -> None:
-    by_name = {table.name: code_of(table, []).rows for table in all_tables()}
+    by_name = {table.name: code_of(table, [], load_profile("ci")).rows for table in all_tables()}
     assert "olvf_assets.classification.splits:make_splits" in by_name["splits"].digests
     assert "torch" in by_name["resnet50_checkpoints"].libraries
     assert "torch" not in by_name["splits"].libraries

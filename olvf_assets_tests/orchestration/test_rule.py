@@ -136,7 +136,7 @@ class Study:
     def run(self) -> set[str]:
         """Run everything and return the tables whose bodies were called; that of what always arrives aside."""
         CALLS.clear()
-        assets = build_assets("study", TABLES, CHECKS, ["total"])
+        assets = build_assets("study", TABLES, CHECKS, ["total"], self.resource.profile)
         lake = Lake(base_dir=str(self.data / "lake" / "tables"))
         materialize(assets, resources={"study": self.resource, "lake": lake}, instance=self.instance)
         return set(CALLS) - {"arrived", "nothing_is_stale"}

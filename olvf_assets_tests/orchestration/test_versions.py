@@ -1,5 +1,6 @@
 """What Dagster's UI calls out of date, held against the rule, in a small graph that is run in both views."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ SUM = pl.Schema({"n": pl.Int64})
 
 class SmallProfile(Settings):
     train_without: tuple[str, ...] = ()
+    factor: int = 1
+    unused: int = 0
+
+
+PROFILES = [SmallProfile()]  # the last is at hand
 
 
 class SmallStudy(StudyResource):
@@ -32,7 +38,7 @@ class SmallStudy(StudyResource):
 
     @property
     def profile(self) -> Any:
-        return SmallProfile()
+        return PROFILES[-1]
 
     def role(self, institution: str) -> str:
         return "external"
@@ -47,7 +53,7 @@ def arrived(run: TableRun) -> pl.DataFrame:
 
 
 def scaled(run: TableRun, arrived: pl.DataFrame) -> pl.DataFrame:
-    return arrived.with_columns(pl.col("n") * ten_times_ten())
+    return arrived.with_columns(pl.col("n") * ten_times_ten() * run.profile.factor)
 
 
 def parity(run: TableRun, arrived: pl.DataFrame) -> pl.DataFrame:
@@ -115,7 +121,7 @@ class Study:
 
     def definitions(self, view: View, names: Sequence[str] = ()) -> Definitions:
         return Definitions(
-            assets=build_assets(view, TABLES, CHECKS, TARGETS),
+            assets=build_assets(view, TABLES, CHECKS, TARGETS, PROFILES[-1]),
             jobs=[define_asset_job("job", AssetSelection.assets(*names) if names else AssetSelection.all())],
             resources={
                 "study": SmallStudy(profile_name="none", data_folder=str(self.data)),
@@ -285,6 +291,21 @@ def test_an_edit_makes_what_is_made_by_it_out_of_date_until_it_is_made_again(
     assert study.out_of_date() == {}
     monkeypatch.undo()
     assert study.out_of_date() == {name: {"CODE"} for name in touched}
+
+
+def test_a_changed_setting_makes_what_may_read_it_out_of_date_until_a_run_has_looked(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.make()
+    monkeypatch.setattr(sys.modules[__name__], "PROFILES", [SmallProfile(unused=1)])
+    assert study.out_of_date() == {}
+    monkeypatch.setattr(sys.modules[__name__], "PROFILES", [SmallProfile(factor=2)])
+    assert study.out_of_date() == {"scaled|a": {"CODE"}, "scaled|b": {"CODE"}}
+    study.make()
+    assert study.out_of_date() == {}
+    monkeypatch.undo()
+    study.make("scaled", view="operations", key="a")
+    assert study.out_of_date() == {"scaled|b": {"CODE"}, "scored|a": {"DATA scaled|a"}}
 
 
 def test_one_partition_made_by_new_code_is_up_to_date_and_the_others_are_not(

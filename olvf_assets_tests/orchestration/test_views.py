@@ -117,7 +117,7 @@ def definitions_of(
     names = {each.name for each in tables}
     automatic = [name for name in ("model", "summary") if name in names]
     return Definitions(
-        assets=build_assets(view, tables, checks, ["summary"], automatic=automatic),
+        assets=build_assets(view, tables, checks, ["summary"], SmallProfile(), automatic),
         jobs=[define_asset_job("job", selection)],
         resources={
             "study": SmallStudy(profile_name="none", data_folder=str(data), without=list(without)),
@@ -411,7 +411,7 @@ def test_tables_of_an_older_release_gain_the_columns_of_a_newer_one(data: Path, 
 
 
 def test_naming_a_target_in_the_study_view_selects_its_whole_ancestry() -> None:
-    assets = build_assets("study", TABLES, CHECKS, ["summary"])
+    assets = build_assets("study", TABLES, CHECKS, ["summary"], SmallProfile())
     (target,) = [each for each in assets if each.key == AssetKey("summary")]
     assert {key.to_user_string() for key in target.dependency_keys} == {"raw", "tenfold", "model"}
 

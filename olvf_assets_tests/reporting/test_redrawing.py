@@ -19,6 +19,7 @@ from olvf_assets.foundation.table_code import TableCode, code_of
 from olvf_assets.foundation.tables import TableRun
 from olvf_assets.foundation.vocabulary import PROTOCOLS
 from olvf_assets.orchestration.parts import Lake, Parts
+from olvf_assets.profiles import load_profile
 from olvf_assets.reporting import redrawing
 from olvf_assets.reporting.assets import report_figures
 from olvf_assets.reporting.attention_pictures import attention_films
@@ -364,7 +365,7 @@ def test_pictures_kept_are_those_of_a_report_drawn_from_nothing(
 
 
 def test_the_table_is_made_of_all_that_its_pictures_are_made_of() -> None:
-    whole = code_of(report_figures, []).rows
+    whole = code_of(report_figures, [], load_profile("ci")).rows
     for each in PICTURES:
         own = code_identity.sources().of(each.draw)
         alone = {
