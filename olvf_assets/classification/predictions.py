@@ -165,7 +165,7 @@ def verified_weights(
         StaleCheckpointError: see there; arguments as in `predict`.
     """
     wanted = expected_fingerprint(row, training_set, settings, seed)
-    path = store.path(row["weights_path"])
+    path = store.at_hand(row["weights_path"])
     way_out = f"; materialise {row['architecture']}_checkpoints (fold {row['fold']}) again"
     if row["fingerprint"] != wanted:
         raise StaleCheckpointError(
