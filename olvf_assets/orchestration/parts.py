@@ -190,6 +190,9 @@ class Parts:
         self._stored = self.lake.stored(self.table.name)
         for name, part in self.done.items():
             lying = self._lying(name)
+            if not part.standing:
+                for file in self._beside(run, lying):
+                    run.store.publish(file, file.relative_to(run.data).as_posix())
             record = replace(part.record, rows=frame_digest(lying), files=self._files(run, lying))
             if part.again:
                 self._records.forget(self.table.name, name)
@@ -244,8 +247,10 @@ class Parts:
         return self._digests[id(frame)][1]
 
     def _files(self, run: TableRun, rows: pl.DataFrame) -> str:
-        beside = self.table.beside(run, rows) if self.table.beside is not None else []
-        return files_digest(self.lake.store, rows, beside)
+        return files_digest(self.lake.store, rows, self._beside(run, rows))
+
+    def _beside(self, run: TableRun, rows: pl.DataFrame) -> list[Path]:
+        return self.table.beside(run, rows) if self.table.beside is not None else []
 
     def _lying(self, part: str) -> pl.DataFrame:
         """Return the rows of a part as they lie in the lake."""

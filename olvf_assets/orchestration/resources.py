@@ -26,7 +26,7 @@ from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.left_out import LeftOut, Stop
-from olvf_assets.storage.places import REMOTE, data_folder, lake_address, store_of
+from olvf_assets.storage.places import REMOTE, data_folder, lake_address, require_lake_of, store_of
 from olvf_assets.storage.run_lock import hold_data_folder
 from olvf_assets.storage.stored_tables import Version
 
@@ -84,8 +84,14 @@ class StudyResource(ConfigurableResource):
 
     @classmethod
     def at_hand(cls) -> "StudyResource":
-        """Return the study that environment variables name."""
-        return cls(profile_name=profile_name(), data_folder=str(data_folder()), lake=lake_address())
+        """Return the study that environment variables name.
+
+        Raises:
+            LakePlaceError: the data folder belongs to another lake.
+        """
+        data, lake = data_folder(), lake_address()
+        require_lake_of(data, lake)
+        return cls(profile_name=profile_name(), data_folder=str(data), lake=lake)
 
     _profile: Profile | None = PrivateAttr(default=None)
     _frames: dict[str, tuple[Version, pl.DataFrame]] = PrivateAttr(default_factory=dict)
@@ -124,12 +130,9 @@ class StudyResource(ConfigurableResource):
 
         Raises:
             DataFolderError: names the folder and the way out.
+            LakePlaceError: the data folder belongs to another lake.
             ObjectStoreError: the store that the lake lies in cannot be used.
         """
-        if self.lake:
-            from olvf_assets.storage.object_store import try_out
-
-            try_out(self.lake)
         try:
             self.data.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.data).close()
@@ -140,6 +143,11 @@ class StudyResource(ConfigurableResource):
                 f"{self.data}: the data folder cannot be written to ({error.strerror}); give this user the right to "
                 "write there, or set OLVF_DATA to a folder that can be written to"
             ) from None  # what the system said is in the message, and Dagster shows the innermost error last
+        require_lake_of(self.data, self.lake)
+        if self.lake:
+            from olvf_assets.storage.object_store import try_out
+
+            try_out(self.lake)
 
     @property
     def profile(self) -> Profile:

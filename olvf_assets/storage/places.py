@@ -6,16 +6,21 @@ What lives here: the data folder's path, the lake's place, and which store stand
 import os
 from pathlib import Path
 
-from olvf_assets.foundation.errors import MachineError
-from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.foundation.errors import MachineError, OlvfError
+from olvf_assets.storage.artifacts import ArtifactStore, write_atomically
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAKE_VARIABLE = "OLVF_LAKE"  # s3://bucket/prefix; not set: the folder `lake` of the data folder
 REMOTE = "s3://"
+NOTE = "lake_place.txt"  # in the data folder: where its lake lies, if not there
 
 
 class LakePlaceError(MachineError):
-    """The lake's place is no address of an object store."""
+    """The lake's place is no address of an object store, or not where the data folder's tables are."""
+
+
+class LakeElsewhereError(OlvfError):
+    """A command works on a lake in the data folder only."""
 
 
 def data_folder() -> Path:
@@ -36,6 +41,49 @@ def lake_address() -> str:
             "the lake in the data folder (whose place OLVF_DATA says)"
         )
     return address
+
+
+def require_lake_of(data: Path, address: str) -> None:
+    """Refuse another lake than the one that a data folder belongs to: half of the tables would be of the other.
+
+    Args:
+        data: the data folder; it is noted there where the lake lies, when it is first told.
+        address: as `lake_address` gives it.
+
+    Raises:
+        LakePlaceError: says which lake it belongs to.
+        DiskFullError, WriteFaultError: the disk.
+    """
+    note = data / NOTE
+    known = note.read_text(encoding="utf-8").strip() if note.exists() else ""
+    if known == address:
+        return
+    if known:
+        raise LakePlaceError(
+            f"the tables of {data} lie in {known}; set {LAKE_VARIABLE}={known}, or name another folder in OLVF_DATA. "
+            f"If that lake is given up for good, remove {note}"
+        )
+    if any((data / "lake" / "tables").glob("*.delta")):
+        raise LakePlaceError(
+            f"{data / 'lake'} holds tables, and {LAKE_VARIABLE} names another place: copy what is in it there "
+            "(aws s3 sync, rclone) and move it away, name another data folder in OLVF_DATA, or leave the variable unset"
+        )
+    write_atomically(note, lambda temporary: temporary.write_text(f"{address}\n", encoding="utf-8"))
+
+
+def refuse_elsewhere(address: str, command: str, way_out: str) -> None:
+    """Refuse a command that works on a lake in the data folder only.
+
+    Args:
+        address: as `lake_address` gives it.
+        command: its name.
+        way_out: what to do instead, as a sentence without its full stop.
+
+    Raises:
+        LakeElsewhereError: the lake lies in an object store.
+    """
+    if address:
+        raise LakeElsewhereError(f"{command} does not work on a lake in an object store ({address}). {way_out}")
 
 
 def store_of(data: Path, address: str) -> ArtifactStore:
