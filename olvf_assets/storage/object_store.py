@@ -188,9 +188,7 @@ def faults_named(address: str) -> Iterator[None]:
         fault = None if isinstance(error, OlvfError) else _fault(error, address)
         if fault is None:
             raise
-    else:
-        return
-    raise fault  # outside, so that no log shows what the store said
+        raise fault from None  # no log is to show what the store said
 
 
 def _fault(error: Exception, address: str) -> ObjectStoreError | None:
