@@ -83,7 +83,8 @@ class RayEngine:
         demand = self._demand(needs)
         work = ray.remote(_work).options(**demand)
         ears = self._ears_for(told)
-        said = {name: _Said(ears, uuid4().hex) for name in told}
+        key = uuid4().hex
+        said = {name: _Said(ears, key, name) for name in told}
         whole = ray.put(cloudpickle.dumps((function, said)))
         running: dict[int, Any] = {}
         given = 0
@@ -93,7 +94,7 @@ class RayEngine:
                     item = cloudpickle.dumps(items[given])
                     running[given] = work.remote(whole, item, demand["num_cpus"], own_code())
                     given += 1
-                found = self._awaited(running[place], _Listening(said, told), tick)
+                found = self._awaited(running[place], _Listening(ears, key, told), tick)
                 del running[place]
                 yield found
         finally:
@@ -136,7 +137,7 @@ class RayEngine:
         import ray
 
         looked = time.monotonic()
-        pause = LISTEN_S if listening.said else TICK_S
+        pause = LISTEN_S if listening.told else TICK_S
         try:
             while not ray.wait([given], timeout=pause)[0]:
                 listening.pass_on()
@@ -165,44 +166,40 @@ class _Ears:
     """Keeps what workers say until it is fetched."""
 
     def __init__(self) -> None:
-        self.words: dict[str, list[bytes]] = {}
+        self.words: dict[str, list[tuple[str, bytes]]] = {}
 
-    def hear(self, key: str, words: bytes) -> None:
-        self.words.setdefault(key, []).append(words)
+    def hear(self, key: str, name: str, words: bytes) -> None:
+        self.words.setdefault(key, []).append((name, words))
 
-    def take(self, keys: list[str]) -> list[list[bytes]]:
-        return [self.words.pop(key, []) for key in keys]
+    def take(self, key: str) -> list[tuple[str, bytes]]:
+        return self.words.pop(key, [])
 
 
 class _Said:
     """What a worker calls to be heard by the program that asked for its work; returns when it was heard."""
 
-    def __init__(self, ears: Any, key: str) -> None:
-        self.ears, self.key = ears, key
+    def __init__(self, ears: Any, key: str, name: str) -> None:
+        self.ears, self.key, self.name = ears, key, name
 
     def __call__(self, *words: Any) -> None:
         import ray
-        from ray import cloudpickle
 
-        ray.get(self.ears.hear.remote(self.key, cloudpickle.dumps(words)))
+        ray.get(self.ears.hear.remote(self.key, self.name, ray.cloudpickle.dumps(words)))
 
 
 class _Listening:
     """Passes on what workers have said since the last time."""
 
-    def __init__(self, said: Mapping[str, _Said], told: Mapping[str, Callable[..., None]]) -> None:
-        self.said, self.told = said, told
+    def __init__(self, ears: Any, key: str, told: Mapping[str, Callable[..., None]]) -> None:
+        self.ears, self.key, self.told = ears, key, told
 
     def pass_on(self) -> None:
-        if not self.said:
+        if not self.told:
             return
         import ray
 
-        ears = next(iter(self.said.values())).ears
-        heard = ray.get(ears.take.remote([each.key for each in self.said.values()]))
-        for name, words in zip(self.said, heard, strict=True):
-            for each in words:
-                self.told[name](*ray.cloudpickle.loads(each))
+        for name, words in ray.get(self.ears.take.remote(self.key)):
+            self.told[name](*ray.cloudpickle.loads(words))
 
 
 def _work(whole: bytes, item: bytes, cores: int, code: str) -> bytes:
