@@ -17,6 +17,7 @@ from olvf_assets.detection.provenance import detector_description, learnt_from, 
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics, source_weights_path
+from olvf_assets.foundation.engine import NETWORK, UnsharedStoreError, call
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
@@ -56,6 +57,7 @@ def train_detector(
 
     Raises:
         MissingWeightsError: if the settings name weights that are not there.
+        UnsharedStoreError: a worker of a cluster trained it and keeps it in a store of its own.
     """
     copies = training_copies(detector_copies, protocol)
     source = source_weights_path(settings.weights, weights_folder or store.root.parent / "weights")
@@ -64,17 +66,21 @@ def train_detector(
     finished = folder / FINISHED
     if store.read(finished, _losses) is None:
         if report is not None and not store.exists(folder / STATE):
-            report(f"detector: trained anew: {why_anew(store, 'detector', description)}")
-        _train(
+            report(f"detector: trained anew: {why_anew(store.descriptions('detector'), description)}")
+        call(
+            _train,
             copies,
             finished,
             store,
             settings,
             derive_seed(seed, "detector"),
             source,
-            report or (lambda line: None),
-            observe or (lambda figures: None),
+            needs=NETWORK,
+            report=report,
+            observe=observe,
         )
+        if not store.exists(finished):
+            raise UnsharedStoreError("detector")
         store.remove(folder / STATE)
     elif report is not None:
         report("detector: finished earlier, reused")
@@ -131,8 +137,8 @@ def _train(
     settings: DetectionSettings,
     seed: int,
     source: Path | None,
-    report: Callable[[str], None],
-    observe: Callable[[dict[str, Any]], None],
+    report: Callable[[str], None] | None,
+    observe: Callable[[dict[str, Any]], None] | None,
 ) -> None:
     prepare_ultralytics(store)
     import torch
@@ -155,9 +161,9 @@ def _train(
         seed=seed,
         threads=available_cores(),
         accumulate=max(1, math.ceil(settings.nominal_batch / settings.batch)),
-        report=report,
-        observe=observe,
-        overrides=_ultralytics_arguments(settings, finished.parent, seed, source),
+        report=report or (lambda line: None),
+        observe=observe or (lambda figures: None),
+        overrides=_ultralytics_arguments(settings, store.path(finished).parent, seed, source),
     )
     try:
         trainer.train()

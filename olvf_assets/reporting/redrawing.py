@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.code_identity import Made, codes_of_functions
+from olvf_assets.foundation.engine import BESIDE_THE_DATA
 from olvf_assets.foundation.made import Ingredients, Record, changes, first_reasons, frame_digest, text_digest
 from olvf_assets.foundation.parallel import available_cores, parallel_map
 from olvf_assets.foundation.provenance import ABSENT, file_sha256
@@ -104,7 +105,9 @@ def pictures_of(
     for each in due:
         run.report(f"{each.member.name} is drawn: {first_reasons(each.reasons)}")
     processes = max(1, min(workers or available_cores(), len(due) // LEAST_PER_WORKER))
-    rests_on = parallel_map(_drawn_and_kept, due, workers=processes, what="pictures drawn", report=run.report)
+    rests_on = parallel_map(
+        _drawn_and_kept, due, workers=processes, needs=BESIDE_THE_DATA, what="pictures drawn", report=run.report
+    )
     rests_on += [each.record.settings for each in planned if each.record is not None and not each.reasons]
     for settings in rests_on:  # the table rests on them, whether they are read now or were before, here or elsewhere
         note_read(run.profile, settings)

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from olvf_assets.foundation.engine import BESIDE_THE_DATA
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
@@ -77,7 +78,8 @@ def worklist_page(
     todo = [job for job in jobs if not all((folder / name).is_file() for name in _pictures(job))]
     draw = partial(_draw, store=store, folder=folder)
     workers = 0 if len(todo) >= FILMS_PER_PROCESS else 1
-    parallel_map(draw, todo, workers=workers, what="films of the worklist drawn", report=report)
+    what = "films of the worklist drawn"
+    parallel_map(draw, todo, workers=workers, needs=BESIDE_THE_DATA, what=what, report=report)
     data = [_film(film, states, of_film.get(film["film_id"], [])) for film in shown.iter_rows(named=True)]
     text = _page(institution, data, protocol, made_up)
     write_atomically(folder / PAGE, lambda temporary: temporary.write_text(text, encoding="utf-8"))

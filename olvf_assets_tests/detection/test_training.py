@@ -110,7 +110,7 @@ def test_a_training_killed_after_its_last_epoch_only_writes_its_weights(trained,
 def test_a_finished_training_is_reused_and_another_seed_is_not(trained, monkeypatch) -> None:
     store, _, _, copies, model, _ = trained
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise KilledError
 
     monkeypatch.setattr(training, "_train", refuse)
