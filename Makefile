@@ -56,5 +56,5 @@ constraints: setup
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf data/lake data/reports data/logs data/dagster data/olvf.duckdb* data/.olvf.duckdb.lock
+	rm -rf data/lake data/lake-cache data/reports data/logs data/dagster data/olvf.duckdb* data/.olvf.duckdb.lock
 	@echo 'data/landing is kept: it may hold films of a hospital. Remove it by hand if you mean to.'

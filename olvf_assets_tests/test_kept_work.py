@@ -42,7 +42,7 @@ def film() -> object:
 
 def header() -> object:
     names = pseudonymiser("institution_1", synthetic=True, data_dir=Path())
-    return KnownHeaders(ArtifactStore(Path()), names, PROFILE.intake).file
+    return Path(KnownHeaders(ArtifactStore(Path()), names, PROFILE.intake).file)
 
 
 def hospital() -> object:

@@ -21,7 +21,7 @@ from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.engine import NETWORK, call
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 BATCH = 32
 
@@ -148,10 +148,10 @@ def kept_class_maps(
     code = code_digest("olvf_assets.attention.class_maps:class_maps")
     description = {"code": code, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
     kept = store.work_folder("gradcam", description) / "maps.npz"
-    found = read_if_whole(kept, _kept_maps)
+    found = store.read(kept, _kept_maps)
     if found is None:
         found = call(_maps_of_samples, row, samples.select("image_path"), store, settings, needs=NETWORK)
-        write_atomically(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
+        store.write(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
     return found
 
 

@@ -73,11 +73,12 @@ def crop_attention(
         asked = [of_patients[place].select("image_path") for place in places]
         return in_batches(look, asked, PATIENTS_OF_A_WORKER, NETWORK)
 
+    is_there = store.image_check()
     answers = (kept or KeptAnswers()).answers(
         [[row["weights_sha256"], each["image_path"].to_list()] for each in of_patients],
         [code_digest("olvf_assets.attention.crop_attention:_looked_at"), classification.input_divisor],
         found,
-        holds=lambda answer: all(store.has_image(path) for _, path, _ in answer),
+        holds=lambda answer: all(is_there(path) for _, path, _ in answer),
     )
     said = [crop for of_patient in answers for crop in of_patient]
     columns = dict(zip(("predicted", "map_path", "map_maximum"), zip(*said, strict=True), strict=True))

@@ -162,7 +162,7 @@ def load_checkpoint(
 
 def load_network(row: dict[str, Any], store: ArtifactStore, settings: ClassificationSettings) -> FractureClassifier:
     """Return the network of one checkpoints row as `load_checkpoint` does; whoever asked has verified its weights."""
-    model = load_trained(store.path(row["weights_path"]), settings.networks[row["architecture"]])
+    model = load_trained(store.at_hand(row["weights_path"]), settings.networks[row["architecture"]])
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
@@ -179,7 +179,7 @@ def verified_weights(
         StaleCheckpointError: see there; arguments as in `predict`.
     """
     wanted = expected_fingerprint(row, training_set, settings, seed)
-    path = store.path(row["weights_path"])
+    path = store.at_hand(row["weights_path"])
     way_out = f"; materialise {row['architecture']}_checkpoints (fold {row['fold']}) again"
     if row["fingerprint"] != wanted:
         raise StaleCheckpointError(

@@ -29,7 +29,7 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import TICK_S, at_most_every, parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, remove, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_json
 
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
@@ -77,7 +77,7 @@ def train_folds(
     samples = samples.sort("sample_id")
     packed_pixels(samples, store, settings.input_divisor)  # written once, before several processes look for it
     train = partial(
-        _train_as_many_as_fit, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
+        _train_as_many_as_fit, architecture=architecture, samples=samples, store=store, settings=settings, seed=seed
     )
     start = start_weights(architecture, settings.networks[architecture])
     descriptions = {
@@ -86,10 +86,10 @@ def train_folds(
     records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
     unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
     for fold in unfinished:
-        if report is not None and not (records[fold].parent / STATE).exists():
-            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
+        if report is not None and not store.exists(records[fold].parent / STATE):
+            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store, KIND, descriptions[fold])}")
     folders = [records[fold].parent for fold in unfinished]
-    tick = None if observe is None else Progress(folders, observe, report).show
+    tick = None if observe is None else Progress(store, folders, observe, report).show
     if torch.cuda.is_available() and engine() is None:
         train(unfinished, tick=tick and at_most_every(TICK_S, tick))
     else:
@@ -127,7 +127,7 @@ def train_fold(
     same weights bit for bit; a finished one is not done again. Arguments and errors as in `train_folds`; `report` gets
     a line per epoch.
     """
-    (row,) = _train_together([fold], architecture, samples, store.root, settings, seed, report)
+    (row,) = _train_together([fold], architecture, samples, store, settings, seed, report)
     return row
 
 
@@ -135,7 +135,7 @@ def _train_as_many_as_fit(
     folds: Sequence[int],
     architecture: Architecture,
     samples: pl.DataFrame,
-    root: Path,
+    store: ArtifactStore,
     settings: ClassificationSettings,
     seed: int,
     tick: Callable[[], None] | None = None,
@@ -143,21 +143,20 @@ def _train_as_many_as_fit(
     """Train those of the folds that are unfinished in this process: as many at once as its GPU holds, else one."""
     together = trainings_together(settings, architecture) if folds and torch.cuda.is_available() else 1
     for first in range(0, len(folds), together):
-        _train_together(folds[first : first + together], architecture, samples, root, settings, seed, tick=tick)
+        _train_together(folds[first : first + together], architecture, samples, store, settings, seed, tick=tick)
 
 
 def _train_together(
     folds: Sequence[int],
     architecture: Architecture,
     samples: pl.DataFrame,
-    root: Path,
+    store: ArtifactStore,
     settings: ClassificationSettings,
     seed: int,
     report: Report | None = None,
     tick: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train those of the folds that are unfinished, in turns in this process; return the rows of all."""
-    store = ArtifactStore(root)
     samples = samples.sort("sample_id")
     start = start_weights(architecture, settings.networks[architecture])
     rows: dict[int, dict[str, Any]] = {}
@@ -179,18 +178,14 @@ def _train_together(
 
 def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
     """Return the row of a finished training, if its weights are still those that the row names."""
-    row = read_if_whole(record, read_json)
-    weights = None if row is None else read_if_whole(store.path(row["weights_path"]), file_sha256)
+    row = store.read(record, read_json)
+    weights = None if row is None else store.read(row["weights_path"], file_sha256)
     return row if row and weights == row["weights_sha256"] else None
 
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
     return store.work_folder(KIND, description) / RECORD
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 class FoldTraining:
@@ -226,7 +221,7 @@ class FoldTraining:
         self.learner = Learner(self.model, training, settings, network.learning_rate)
         self.history: list[tuple[float, float, float]] = []
         self.kept_at = time.monotonic()
-        saved = read_if_whole(folder / STATE, lambda path: torch.load(path, map_location=device, weights_only=True))
+        saved = store.read(folder / STATE, lambda path: torch.load(path, map_location=device, weights_only=True))
         if saved is not None:
             self.model.load_state_dict(saved["model"])
             self.learner.go_on_from(saved["momentum"])
@@ -261,11 +256,11 @@ class FoldTraining:
         self.history.append((loss, validation_loss, validation_accuracy))
         if time.monotonic() - self.kept_at >= KEEP_AFTER_S[self.learner.device.type]:
             state = {"model": self.model.state_dict(), "momentum": self.learner.momentum(), "history": self.history}
-            write_atomically(self.folder / STATE, lambda temporary: torch.save(state, temporary))
+            self.store.write(self.folder / STATE, lambda temporary: torch.save(state, temporary))
             self.kept_at = time.monotonic()
         figures = dict(zip(("train loss", "validation loss", "validation accuracy"), self.history[-1], strict=True))
         text = json.dumps({"fold": self.fold, "epoch": epoch, "of epochs": self.settings.epochs} | figures)
-        write_atomically(self.folder / PROGRESS, partial(_write, text=text))
+        self.store.write_text(self.folder / PROGRESS, text)
         if self.report is not None:
             self.report(f"{self.architecture}, fold {self.fold}, epoch {epoch}/{self.settings.epochs}: loss {loss:.3f}")
 
@@ -274,14 +269,14 @@ class FoldTraining:
         weights = self.folder / "weights.safetensors"
         mark = fingerprint(self.description)
         header = {"fingerprint": mark, "training": self.description}
-        write_atomically(weights, lambda path: save_weights(self.model, path, header))
+        self.store.write(weights, lambda path: save_weights(self.model, path, header))
         train_losses, validation_losses, validation_accuracies = zip(*self.history, strict=True)
         row = {
             "protocol": self.description["protocol"],
             "architecture": self.architecture,
             "fold": self.fold,
             "weights_path": weights.relative_to(self.store.root).as_posix(),
-            "weights_sha256": file_sha256(weights),
+            "weights_sha256": file_sha256(self.store.at_hand(weights)),
             "epochs": self.settings.epochs,
             "n_parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "n_training": len(self.learner.labels),
@@ -295,10 +290,9 @@ class FoldTraining:
             "fingerprint": mark,
             "start_sha256": self.description["start"],
         }
-        text = json.dumps(row, indent=2)
-        write_atomically(self.folder / RECORD, partial(_write, text=text))
+        self.store.write_text(self.folder / RECORD, json.dumps(row, indent=2))
         for name in (STATE, PROGRESS):
-            remove(self.folder / name)
+            self.store.remove(self.folder / name)
         return row
 
 

@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from olvf_assets.storage.artifacts import ArtifactStore
 
 # What computes the values of a trained network; one of the two builds of OpenCV is enough.
 LIBRARIES_OF_NETWORKS = ("torch", "torchvision", "numpy", "opencv-python", "opencv-python-headless")
 # They name, keep and report what was computed elsewhere; values of settings are in each description themselves.
 NOT_DECIDING = (
     "olvf_assets.storage.artifacts",
+    "olvf_assets.storage.delta_log",
+    "olvf_assets.storage.png",
+    "olvf_assets.storage.stored_tables",
     "olvf_assets.foundation.errors",
     "olvf_assets.foundation.parallel",
     "olvf_assets.foundation.provenance",
@@ -61,29 +67,26 @@ def _content_sha256(path: Path, *stamp: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def why_anew(root: Path, kind: str, description: dict[str, Any]) -> str:
+def why_anew(store: "ArtifactStore", kind: str, description: dict[str, Any]) -> str:
     """Return one line: what the work to be done now differs in from the closest earlier one of its kind.
 
     Args:
-        root: the store's root.
+        store: where work is kept.
         kind: of the work, as for `ArtifactStore.work_folder`.
         description: what the work hangs on, as for `ArtifactStore.work_folder`.
     """
     now = dict(_leaves(json.loads(json.dumps(description, default=str))))
-    found = [_differences(earlier, now) for earlier in _earlier(root / "work" / kind)]
+    found = [_differences(earlier, now) for earlier in _earlier(store, kind)]
     others = sorted((each for each in found if each), key=lambda each: (len(each), each))
     if not others:
         return "nothing of the kind was done before"
     return "differs from the closest earlier one in " + ", ".join(others[0])
 
 
-def _earlier(folder: Path) -> Iterator[dict[str, Any]]:
+def _earlier(store: "ArtifactStore", kind: str) -> Iterator[dict[str, Any]]:
     """Yield the descriptions of earlier work; one that cannot be read is none."""
-    for record in sorted(folder.glob("*/provenance.json")):
-        try:
-            said = json.loads(record.read_text())
-        except (OSError, ValueError):
-            continue
+    for record in store.files(f"work/{kind}", "*/provenance.json"):
+        said = store.read(record, lambda path: json.loads(path.read_text()))
         if isinstance(said, dict):
             yield dict(_leaves(said))
 

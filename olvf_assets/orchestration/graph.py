@@ -31,7 +31,7 @@ from olvf_assets.orchestration.views import View, build_assets
 from olvf_assets.profiles import profile_name
 from olvf_assets.reporting import assets as reporting
 from olvf_assets.reporting.assets import warehouse_of
-from olvf_assets.storage.places import data_folder
+from olvf_assets.storage.places import data_folder, lake_address, store_of
 
 ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
 ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
@@ -84,10 +84,10 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
         overrides: resources to use instead of the default ones.
         more: jobs, sensors, schedules and further checks of the view.
     """
-    data = data_folder()
+    data, lake = data_folder(), lake_address()
     resources = {
-        "study": StudyResource(profile_name=profile_name(), data_folder=str(data)),
-        "lake": LakeResource(base_dir=str(data / "lake" / "tables")),
+        "study": StudyResource(profile_name=profile_name(), data_folder=str(data), lake=lake),
+        "lake": LakeResource(base_dir=store_of(data, lake).tables.base),
         **(overrides or {}),
     }
     return Definitions(

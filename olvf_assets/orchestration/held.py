@@ -28,5 +28,5 @@ def data_folder_of(study: StudyResource, command: str, report: Callable[[str], N
     wait = os.environ.get("OLVF_WAIT") != "0"
     with hold_data_folder(study.data, command, wait=wait, report=report) as died:
         if died is not None:
-            tidy_after_crash(study.data, report=report)
+            tidy_after_crash(study.data, study.store, report=report)
         yield

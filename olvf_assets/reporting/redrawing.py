@@ -126,7 +126,7 @@ def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
     for path in folder.iterdir():
         if path.suffix in SUFFIXES and path.name not in files and path.is_file():
             path.unlink()
-    records = Records(run.store.root)
+    records = Records(run.store)
     for part in set(records.parts(RECORDS)) - {each.name for each in shown}:
         records.forget(RECORDS, part)
 
@@ -134,7 +134,7 @@ def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
 def _planned(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> _Planned:
     frames = picture.frames(Look(run, member.title), member)
     now = _ingredients(member, frames, code)
-    record = Records(run.store.root).find(RECORDS, member.name)
+    record = Records(run.store).find(RECORDS, member.name)
     reasons = list(_reasons(record, now, run, folder, picture.files(member)))
     return _Planned(picture, member, frames, now, TableRun(run.profile, run.store, run.data), folder, record, reasons)
 
@@ -145,7 +145,7 @@ def _drawn_and_kept(due: _Planned) -> dict[str, str]:
     with settings_read(due.run.profile) as read:
         _draw(due.picture, look, due.frames, [due.folder / name for name in due.files])
     drawn, settings = text_digest(due.files), read.digests()
-    Records(due.run.store.root).keep(RECORDS, due.member.name, Record(due.now, settings, {}, drawn, drawn, drawn))
+    Records(due.run.store).keep(RECORDS, due.member.name, Record(due.now, settings, {}, drawn, drawn, drawn))
     return settings
 
 

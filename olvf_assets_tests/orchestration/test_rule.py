@@ -241,7 +241,7 @@ def test_exactly_what_depends_on_a_change_is_made(
 
 def test_one_institution_s_change_leaves_the_parts_of_others(study: Study) -> None:
     study.run()
-    records = Records(study.data / "lake")
+    records = Records(study.store)
     before = {part: records.find("scaled", part) for part in records.parts("scaled")}
     (study.data / "landing" / "b").write_text("4")
     study.run()

@@ -18,7 +18,6 @@ from olvf_assets.classification.predictions import predict
 from olvf_assets.classification.training import train_folds
 from olvf_assets.detection.prediction import detection_candidates
 from olvf_assets.detection.training import train_detector
-from olvf_assets.foundation import engine as engines
 from olvf_assets.foundation.engine import FILMS, NETWORK, TRAINING, EngineError, LostWorkError, call, engine_named
 from olvf_assets.foundation.parallel import available_cores, parallel_map
 from olvf_assets.storage.artifacts import ArtifactStore
