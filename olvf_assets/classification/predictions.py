@@ -162,7 +162,7 @@ def load_checkpoint(
 
 def load_network(row: dict[str, Any], store: ArtifactStore, settings: ClassificationSettings) -> FractureClassifier:
     """Return the network of one checkpoints row as `load_checkpoint` does; whoever asked has verified its weights."""
-    model = load_trained(store.path(row["weights_path"]), settings.networks[row["architecture"]])
+    model = load_trained(store.at_hand(row["weights_path"]), settings.networks[row["architecture"]])
     return model.to("cuda") if torch.cuda.is_available() else model
 
 

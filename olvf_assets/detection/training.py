@@ -70,7 +70,7 @@ def train_detector(
         call(
             _train,
             copies,
-            finished,
+            finished.relative_to(store.root),  # a worker's lies elsewhere
             store,
             settings,
             derive_seed(seed, "detector"),
@@ -140,6 +140,7 @@ def _train(
     report: Callable[[str], None] | None,
     observe: Callable[[dict[str, Any]], None] | None,
 ) -> None:
+    finished = store.path(finished)
     prepare_ultralytics(store)
     import torch
     from safetensors.torch import save_file
@@ -163,7 +164,7 @@ def _train(
         accumulate=max(1, math.ceil(settings.nominal_batch / settings.batch)),
         report=report or (lambda line: None),
         observe=observe or (lambda figures: None),
-        overrides=_ultralytics_arguments(settings, store.path(finished).parent, seed, source),
+        overrides=_ultralytics_arguments(settings, finished.parent, seed, source),
     )
     try:
         trainer.train()
