@@ -20,7 +20,7 @@ demo: setup
 test: setup lint
 	$(ENV) && pytest -n auto --maxprocesses 4 --dist loadfile
 
-test-servers constraints: EXTRAS := $(EXTRAS) postgres
+test-servers constraints: EXTRAS := $(EXTRAS) postgres cluster test-servers
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
 	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest -n 2 --dist loadfile olvf_assets_tests/servers
@@ -56,5 +56,5 @@ constraints: setup
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf data/lake data/reports data/logs data/dagster data/olvf.duckdb* data/.olvf.duckdb.lock
+	rm -rf data/lake data/lake-cache data/reports data/logs data/dagster data/olvf.duckdb* data/.olvf.duckdb.lock
 	@echo 'data/landing is kept: it may hold films of a hospital. Remove it by hand if you mean to.'

@@ -99,7 +99,7 @@ def headers_figures(root: Path, sample: Case, count: int) -> dict[str, float | s
     """Return rates of reading headers, files a second, and their ratios."""
     folder = made_up_films(root, sample, count)
     store = ArtifactStore(root / "lake")
-    hashes = RememberedFacts(root / "hashes.parquet", str)
+    hashes = RememberedFacts(ArtifactStore(root), "hashes.parquet", str)
     films = sorted((folder / "films").rglob("*.dcm"))
     remembered.CLOCK_GRAIN_NS = -1  # keep the hashes of films that were written just now
     for film in films:

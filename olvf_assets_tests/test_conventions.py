@@ -15,7 +15,8 @@ PROJECT = Path(__file__).parents[1]
 PACKAGE = PROJECT / "olvf_assets"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
-    "torch", "torchvision", "ultralytics", "timm", "great_expectations", "sklearn", "matplotlib", "statsmodels",
+    "obstore", "torch", "torchvision", "ultralytics", "timm", "great_expectations", "sklearn", "matplotlib",
+    "statsmodels",
     "scikit_posthocs", "scipy", "pandas", "cv2", "imgaug", "pycocotools", "pydicom", "numpy", "pyarrow", "deltalake",
     "dagster_polars", "duckdb", "sqlglot", "pynetdicom", "dicomweb_client",
 }  # fmt: skip

@@ -65,13 +65,13 @@ def leave_a_dead_lock(data: Path) -> None:
 
 
 def note_and_end_a_stop(data: Path) -> None:
-    LeftOut(data / "lake").note(STOP)
-    LeftOut(data / "lake").end(STOP.institution, STOP.table)
+    LeftOut(ArtifactStore(data / "lake")).note(STOP)
+    LeftOut(ArtifactStore(data / "lake")).end(STOP.institution, STOP.table)
 
 
 def keep_and_forget_a_record(data: Path) -> None:
-    Records(data / "lake").keep("films", "all", RECORD)
-    Records(data / "lake").forget("films", "all")
+    Records(ArtifactStore(data / "lake")).keep("films", "all", RECORD)
+    Records(ArtifactStore(data / "lake")).forget("films", "all")
 
 
 def note_arrivals(data: Path) -> None:
@@ -80,7 +80,9 @@ def note_arrivals(data: Path) -> None:
 
 
 def remember_facts(data: Path) -> None:
-    RememberedFacts(data / "lake" / "facts.parquet", str).facts([("a", Stamp(1, 0, 0, 1))], lambda paths: ["a fact"])
+    RememberedFacts(ArtifactStore(data / "lake"), "facts.parquet", str).facts(
+        [("a", Stamp(1, 0, 0, 1))], lambda paths: ["a fact"]
+    )
 
 
 def damage_a_picture(data: Path) -> None:
@@ -104,7 +106,7 @@ def leave_what_a_killed_run_leaves(data: Path) -> None:
 
 
 def tidy(data: Path) -> None:
-    tidy_after_crash(data)
+    tidy_after_crash(data, ArtifactStore(data / "lake"))
     assert not list((data / "lake" / "images").iterdir())
     assert not list((data / "lake" / "tables").iterdir())
 

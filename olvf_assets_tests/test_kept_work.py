@@ -42,7 +42,7 @@ def film() -> object:
 
 def header() -> object:
     names = pseudonymiser("institution_1", synthetic=True, data_dir=Path())
-    return KnownHeaders(ArtifactStore(Path()), names, PROFILE.intake).file
+    return Path(KnownHeaders(ArtifactStore(Path()), names, PROFILE.intake).file)
 
 
 def hospital() -> object:
@@ -125,7 +125,7 @@ def test_kept_work_is_that_of_the_code_that_decides_it(
 def test_exactly_these_modules_decide_the_weights_of_a_network_and_of_the_detector() -> None:
     """One that comes in here makes every hospital train again after an update: see that it decides something."""
     for training, function, deciding in (
-        ("classification", "train_to_the_end", {"augmentation", "learner", "networks", "pixels", "training"}),
+        ("classification", "train_to_the_end", {"augmentation", "learner", "networks", "pixels", "sides", "training"}),
         ("detection", "_train", {"helpers", "trainer", "training", "ultralytics_home"}),
     ):
         made = Sources().named([Name(f"olvf_assets.{training}.training", function)])

@@ -77,7 +77,7 @@ def test_an_unfinished_training(tmp_path: Path, tear: Callable[[bytes], bytes], 
         train_fold("resnet50", 1, samples, store, settings, 7, kill)
     assert tear_all(store.root, name, tear) == 1
     seen: list[dict[str, object]] = []
-    Progress([file.parent for file in store.root.rglob("state.pt")], seen.append).show()
+    Progress(store, [file.parent for file in store.root.rglob("state.pt")], seen.append).show()
     assert all(value is not None for figures in seen for value in figures.values())
     undisturbed = ArtifactStore(tmp_path / "undisturbed")
     expected = train_fold("resnet50", 1, made_up_samples(undisturbed, 2, 2), undisturbed, settings, 7)

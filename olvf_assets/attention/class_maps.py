@@ -15,12 +15,13 @@ from torch import nn
 
 from olvf_assets.classification.networks import FractureClassifier, repeatable
 from olvf_assets.classification.pixels import packed_pixels
-from olvf_assets.classification.predictions import load_checkpoint
+from olvf_assets.classification.predictions import load_network, verified_weights
 from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.engine import NETWORK, call
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.vocabulary import CLASSES
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 BATCH = 32
 
@@ -142,17 +143,24 @@ def kept_class_maps(
     Raises:
         StaleCheckpointError: the checkpoint is not of this run's training set, settings, seed and code.
     """
-    model = load_checkpoint(row, training_set, store, settings, seed)
+    verified_weights(row, training_set, store, settings, seed)
     # Kept because three tables ask for the same maps, and making them takes longer than all else of those tables.
     code = code_digest("olvf_assets.attention.class_maps:class_maps")
     description = {"code": code, "weights": row["weights_sha256"], "pictures": samples["image_path"].to_list()}
     kept = store.work_folder("gradcam", description) / "maps.npz"
-    found = read_if_whole(kept, _kept_maps)
+    found = store.read(kept, _kept_maps)
     if found is None:
-        with repeatable():
-            found = class_maps(model, packed_pixels(samples, store, settings.input_divisor))
-        write_atomically(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
+        found = call(_maps_of_samples, row, samples.select("image_path"), store, settings, needs=NETWORK)
+        store.write(kept, lambda temporary: np.savez(temporary, maps=found.maps, logits=found.logits))
     return found
+
+
+def _maps_of_samples(
+    row: dict[str, Any], samples: pl.DataFrame, store: ArtifactStore, settings: ClassificationSettings
+) -> ClassMaps:
+    model = load_network(row, store, settings)
+    with repeatable():
+        return class_maps(model, packed_pixels(samples, store, settings.input_divisor))
 
 
 def _kept_maps(kept: Path) -> ClassMaps:

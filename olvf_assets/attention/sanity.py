@@ -18,8 +18,9 @@ from olvf_assets.attention.similarity import similarity
 from olvf_assets.attention.tables import GRADCAM_SANITY, SOURCES
 from olvf_assets.classification.networks import FractureClassifier, build, repeatable
 from olvf_assets.classification.pixels import packed_pixels
-from olvf_assets.classification.predictions import load_checkpoint
+from olvf_assets.classification.predictions import load_network, verified_weights
 from olvf_assets.classification.settings import ClassificationSettings
+from olvf_assets.foundation.engine import NETWORK, call
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.storage.artifacts import ArtifactStore
 
@@ -58,11 +59,25 @@ def gradcam_sanity(
     unaltered = test_set.filter(pl.col("replica") == 0).sort("sample_id")
     count = min(settings.sanity_images, len(unaltered))
     samples = unaltered.sample(count, seed=derive_seed(seed, "sanity", "images")).sort("sample_id")
-    model = load_checkpoint(row, training_set, store, classification, seed)
+    verified_weights(row, training_set, store, classification, seed)
+    rows = call(_similarities, row, samples, store, classification, seed, needs=NETWORK, report=report)
+    return pl.DataFrame(rows, schema=GRADCAM_SANITY).sort("protocol", "source", "step")
+
+
+def _similarities(
+    row: dict[str, Any],
+    samples: pl.DataFrame,
+    store: ArtifactStore,
+    classification: ClassificationSettings,
+    seed: int,
+    report: Report | None,
+) -> list[dict[str, Any]]:
+    """Return the rows of `gradcam_sanity` of one checkpoints row and some samples."""
+    model = load_network(row, store, classification)
     network = classification.networks[row["architecture"]].model_copy(update={"weights": "random"})
     fresh = build(row["architecture"], network, derive_seed(seed, "sanity", "weights"))
     pixels, shape = packed_pixels(samples, store, classification.input_divisor), crop_shape(samples, store)
-    rows = []
+    rows: list[dict[str, Any]] = []
     with repeatable():
         trained = class_maps(model, pixels)
         wanted = _grids(trained.of(trained.predicted), shape)
@@ -73,7 +88,7 @@ def gradcam_sanity(
             rows += [{**about, "source": source, **similarity(wanted[source], found[source])} for source in SOURCES]
             if report is not None:
                 report(f"random down to {part}")
-    return pl.DataFrame(rows, schema=GRADCAM_SANITY).sort("protocol", "source", "step")
+    return rows
 
 
 def randomised_downwards(

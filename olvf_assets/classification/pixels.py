@@ -11,7 +11,7 @@ import polars as pl
 
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.provenance import library_versions
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 REDUCING = ("numpy", "opencv-python", "opencv-python-headless")
 
@@ -35,8 +35,9 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
     code = code_digest("olvf_assets.classification.pixels:packed_pixels", libraries=False)
     description = {"code": code, "libraries": library_versions(*REDUCING), "divisor": divisor, "paths": paths}
     packed = store.work_folder("packed_pixels", description) / "pixels.npy"
-    pixels = read_if_whole(packed, _mapped)
+    pixels = store.read(packed, lambda _: _mapped(store.at_hand(packed)))
     if pixels is None:
+        store.fetch(paths)
         height, width = store.load_image(paths[0]).shape if paths else (1, 1)
         small_height, small_width = -(-height // divisor), -(-width // divisor)
         array = np.empty((len(paths), small_height, small_width), np.uint8)  # filled one by one: no second copy of all
@@ -47,8 +48,8 @@ def packed_pixels(samples: pl.DataFrame, store: ArtifactStore, divisor: int) -> 
             if divisor > 1:
                 picture = cv2.resize(picture, (small_width, small_height), interpolation=cv2.INTER_AREA)
             array[number] = picture
-        write_atomically(packed, lambda temporary: np.save(temporary, array))
-        pixels = _mapped(packed)
+        store.write(packed, lambda temporary: np.save(temporary, array))
+        pixels = _mapped(store.at_hand(packed))
     return pixels
 
 

@@ -5,7 +5,8 @@ What does not: the ensemble (`ensemble.py`) and any figure of merit (the evaluat
 """
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from olvf_assets.classification.provenance import expected_fingerprint
 from olvf_assets.classification.settings import ClassificationSettings
 from olvf_assets.classification.tables import FOLD_PREDICTIONS
 from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.engine import NETWORK, in_batches
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES
@@ -28,6 +30,7 @@ from olvf_assets.storage.kept_answers import KeptAnswers
 BATCH = 64
 
 Report = Callable[[str], None]
+Asked = tuple[dict[str, Any], pl.DataFrame]  # a checkpoints row, the samples of one patient
 
 
 class StaleCheckpointError(StaleError):
@@ -70,12 +73,13 @@ def predict(
         return tables[0]
     of_patients = samples.partition_by("institution", "patient_id", maintain_order=True)
     rows = checkpoints.sort("architecture", "fold").to_dicts()
-    weights = [verified_weights(row, training_set, store, settings, seed) for row in rows]
-    asked = [(row, path, patient) for row, path in zip(rows, weights, strict=True) for patient in of_patients]
+    for row in rows:
+        verified_weights(row, training_set, store, settings, seed)
+    asked = [(row, patient) for row in rows for patient in of_patients]
     found = (kept or KeptAnswers()).answers(
-        [[row["fingerprint"], row["weights_sha256"], own["image_path"].to_list()] for row, _, own in asked],
+        [[row["fingerprint"], row["weights_sha256"], own["image_path"].to_list()] for row, own in asked],
         [code_digest("olvf_assets.classification.predictions:_scores"), settings.input_divisor],
-        lambda places: _scores([asked[place] for place in places], dataset, store, settings, report),
+        lambda places: _of_networks([asked[place] for place in places], dataset, store, settings, report),
     )
     for number, row in enumerate(rows):
         probabilities = np.concatenate(found[number * len(of_patients) : (number + 1) * len(of_patients)])
@@ -93,27 +97,31 @@ def predict(
     return pl.concat(tables).sort(keys)
 
 
-def _scores(
-    asked: list[tuple[dict[str, Any], Path, pl.DataFrame]],
-    dataset: str,
-    store: ArtifactStore,
-    settings: ClassificationSettings,
-    report: Report | None,
+def _of_networks(
+    asked: list[Asked], dataset: str, store: ArtifactStore, settings: ClassificationSettings, report: Report | None
 ) -> Iterator[list[list[float]]]:
-    """Yield what one network says of the samples of one patient, for each (checkpoints row, weights, samples)."""
-    pictures = pl.concat([samples for _, _, samples in asked]).select("image_path").unique().sort("image_path")
+    """Yield what one network says of the samples of one patient, for each that is asked; tell of each network."""
+    of_networks = [list(own) for _, own in groupby(asked, lambda each: each[0]["weights_path"])]
+    answers = in_batches(partial(_scores, store=store, settings=settings), of_networks, 1, NETWORK)
+    for own in of_networks:
+        yield from islice(answers, len(own))
+        if report is not None:
+            row, n_samples = own[0][0], sum(len(samples) for _, samples in own)
+            report(f"{row['architecture']}, fold {row['fold']}: {n_samples} {dataset} samples")
+
+
+def _scores(
+    of_networks: list[list[Asked]], store: ArtifactStore, settings: ClassificationSettings
+) -> Iterator[list[list[float]]]:
+    """Yield what one network says of the samples of one patient, for each asked, network by network."""
+    paths = [samples.select("image_path") for own in of_networks for _, samples in own]
+    pictures = pl.concat(paths).unique().sort("image_path")
     place_of = {path: place for place, path in enumerate(pictures["image_path"])}
     pixels = packed_pixels(pictures, store, settings.input_divisor)
-    for (architecture, fold, path), own in groupby(
-        asked, lambda each: (each[0]["architecture"], each[0]["fold"], each[1])
-    ):
-        model = _on_device(load_trained(path, settings.networks[architecture]))
-        n_samples = 0
-        for _, _, samples in own:
+    for own in of_networks:
+        model = load_network(own[0][0], store, settings)
+        for _, samples in own:
             yield class_probabilities(model, pixels[[place_of[each] for each in samples["image_path"]]]).tolist()
-            n_samples += len(samples)
-        if report is not None:
-            report(f"{architecture}, fold {fold}: {n_samples} {dataset} samples")
 
 
 def predict_validation(
@@ -148,8 +156,14 @@ def load_checkpoint(
     Raises:
         StaleCheckpointError: see there; arguments as in `predict`.
     """
-    path = verified_weights(row, training_set, store, settings, seed)
-    return _on_device(load_trained(path, settings.networks[row["architecture"]]))
+    verified_weights(row, training_set, store, settings, seed)
+    return load_network(row, store, settings)
+
+
+def load_network(row: dict[str, Any], store: ArtifactStore, settings: ClassificationSettings) -> FractureClassifier:
+    """Return the network of one checkpoints row as `load_checkpoint` does; whoever asked has verified its weights."""
+    model = load_trained(store.at_hand(row["weights_path"]), settings.networks[row["architecture"]])
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def verified_weights(
@@ -165,7 +179,7 @@ def verified_weights(
         StaleCheckpointError: see there; arguments as in `predict`.
     """
     wanted = expected_fingerprint(row, training_set, settings, seed)
-    path = store.path(row["weights_path"])
+    path = store.at_hand(row["weights_path"])
     way_out = f"; materialise {row['architecture']}_checkpoints (fold {row['fold']}) again"
     if row["fingerprint"] != wanted:
         raise StaleCheckpointError(
@@ -177,10 +191,6 @@ def verified_weights(
     if read_provenance(path)["fingerprint"] != wanted:
         raise StaleCheckpointError(f"{path}: its header names another training than the table does{way_out}")
     return path
-
-
-def _on_device(model: FractureClassifier) -> FractureClassifier:
-    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 @torch.inference_mode()

@@ -7,7 +7,6 @@ the on-the-fly augmentation of training (Table 4, `augmentation.py`), and which 
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,16 +153,15 @@ def _replica_paths(
 ) -> pl.DataFrame:
     """Return (sample_id, replica_path)."""
     chunks = [list(part.iter_rows()) for part in altered.iter_slices(SAMPLES_PER_TASK)]
-    make = partial(_alter, root=store.root, ranges=ranges, seed=seed)
+    make = partial(_alter, store=store, ranges=ranges, seed=seed)
     made = parallel_map(make, chunks, workers=workers, what="groups of replicas", report=report)
     rows = [row for chunk in made for row in chunk]
     return pl.DataFrame(rows, schema={"sample_id": pl.String, "replica_path": pl.String}, orient="row")
 
 
-def _alter(rows: list[tuple[str, str]], root: Path, ranges: Any, seed: int) -> list[tuple[str, str]]:
+def _alter(rows: list[tuple[str, str]], store: ArtifactStore, ranges: Any, seed: int) -> list[tuple[str, str]]:
     from olvf_assets.detection.augmentation import augment
 
-    store = ArtifactStore(root)
     made = []
     for sample_id, image_path in rows:
         replica = augment(store.load_image(image_path), derive_seed(seed, "replica", sample_id), ranges)

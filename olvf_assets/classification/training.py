@@ -13,23 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
 
-from olvf_assets.classification.learner import Learner, Side
+from olvf_assets.classification.learner import Learner
 from olvf_assets.classification.networks import build, repeatable, save_weights, start_weights
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
-from olvf_assets.classification.provenance import SampleError, training_description
+from olvf_assets.classification.provenance import training_description
 from olvf_assets.classification.settings import Architecture, ClassificationSettings
+from olvf_assets.classification.sides import sides
 from olvf_assets.classification.tables import CHECKPOINTS
+from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError, engine, in_groups
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import TICK_S, at_most_every, parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.foundation.vocabulary import CLASSES
-from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, read_json, remove, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_json
 
 KIND = "classifiers"  # of work, for the store
 STATE = "state.pt"  # all of it, for going on
@@ -54,6 +54,8 @@ def train_folds(
 ) -> pl.DataFrame:
     """Train one architecture on several folds: in `settings.workers` processes, on a GPU all of them in one.
 
+    On a cluster each worker with a GPU trains its part of them in one process, each other worker one at a time.
+
     Args:
         architecture: the network.
         folds: the folds to train, each validating once.
@@ -70,11 +72,12 @@ def train_folds(
     Raises:
         SampleError: a class or a whole side of a fold is missing.
         DivergedTrainingError: a loss stopped being a number.
+        UnsharedStoreError: workers of a cluster trained them and keep what they made in a store of their own.
     """
     samples = samples.sort("sample_id")
     packed_pixels(samples, store, settings.input_divisor)  # written once, before several processes look for it
     train = partial(
-        _train_together, architecture=architecture, samples=samples, root=store.root, settings=settings, seed=seed
+        _train_as_many_as_fit, architecture=architecture, samples=samples, store=store, settings=settings, seed=seed
     )
     start = start_weights(architecture, settings.networks[architecture])
     descriptions = {
@@ -83,18 +86,20 @@ def train_folds(
     records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
     unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
     for fold in unfinished:
-        if report is not None and not (records[fold].parent / STATE).exists():
-            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store.root, KIND, descriptions[fold])}")
+        if report is not None and not store.exists(records[fold].parent / STATE):
+            report(
+                f"{architecture}, fold {fold}: trained anew: {why_anew(store.descriptions(KIND), descriptions[fold])}"
+            )
     folders = [records[fold].parent for fold in unfinished]
-    tick = None if observe is None else Progress(folders, observe, report).show
-    if torch.cuda.is_available():
-        together = trainings_together(settings, architecture)
-        for first in range(0, len(unfinished), together):
-            train(unfinished[first : first + together], tick=tick and at_most_every(TICK_S, tick))
+    tick = None if observe is None else Progress(store, folders, observe, report).show
+    if torch.cuda.is_available() and engine() is None:
+        train(unfinished, tick=tick and at_most_every(TICK_S, tick))
     else:
-        single = [[fold] for fold in unfinished]
-        parallel_map(train, single, workers=settings.workers, what=f"folds of {architecture}", report=report, tick=tick)
-    rows = train(folds)  # by now it only reads their records
+        groups, what = in_groups(unfinished, TRAINING), f"folds of {architecture}"
+        parallel_map(train, groups, workers=settings.workers, needs=TRAINING, what=what, report=report, tick=tick)
+    rows = [_finished(store, records[fold]) for fold in sorted(records)]
+    if None in rows:
+        raise UnsharedStoreError("classifiers")
     return pl.DataFrame(rows, schema=CHECKPOINTS).sort("protocol", "fold")
 
 
@@ -124,22 +129,36 @@ def train_fold(
     same weights bit for bit; a finished one is not done again. Arguments and errors as in `train_folds`; `report` gets
     a line per epoch.
     """
-    (row,) = _train_together([fold], architecture, samples, store.root, settings, seed, report)
+    (row,) = _train_together([fold], architecture, samples, store, settings, seed, report)
     return row
+
+
+def _train_as_many_as_fit(
+    folds: Sequence[int],
+    architecture: Architecture,
+    samples: pl.DataFrame,
+    store: ArtifactStore,
+    settings: ClassificationSettings,
+    seed: int,
+    tick: Callable[[], None] | None = None,
+) -> None:
+    """Train those of the folds that are unfinished in this process: as many at once as its GPU holds, else one."""
+    together = trainings_together(settings, architecture) if folds and torch.cuda.is_available() else 1
+    for first in range(0, len(folds), together):
+        _train_together(folds[first : first + together], architecture, samples, store, settings, seed, tick=tick)
 
 
 def _train_together(
     folds: Sequence[int],
     architecture: Architecture,
     samples: pl.DataFrame,
-    root: Path,
+    store: ArtifactStore,
     settings: ClassificationSettings,
     seed: int,
     report: Report | None = None,
     tick: Callable[[], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Train those of the folds that are unfinished, in turns in this process; return the rows of all."""
-    store = ArtifactStore(root)
     samples = samples.sort("sample_id")
     start = start_weights(architecture, settings.networks[architecture])
     rows: dict[int, dict[str, Any]] = {}
@@ -161,18 +180,14 @@ def _train_together(
 
 def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
     """Return the row of a finished training, if its weights are still those that the row names."""
-    row = read_if_whole(record, read_json)
-    weights = None if row is None else read_if_whole(store.path(row["weights_path"]), file_sha256)
+    row = store.read(record, read_json)
+    weights = None if row is None else store.read(row["weights_path"], file_sha256)
     return row if row and weights == row["weights_sha256"] else None
 
 
 def _record_of(store: ArtifactStore, description: dict[str, Any]) -> Path:
     """Return where the row of a finished training lies, in the folder of that training."""
     return store.work_folder(KIND, description) / RECORD
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 class FoldTraining:
@@ -203,12 +218,12 @@ class FoldTraining:
         self.names = (self.architecture, self.fold, description["protocol"])
         network = settings.networks[self.architecture]
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        training, self.validation = _sides(samples, store, settings, self.fold, device)
+        training, self.validation = sides(samples, store, settings, self.fold, device)
         self.model = build(self.architecture, network, derive_seed(self.seed, "weights", *self.names)).to(device)
         self.learner = Learner(self.model, training, settings, network.learning_rate)
         self.history: list[tuple[float, float, float]] = []
         self.kept_at = time.monotonic()
-        saved = read_if_whole(folder / STATE, lambda path: torch.load(path, map_location=device, weights_only=True))
+        saved = store.read(folder / STATE, lambda path: torch.load(path, map_location=device, weights_only=True))
         if saved is not None:
             self.model.load_state_dict(saved["model"])
             self.learner.go_on_from(saved["momentum"])
@@ -243,11 +258,11 @@ class FoldTraining:
         self.history.append((loss, validation_loss, validation_accuracy))
         if time.monotonic() - self.kept_at >= KEEP_AFTER_S[self.learner.device.type]:
             state = {"model": self.model.state_dict(), "momentum": self.learner.momentum(), "history": self.history}
-            write_atomically(self.folder / STATE, lambda temporary: torch.save(state, temporary))
+            self.store.write(self.folder / STATE, lambda temporary: torch.save(state, temporary))
             self.kept_at = time.monotonic()
         figures = dict(zip(("train loss", "validation loss", "validation accuracy"), self.history[-1], strict=True))
         text = json.dumps({"fold": self.fold, "epoch": epoch, "of epochs": self.settings.epochs} | figures)
-        write_atomically(self.folder / PROGRESS, partial(_write, text=text))
+        self.store.write_text(self.folder / PROGRESS, text)
         if self.report is not None:
             self.report(f"{self.architecture}, fold {self.fold}, epoch {epoch}/{self.settings.epochs}: loss {loss:.3f}")
 
@@ -256,14 +271,14 @@ class FoldTraining:
         weights = self.folder / "weights.safetensors"
         mark = fingerprint(self.description)
         header = {"fingerprint": mark, "training": self.description}
-        write_atomically(weights, lambda path: save_weights(self.model, path, header))
+        self.store.write(weights, lambda path: save_weights(self.model, path, header))
         train_losses, validation_losses, validation_accuracies = zip(*self.history, strict=True)
         row = {
             "protocol": self.description["protocol"],
             "architecture": self.architecture,
             "fold": self.fold,
             "weights_path": weights.relative_to(self.store.root).as_posix(),
-            "weights_sha256": file_sha256(weights),
+            "weights_sha256": file_sha256(self.store.at_hand(weights)),
             "epochs": self.settings.epochs,
             "n_parameters": sum(parameter.numel() for parameter in self.model.parameters()),
             "n_training": len(self.learner.labels),
@@ -277,10 +292,9 @@ class FoldTraining:
             "fingerprint": mark,
             "start_sha256": self.description["start"],
         }
-        text = json.dumps(row, indent=2)
-        write_atomically(self.folder / RECORD, partial(_write, text=text))
+        self.store.write_text(self.folder / RECORD, json.dumps(row, indent=2))
         for name in (STATE, PROGRESS):
-            remove(self.folder / name)
+            self.store.remove(self.folder / name)
         return row
 
 
@@ -303,22 +317,3 @@ def train_to_the_end(trainings: Sequence[FoldTraining], tick: Callable[[], None]
             training.end_epoch(figures)
         if tick is not None:
             tick()
-
-
-def _sides(
-    samples: pl.DataFrame, store: ArtifactStore, settings: ClassificationSettings, fold: int, device: torch.device
-) -> tuple[Side, Side]:
-    """Return (pixels uint8 (n, 1, height_px, width_px), class indices int64 (n,)) of training and of validation."""
-    pixels = packed_pixels(samples, store, settings.input_divisor)[:, None]
-    labels = np.array([CLASSES.index(label) for label in samples["label"]])
-    folds = samples["fold"].to_numpy()
-    sides = []
-    for side, chosen in (("training", folds != fold), ("validation", folds == fold)):
-        missing = [name for index, name in enumerate(CLASSES) if not (labels[chosen] == index).any()]
-        if missing:
-            raise SampleError(
-                f"balanced_training_set: no {' and no '.join(missing)} sample on the {side} side of fold {fold}; "
-                "materialise splits and balanced_training_set again"
-            )
-        sides.append((torch.from_numpy(pixels[chosen]).to(device), torch.from_numpy(labels[chosen]).to(device)))
-    return sides[0], sides[1]

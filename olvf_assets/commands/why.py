@@ -63,10 +63,10 @@ def _reasons(
         return
     frames = {name: in_order(study.table(name)) for name in reads}
     own = [each for each in checks if each.table == table.name]
-    lake = Lake(study.store.root, study.stored, study.stored_digest)
+    lake = Lake(study.store, study.stored, study.stored_digest)
     parts = Parts(table, own, code_of(table, own, study.profile), lake)
     for part, run in _parts(table, study):
-        record = Records(study.store.root).find(table.name, part)
+        record = Records(study.store).find(table.name, part)
         name = table.name if part == WHOLE else f"{table.name} of {table.by} {part}"
         if record is None:
             yield f"{name}: was never made, or is to be made again whatever has changed"

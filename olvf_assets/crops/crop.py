@@ -5,7 +5,6 @@ back from a crop's pixel to the film's. What does not: finding vertebrae (`detec
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ class Crop(NamedTuple):
 class _Job(NamedTuple):
     """All vertebrae of one film: what one worker needs."""
 
-    root: Path
+    store: ArtifactStore
     image_path: str
     boxes: list[Box]
     settings: CropSettings
@@ -81,9 +80,10 @@ def crop_vertebrae(
         boxes=pl.concat_list("x0_px", "y0_px", "x1_px", "y1_px")
     )
     jobs = [
-        _Job(store.root, path, [tuple(box) for box in boxes], settings)
+        _Job(store, path, [tuple(box) for box in boxes], settings)
         for path, boxes in zip(by_film["film_path"], by_film["boxes"].to_list(), strict=True)
     ]
+    is_there = store.image_check()
     made = (kept or KeptAnswers()).answers(
         [[job.image_path, job.boxes] for job in jobs],
         [code_digest("olvf_assets.crops.crop:_crop_film"), settings.model_dump(mode="json", exclude={"workers"})],
@@ -94,7 +94,7 @@ def crop_vertebrae(
             what="films cropped",
             report=report,
         ),
-        holds=lambda film: all(store.has_image(crop["image_path"]) for crop in film),
+        holds=lambda film: all(is_there(crop["image_path"]) for crop in film),
     )
     crops = [crop for film in made for crop in film]
     rows = [
@@ -158,7 +158,7 @@ def _whole_pixels(shape: tuple[int, ...], box: Box, margin: float) -> tuple[int,
 
 def _crop_film(job: _Job) -> list[dict[str, Any]]:
     """Cut and store all crops of one film; return their columns in the order of the boxes."""
-    store = ArtifactStore(job.root)
+    store = job.store
     film = store.load_image(job.image_path)
     rows = []
     for box in job.boxes:

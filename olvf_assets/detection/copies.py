@@ -21,7 +21,7 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 # Two hospitals may hand over one film, each of a patient of its own.
 FILM = ["film_id", "institution"]
@@ -34,7 +34,7 @@ class NoTrainingFilmsError(OlvfError):
 class _Job(NamedTuple):
     """What one worker needs to make all copies of one film."""
 
-    root: Path
+    store: ArtifactStore
     image_path: str
     image_px: int
     copies: list[int]
@@ -76,7 +76,7 @@ def make_detector_copies(
     planned = planned_copies(chosen, patient_splits, settings, seed, protocol)
     jobs = [
         _Job(
-            store.root,
+            store,
             image_path,
             settings.image_px,
             copies,
@@ -90,8 +90,9 @@ def make_detector_copies(
         .iter_rows()
     ]
     # Kept film by film, so that a run that was killed, or a film that came, costs the missing ones only.
-    made = [_finished(job) for job in jobs]
-    todo = [(job, _record(job)) for job, paths in zip(jobs, made, strict=True) if paths is None]
+    is_there = store.image_check()
+    made = [_finished(job, is_there) for job in jobs]
+    todo = [job for job, paths in zip(jobs, made, strict=True) if paths is None]
     if report is not None and len(todo) < len(jobs):
         report(f"{len(jobs) - len(todo)} films were copied before")
     fresh = iter(parallel_map(_make_copies, todo, workers=settings.workers, what="films copied", report=report))
@@ -183,22 +184,19 @@ def _record(job: _Job) -> Path:
         "seeds": dict(zip(map(str, job.copies), job.seeds, strict=True)),
         "ranges": job.ranges.model_dump(mode="json"),
     }
-    return ArtifactStore(job.root).work_folder("detector_copies", description) / "copies.json"
+    return job.store.work_folder("detector_copies", description) / "copies.json"
 
 
-def _finished(job: _Job) -> list[str] | None:
+def _finished(job: _Job, is_there: Callable[[str], bool]) -> list[str] | None:
     """Return the copies that an earlier run made of a film, if they are all there."""
-    paths: list[str] | None = read_if_whole(_record(job), lambda record: json.loads(record.read_text()))
-    store = ArtifactStore(job.root)
-    return paths if paths is not None and all(store.has_image(path) for path in paths) else None
+    paths: list[str] | None = job.store.read(_record(job), lambda record: json.loads(record.read_text()))
+    return paths if paths is not None and all(map(is_there, paths)) else None
 
 
-def _make_copies(work: tuple[_Job, Path]) -> list[str]:
+def _make_copies(job: _Job) -> list[str]:
     """Store the copies of one film, note them in a record and return their paths."""
-    job, record = work
-    store = ArtifactStore(job.root)
-    paths = [store.save_image(picture)[0] for picture in _pictures(store.load_image(job.image_path), job)]
-    write_atomically(record, lambda temporary: _write_json(temporary, paths))
+    paths = [job.store.save_image(picture)[0] for picture in _pictures(job.store.load_image(job.image_path), job)]
+    job.store.write_text(_record(job), json.dumps(paths))
     return paths
 
 
@@ -206,7 +204,3 @@ def _pictures(film: np.ndarray, job: _Job) -> Iterator[np.ndarray]:
     small = squeeze(film, job.image_px)
     for copy, seed in zip(job.copies, job.seeds, strict=True):
         yield small if copy == 0 else augment(small, seed, job.ranges)
-
-
-def _write_json(file: Path, paths: list[str]) -> None:
-    file.write_text(json.dumps(paths))

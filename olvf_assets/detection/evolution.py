@@ -11,7 +11,6 @@ mAP@0.5:0.95.
 
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from olvf_assets.detection.training import train_detector
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import Protocol
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 LEAST_CHANGE, MOST_CHANGE = 0.3, 3.0
 
@@ -83,12 +82,12 @@ def evolve_detector(
         tried = with_values(tried, values)
         model = train_detector(copies, store, tried, seed, protocol=protocol, weights_folder=weights_folder)
         kept = store.work_folder("detector_generations", {"model": model["fingerprint"].item()}) / "precision.json"
-        precision = read_if_whole(kept, _precision)
+        precision = store.read(kept, _precision)
         if precision is None:
             validation = copies.filter(pl.col("subset") == "validation")
             answers = picture_answers("validation", validation, model, store, tried)
             precision = coco_precision(answers)["all"]
-            write_atomically(kept, partial(_write, text=json.dumps(precision)))
+            store.write_text(kept, json.dumps(precision))
         map50, map50_95 = precision
         history.append(
             {"protocol": protocol, "generation": generation, "parent": parent, **values, "map50": map50,
@@ -167,7 +166,3 @@ def chosen_settings(
 def _precision(kept: Path) -> tuple[float, float]:
     map50, map50_95 = json.loads(kept.read_text())
     return float(map50), float(map50_95)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)

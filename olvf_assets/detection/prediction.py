@@ -20,6 +20,7 @@ from olvf_assets.detection.tables import DETECTION_CANDIDATES
 from olvf_assets.detection.training import choose_device
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics
 from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.engine import NETWORK, in_batches
 from olvf_assets.foundation.parallel import available_cores, reported
 from olvf_assets.foundation.vocabulary import HELPERS, LEVELS
 from olvf_assets.storage.artifacts import ArtifactStore
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MOST_BOXES = 300  # per film, as in ultralytics' validation
 FILM = ["film_id", "institution"]
+FILMS_OF_A_WORKER = 32  # at a time: loading the network takes as long as searching a few
 PATIENCE_S = 60.0  # ultralytics gives up on a slow film after 50 ms, which would make results depend on the machine
 
 
@@ -118,8 +120,15 @@ def predict_films(
     items = [[image_path, width_px, height_px] for _, image_path, width_px, height_px in rows]
     code = [code_digest(f"olvf_assets.detection.prediction:{name}") for name in ("_search", read.__name__)]
     made_with = [code, detector_model["weights_sha256"].item(), settings.model_dump(mode="json", exclude={"workers"})]
-    search = partial(_search, items, detector_model, store, settings, read, report)
-    found = (kept or KeptAnswers()).answers(items, made_with, search)
+
+    def searched(places: list[int]) -> Iterator[list[list]]:
+        if report is not None and len(places) < len(items):
+            report(f"{len(items) - len(places)} of {len(items)} films were searched before")
+        search = partial(_search, detector_model=detector_model, store=store, settings=settings, read=read)
+        found = in_batches(search, [items[place] for place in places], FILMS_OF_A_WORKER, NETWORK)
+        return iter(reported(found, len(places), "films searched", report))
+
+    found = (kept or KeptAnswers()).answers(items, made_with, searched)
     for (film_id, *_), (boxes, probabilities, levels) in zip(rows, found, strict=True):
         yield FilmBoxes(
             film_id,
@@ -130,15 +139,13 @@ def predict_films(
 
 
 def _search(
-    items: list[list],
+    films: list[list],
     detector_model: pl.DataFrame,
     store: ArtifactStore,
     settings: DetectionSettings,
     read: "Callable[[torch.Tensor, DetectionSettings], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]",
-    report: Callable[[str], None] | None,
-    places: list[int],
 ) -> Iterator[list[list]]:
-    """Yield boxes in film pixels, probabilities and levels of the films at some places of `items`."""
+    """Yield boxes in film pixels, probabilities and levels of some films (image_path, width_px, height_px)."""
     prepare_ultralytics(store)
     import torch
 
@@ -146,8 +153,8 @@ def _search(
     image_px = detector_model["image_px"][0]
 
     @torch.inference_mode()
-    def search(place: int) -> list[list]:
-        image_path, width_px, height_px = items[place]
+    def search(film: list) -> list[list]:
+        image_path, width_px, height_px = film
         picture = torch.from_numpy(squeeze(store.load_image(image_path), image_px))
         answer = model(picture[None, None].to(device).float() / 255)
         boxes, probabilities, levels = read(
@@ -160,13 +167,11 @@ def _search(
             levels.tolist(),
         ]
 
-    if report is not None and len(places) < len(items):
-        report(f"{len(items) - len(places)} of {len(items)} films were searched before")
     threads_before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(settings.workers or available_cores()) as films_at_once:
-            yield from reported(films_at_once.map(search, places), len(places), "films searched", report)
+            yield from films_at_once.map(search, films)
     finally:
         torch.set_num_threads(threads_before)
 

@@ -112,7 +112,7 @@ def verified_weights(row: dict[str, Any], store: ArtifactStore) -> Path:
     Raises:
         StaleDetectorError: the file is missing or its sha256 is another one.
     """
-    path = store.path(row["weights_path"])
+    path = store.at_hand(row["weights_path"])
     if not path.is_file() or file_sha256(path) != row["weights_sha256"]:
         raise StaleDetectorError(f"{path}: missing, or not the weights that detector_model names; {WAY_OUT}")
     return path

@@ -23,7 +23,7 @@ from ultralytics.utils.torch_utils import init_seeds
 
 from olvf_assets.foundation.seeds import derive_seed
 from olvf_assets.foundation.vocabulary import LEVELS
-from olvf_assets.storage.artifacts import read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 Report = Callable[[str], None]
 # image_file: absolute path; boxes: as in `detector_copies`, those of helper classes last; taught: as there
@@ -116,7 +116,8 @@ class LevelTrainer(DetectionTrainer):
     Args:
         copies: training pictures.
         helpers: classes beside the levels.
-        state_file: where the state is kept.
+        store: where pictures and the state lie.
+        state_file: the state's path there.
         seed: decides every random choice.
         threads: CPU threads (ultralytics would leave one core idle).
         accumulate: batches whose gradients make one optimizer step; an epoch's rest makes a step, too.
@@ -136,6 +137,7 @@ class LevelTrainer(DetectionTrainer):
         self,
         copies: list[Copy],
         helpers: list[str],
+        store: ArtifactStore,
         state_file: Path,
         seed: int,
         threads: int,
@@ -146,7 +148,7 @@ class LevelTrainer(DetectionTrainer):
     ) -> None:
         self.copies = copies
         self.classes = [*LEVELS, *helpers]
-        self.state_file = state_file
+        self.store, self.state_file = store, state_file
         self.run_seed = seed
         self.threads = threads
         self.batches_per_step = accumulate
@@ -195,7 +197,7 @@ class LevelTrainer(DetectionTrainer):
             super()._do_train()
 
     def _read_state(self) -> dict[str, Any] | None:
-        return read_if_whole(
+        return self.store.read(
             self.state_file, lambda file: torch.load(file, map_location=self.device, weights_only=True)
         )
 
@@ -239,7 +241,7 @@ class LevelTrainer(DetectionTrainer):
             "scaler": self.scaler.state_dict(),
             "losses": self.losses,
         }
-        write_atomically(self.state_file, lambda temporary: torch.save(state, temporary))
+        self.store.write(self.state_file, lambda temporary: torch.save(state, temporary))
         self.report(f"detector: epoch {self.epoch + 1}/{self.epochs}, loss {self.losses[-1]:.3f}")
         self.observe({"epoch": self.epoch + 1, "of epochs": self.epochs, "train loss": self.losses[-1]})
         return True

@@ -17,10 +17,11 @@ from olvf_assets.detection.provenance import detector_description, learnt_from, 
 from olvf_assets.detection.settings import DetectionSettings
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.detection.ultralytics_home import prepare_ultralytics, source_weights_path
+from olvf_assets.foundation.engine import NETWORK, UnsharedStoreError, call
 from olvf_assets.foundation.parallel import available_cores
 from olvf_assets.foundation.provenance import file_sha256, why_anew
 from olvf_assets.foundation.seeds import derive_seed
-from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, remove, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 
 FINISHED = "detector.safetensors"
 STATE = "state.pt"
@@ -56,40 +57,46 @@ def train_detector(
 
     Raises:
         MissingWeightsError: if the settings name weights that are not there.
+        UnsharedStoreError: a worker of a cluster trained it and keeps it in a store of its own.
     """
     copies = training_copies(detector_copies, protocol)
     source = source_weights_path(settings.weights, weights_folder or store.root.parent / "weights")
     description = detector_description(copies, settings, seed, protocol, source_sha256(source))
     folder = store.work_folder("detector", description)
     finished = folder / FINISHED
-    if read_if_whole(finished, _losses) is None:
-        if report is not None and not (folder / STATE).exists():
-            report(f"detector: trained anew: {why_anew(store.root, 'detector', description)}")
-        _train(
+    if store.read(finished, _losses) is None:
+        if report is not None and not store.exists(folder / STATE):
+            report(f"detector: trained anew: {why_anew(store.descriptions('detector'), description)}")
+        call(
+            _train,
             copies,
-            finished,
+            finished.relative_to(store.root),  # a worker's lies elsewhere
             store,
             settings,
             derive_seed(seed, "detector"),
             source,
-            report or (lambda line: None),
-            observe or (lambda figures: None),
+            needs=NETWORK,
+            report=report,
+            observe=observe,
         )
-        remove(folder / STATE)
+        if not store.exists(finished):
+            raise UnsharedStoreError("detector")
+        store.remove(folder / STATE)
     elif report is not None:
         report("detector: finished earlier, reused")
+    weights = store.at_hand(finished)
     row = {
         "protocol": protocol,
         "model": settings.model,
-        "weights_path": finished.relative_to(store.root).as_posix(),
-        "weights_sha256": file_sha256(finished),
+        "weights_path": weights.relative_to(store.root).as_posix(),
+        "weights_sha256": file_sha256(weights),
         "image_px": settings.image_px,
         "epochs": settings.epochs,
         "source_weights": settings.weights if source is None else source.name,
         "seed": seed,
         "fingerprint": fingerprint(description),
         "n_train_images": copies.height,
-        "train_loss_by_epoch": _losses(finished),
+        "train_loss_by_epoch": _losses(weights),
         "network": network_named(settings.model),
         "generation": generation,
         "source_sha256": description["source"],
@@ -130,30 +137,33 @@ def _train(
     settings: DetectionSettings,
     seed: int,
     source: Path | None,
-    report: Callable[[str], None],
-    observe: Callable[[dict[str, Any]], None],
+    report: Callable[[str], None] | None,
+    observe: Callable[[dict[str, Any]], None] | None,
 ) -> None:
+    finished = store.path(finished)
     prepare_ultralytics(store)
     import torch
     from safetensors.torch import save_file
 
     from olvf_assets.detection.trainer import LevelTrainer
 
+    store.fetch(copies["image_path"])
     threads_before = torch.get_num_threads()
     trainer = LevelTrainer(
         copies=[
-            {"image_file": str(store.path(path).resolve()), "boxes": [*boxes, *helper_boxes], "taught": taught}
+            {"image_file": str(store.at_hand(path).resolve()), "boxes": [*boxes, *helper_boxes], "taught": taught}
             for path, boxes, helper_boxes, taught in copies.select(
                 "image_path", "boxes", "helper_boxes", "taught"
             ).iter_rows()
         ],
         helpers=helper_classes(copies),
+        store=store,
         state_file=finished.parent / STATE,
         seed=seed,
         threads=available_cores(),
         accumulate=max(1, math.ceil(settings.nominal_batch / settings.batch)),
-        report=report,
-        observe=observe,
+        report=report or (lambda line: None),
+        observe=observe or (lambda figures: None),
         overrides=_ultralytics_arguments(settings, finished.parent, seed, source),
     )
     try:
@@ -162,7 +172,7 @@ def _train(
         torch.set_num_threads(threads_before)
     weights = {name: value.detach().cpu().contiguous() for name, value in trainer.ema.ema.state_dict().items()}
     losses = " ".join(f"{loss:.6f}" for loss in trainer.losses)
-    write_atomically(finished, lambda temporary: save_file(weights, temporary, metadata={"losses": losses}))
+    store.write(finished, lambda temporary: save_file(weights, temporary, metadata={"losses": losses}))
 
 
 def _ultralytics_arguments(settings: DetectionSettings, folder: Path, seed: int, source: Path | None) -> dict[str, Any]:

@@ -26,7 +26,11 @@ from olvf_assets.foundation.errors import OlvfError
 PACKAGE = Path(__file__).resolve().parents[1]
 DATA_SUFFIXES = (".yaml", ".csv", ".json", ".html", ".jinja", ".toml", ".sql", ".txt")
 # What looks at code makes nothing: where it finds out another thing than before, the digests themselves are others.
-LOOKING = ("foundation.code_identity", "foundation.code_kept", "foundation.code_units", "foundation.table_code")
+# Nor does what decides where work runs: the same is made here and on a cluster, whatever the cluster's libraries.
+LOOKING = (
+    "foundation.code_identity", "foundation.code_kept", "foundation.code_units", "foundation.table_code",
+    "foundation.engine",
+)  # fmt: skip
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 

@@ -1,7 +1,7 @@
 """Work spread over processes.
 
 What lives here: one ordered parallel map, and how its processes start. They are spawned, never forked: polars and torch
-hold locks in threads.
+hold locks in threads. What does not: where work runs when it runs elsewhere (`engine.py`).
 """
 
 import multiprocessing
@@ -13,20 +13,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from olvf_assets.foundation.engine import FILMS, Needs, engine
+
 PROGRESS_STEPS = 10
 TICK_S = 10.0
+LENT = "OLVF_CORES_LENT"  # to a worker of an engine, for the work that it does now
 
 
 def available_cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    return int(os.environ.get(LENT) or len(os.sched_getaffinity(0)))
 
 
 def limit_threads(count: int = 1) -> None:
@@ -86,21 +89,28 @@ def parallel_map(
     items: Iterable[Any],
     *,
     workers: int = 0,
+    needs: Needs = FILMS,
     what: str = "items",
     report: Callable[[str], None] | None = None,
     tick: Callable[[], None] | None = None,
 ) -> list[Any]:
-    """Return `[function(item) for item in items]`, in order, computed by spawned processes.
+    """Return `[function(item) for item in items]`, in order, computed by spawned processes or workers of a cluster.
 
     Args:
         function: a module-level (picklable) function of one argument.
         items: its arguments.
-        workers: processes; 0 means one per core, 1 (or fewer than two items) means this very process.
+        workers: processes; 0 means one per core, 1 (or fewer than two items) means this very process. On a cluster as
+            many at a time, 0 means as many as it has room for.
+        needs: of each item. On a cluster a single one that needs a GPU is not left to this process.
         what: the plural noun for the progress line.
         report: called with a line such as "40/200 films" ten times along the way.
         tick: called about every ten seconds while other processes work, to look at what they have written.
     """
     todo: Sequence[Any] = list(items)
+    remote = engine() if todo and not needs.here and (needs.gpu or (len(todo) > 1 and workers != 1)) else None
+    if remote is not None:
+        with closing(remote.results(function, todo, needs, most=workers, tick=tick)) as results:
+            return list(reported(results, len(todo), what, report))
     count = min(workers or available_cores(), len(todo))
     if count <= 1:
         return list(reported(map(function, todo), len(todo), what, report))

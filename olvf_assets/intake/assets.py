@@ -227,7 +227,8 @@ def _read_sheet(run: TableRun, manifest: pl.DataFrame, read: "Callable[..., pl.D
         names_of(run),
         run.profile.intake,
         what=f"a sheet of {run.institution} that {read.__name__} rests on",
-        remember=run.store.path(f"work/refused/{fingerprint(tried)}.txt"),
+        store=run.store,
+        remember=f"work/refused/{fingerprint(tried)}.txt",
     )
     return frame
 
@@ -291,5 +292,5 @@ def _remembered(run: TableRun, what: str, finder: str) -> "RememberedFacts":
     from olvf_assets.storage.remembered import RememberedFacts
 
     names, code = names_of(run), code_digest(finder)
-    file = run.store.path(f"arrivals/{run.institution}.{what}.parquet")
-    return RememberedFacts(file, lambda path: names.film(f"{code} {path}"))
+    file = f"arrivals/{run.institution}.{what}.parquet"
+    return RememberedFacts(run.store, file, lambda path: names.film(f"{code} {path}"))

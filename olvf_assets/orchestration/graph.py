@@ -31,7 +31,7 @@ from olvf_assets.orchestration.views import View, build_assets
 from olvf_assets.profiles import load_profile, profile_name
 from olvf_assets.reporting import assets as reporting
 from olvf_assets.reporting.assets import warehouse_of
-from olvf_assets.storage.places import data_folder
+from olvf_assets.storage.places import data_folder, lake_address, store_of
 
 ROOMS = (intake, cohort, detection, crops, classification, evaluation, attention, reporting)
 ROOM_CHECKS = (intake_checks, cohort_checks, crops_checks, classification_checks, evaluation_checks)
@@ -87,10 +87,10 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
     Raises:
         ProfileError: the profile that is asked for is missing or says something that its schema does not know.
     """
-    data, name = data_folder(), profile_name()
+    data, lake, name = data_folder(), lake_address(), profile_name()
     resources = {
-        "study": StudyResource(profile_name=name, data_folder=str(data)),
-        "lake": LakeResource(base_dir=str(data / "lake" / "tables")),
+        "study": StudyResource(profile_name=name, data_folder=str(data), lake=lake),
+        "lake": LakeResource(base_dir=store_of(data, lake).tables.base),
         **(overrides or {}),
     }
     return Definitions(

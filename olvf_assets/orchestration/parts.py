@@ -29,6 +29,7 @@ from olvf_assets.foundation.table_code import TableCode
 from olvf_assets.foundation.tables import Check, Frames, Table, TableContractError, TableRun
 from olvf_assets.foundation.write_faults import NO_ROOM, write_fault
 from olvf_assets.orchestration.preview import row_in_words, rows_in_markdown
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.records import Records, files_digest
 
 SHOWN_ROWS, SHOWN_LETTERS = 20, 200  # of the rows that break a rule
@@ -39,12 +40,12 @@ class Lake:
     """What parts need to know of the lake.
 
     Attributes:
-        root: its folder.
+        store: of its files.
         stored: gives a table as it lies there, None if it was never written.
         digest: gives the digest of a table as it lies there.
     """
 
-    root: Path
+    store: ArtifactStore
     stored: Callable[[str], pl.DataFrame | None]
     digest: Callable[[str], str]
 
@@ -100,7 +101,7 @@ class Parts:
         self.own_seconds = 0.0
         self.done: dict[str, Part] = {}
         self._force, self._report = force or table.always, report
-        self._records = Records(lake.root)
+        self._records = Records(lake.store)
         self._stored = lake.stored(table.name)
         self._digests: dict[int, tuple[pl.DataFrame, str]] = {}
 
@@ -200,6 +201,9 @@ class Parts:
         self._stored = self.lake.stored(self.table.name)
         for name, part in self.done.items():
             lying = self._lying(name)
+            if not part.standing:
+                for file in self._beside(run, lying):
+                    run.store.publish(file, file.relative_to(run.data).as_posix())
             record = replace(part.record, rows=frame_digest(lying), files=self._files(run, lying))
             if part.again:
                 self._records.forget(self.table.name, name)
@@ -212,7 +216,7 @@ class Parts:
             frame = self.table.conform(self.table.make(run, **frames))
         except OSError as error:  # of a library that writes files by itself
             disk_fails = error.errno in (*NO_ROOM, errno.EIO, errno.EROFS)
-            if disk_fails and (fault := write_fault(Path(error.filename or self.lake.root), error)) is not None:
+            if disk_fails and (fault := write_fault(Path(error.filename or self.lake.store.root), error)) is not None:
                 raise fault from error
             raise
         self.own_seconds += time.perf_counter() - start
@@ -263,8 +267,10 @@ class Parts:
         return self._digests[id(frame)][1]
 
     def _files(self, run: TableRun, rows: pl.DataFrame) -> str:
-        beside = self.table.beside(run, rows) if self.table.beside is not None else []
-        return files_digest(self.lake.root, rows, beside)
+        return files_digest(self.lake.store, rows, self._beside(run, rows))
+
+    def _beside(self, run: TableRun, rows: pl.DataFrame) -> list[Path]:
+        return self.table.beside(run, rows) if self.table.beside is not None else []
 
     def _lying(self, part: str) -> pl.DataFrame:
         """Return the rows of a part as they lie in the lake."""

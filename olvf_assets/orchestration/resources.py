@@ -24,16 +24,16 @@ from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile, profile_name
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
-from olvf_assets.storage.delta_log import commits, is_there
+from olvf_assets.storage.lake_lease import hold_lake
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
-from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut, Stop
-from olvf_assets.storage.places import data_folder
+from olvf_assets.storage.left_out import LeftOut, Stop
+from olvf_assets.storage.places import REMOTE, data_folder, lake_address, require_lake_of, store_of
 from olvf_assets.storage.run_lock import hold_data_folder
+from olvf_assets.storage.stored_tables import Version
 
 if TYPE_CHECKING:
     from olvf_assets.storage.lake import Lake
 
-Version = tuple[str, int, int, int]
 MOST_KEPT_BYTES = 64 * 2**20  # of a table that was read; a larger one is read each time
 
 
@@ -61,7 +61,10 @@ class LakeResource(ConfigurableIOManagerFactory["Lake"]):
         from dagster_polars.io_managers.delta import DeltaWriteMode
 
         from olvf_assets.storage.lake import Lake
+        from olvf_assets.storage.object_store import register_for_tables
 
+        if self.base_dir.startswith(REMOTE):
+            register_for_tables()
         lake = Lake(base_dir=self.base_dir, mode=DeltaWriteMode.overwrite)
         lake.setup_for_execution(context)
         return lake
@@ -73,15 +76,23 @@ class StudyResource(ConfigurableResource):
     Attributes:
         profile_name: a file of `olvf_assets/profiles` without `.yaml`.
         data_folder: where landing/, lake/, reports/ and olvf.duckdb lie.
+        lake: the address of the object store that the lake lies in; "" where it lies in the data folder.
     """
 
     profile_name: str
     data_folder: str
+    lake: str = ""
 
     @classmethod
     def at_hand(cls) -> "StudyResource":
-        """Return the study that environment variables name."""
-        return cls(profile_name=profile_name(), data_folder=str(data_folder()))
+        """Return the study that environment variables name.
+
+        Raises:
+            LakePlaceError: the data folder belongs to another lake.
+        """
+        data, lake = data_folder(), lake_address()
+        require_lake_of(data, lake)
+        return cls(profile_name=profile_name(), data_folder=str(data), lake=lake)
 
     _profile: Profile | None = PrivateAttr(default=None)
     _frames: dict[str, tuple[Version, pl.DataFrame]] = PrivateAttr(default_factory=dict)
@@ -97,6 +108,7 @@ class StudyResource(ConfigurableResource):
             DataFolderError: as `setup_for_execution`.
             DataFolderInUseError: another run holds the folder and this one is not to wait.
             DataFolderLockError: the folder's file system knows no locks.
+            LakeInUseError: a run on another machine holds the lake, and this one is not to wait.
         """
         self.setup_for_execution(context)
         run, instance = context.run, context.instance
@@ -107,19 +119,24 @@ class StudyResource(ConfigurableResource):
         announce(instance, self.data, run.run_id)
         report_lost_runs(instance, self.data, report=log.warning)
         wait = os.environ.get("OLVF_WAIT") != "0"
-        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died:
+        with (
+            hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died,
+            hold_lake(self.lake, self.data, run.run_id, wait=wait, report=log.warning),
+        ):
             if (odd := odd_folders(self.data / "landing")) is not None:
                 log.warning(odd)
             if died is not None:
-                tidy_after_crash(self.data, report=log.warning)
+                tidy_after_crash(self.data, self.store, report=log.warning)
             with held_event_log(instance, run.run_id):
                 yield self
 
     def setup_for_execution(self, context: InitResourceContext) -> None:
-        """Refuse a data folder that cannot be written to, before any work is done in it.
+        """Refuse a data folder that cannot be written to, or an unsafe object store, before any work is done.
 
         Raises:
             DataFolderError: names the folder and the way out.
+            LakePlaceError: the data folder belongs to another lake.
+            ObjectStoreError: the store that the lake lies in cannot be used.
         """
         try:
             self.data.mkdir(parents=True, exist_ok=True)
@@ -131,6 +148,11 @@ class StudyResource(ConfigurableResource):
                 f"{self.data}: the data folder cannot be written to ({error.strerror}); give this user the right to "
                 "write there, or set OLVF_DATA to a folder that can be written to"
             ) from None  # what the system said is in the message, and Dagster shows the innermost error last
+        require_lake_of(self.data, self.lake)
+        if self.lake:
+            from olvf_assets.storage.object_store import try_out
+
+            try_out(self.lake)
 
     @property
     def profile(self) -> Profile:
@@ -147,11 +169,11 @@ class StudyResource(ConfigurableResource):
     @property
     def store(self) -> ArtifactStore:
         """Return the store of pictures and long work."""
-        return ArtifactStore(self.data / "lake")
+        return store_of(self.data, self.lake)
 
     def has_table(self, name: str) -> bool:
         """Return whether a table was ever written to the lake."""
-        return is_there(self._folder(name))
+        return self.store.tables.is_there(name)
 
     def institutions(self) -> list[str]:
         """Return the keys of all institutions: the synthetic ones of the profile and every landing folder, sorted."""
@@ -164,7 +186,7 @@ class StudyResource(ConfigurableResource):
         version = self.version(name)  # before the rows are read: what is written meanwhile is read next time
         kept, frame = self._frames.get(name, (None, None))
         if frame is None or kept is None or kept != version:
-            frame = pl.read_delta(str(self._folder(name)))
+            frame = self.store.tables.read(name)
             if version is not None and frame.estimated_size() <= MOST_KEPT_BYTES:
                 self._frames[name] = version, frame
         return frame.clone()
@@ -192,14 +214,7 @@ class StudyResource(ConfigurableResource):
 
     def version(self, name: str) -> Version | None:
         """Return what tells the versions of a table in the lake apart, None if it has none."""
-        found = commits(self._folder(name))
-        if not found:
-            return None
-        status = found[-1].stat()
-        return found[-1].name, status.st_ino, status.st_size, status.st_mtime_ns
-
-    def _folder(self, name: str) -> Path:
-        return self.data / "lake" / "tables" / f"{name}.delta"
+        return self.store.tables.version(name)
 
     def train_without(self) -> frozenset[str]:
         """Return the development hospitals that nothing is learnt from."""
@@ -239,4 +254,4 @@ class StudyResource(ConfigurableResource):
 
     @property
     def _left_out(self) -> LeftOut:
-        return LeftOut(self.data / "lake" / LEFT_OUT_FOLDER)
+        return LeftOut(self.store)

@@ -81,7 +81,7 @@ class Step:
         self.made_keys: list[str] = []  # institutions made, also those that have no row in this table
         self.folder_states: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
-        lake = LakeAtHand(study.store.root, study.stored, study.stored_digest)
+        lake = LakeAtHand(study.store, study.stored, study.stored_digest)
         self.parts = Parts(spec, checks, code, lake, force=force, report=context.log.info)
         self._seen = seen_now(context.instance, reads)
 
@@ -232,8 +232,8 @@ class Step:
             yield AssetMaterialization(AssetKey(self.spec.name), partition=key, metadata=metadata, tags=tags)
 
     def _picture(self, path: str) -> Path:
-        stored = self.study.store.path(path)
-        return stored if stored.exists() else self.study.data / "reports" / path
+        store = self.study.store
+        return store.at_hand(path) if store.exists(path) else self.study.data / "reports" / path
 
     def check_results(self) -> Iterator[AssetCheckResult]:
         """Yield one result per check: in words what it found, and the rows that break it."""

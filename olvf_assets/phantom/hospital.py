@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from olvf_assets.foundation.code_identity import code_digest
+from olvf_assets.foundation.engine import BESIDE_THE_DATA
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import NOT_DECIDING
@@ -95,7 +96,7 @@ def write_hospital(
     todo = [job for job in jobs if not all((folder / path).exists() for path in _film_files(job))]
     if report is not None and len(todo) < len(jobs):
         report(f"{len(jobs) - len(todo)} of {len(jobs)} films were there already")
-    parallel_map(_write_film_and_boxes, todo, workers=workers, what="films", report=report)
+    parallel_map(_write_film_and_boxes, todo, workers=workers, needs=BESIDE_THE_DATA, what="films", report=report)
     _write_record(folder, mark, files, complete=True)
 
 

@@ -11,8 +11,8 @@ from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.reporting.printing import metrics_text
 from olvf_assets.reporting.warehouse import read_table
 from olvf_assets.storage.landing_folders import landing_folders
-from olvf_assets.storage.left_out import LEFT_OUT_FOLDER, LeftOut
-from olvf_assets.storage.places import data_folder
+from olvf_assets.storage.left_out import LeftOut
+from olvf_assets.storage.places import data_folder, lake_address, store_of
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,8 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     if pictures := list(reports.glob("*.png")):
         print(f"report pictures  {len(pictures)} PNG files in {reports}")
     print(f"warehouse        {warehouse}  (make sql)")
-    records = LeftOut(warehouse.parent / "lake" / LEFT_OUT_FOLDER)
-    for stop in records.stops(landing_folders(warehouse.parent / "landing")):
+    lake = store_of(warehouse.parent, "" if asked.warehouse else lake_address())
+    for stop in LeftOut(lake).stops(landing_folders(warehouse.parent / "landing")):
         print(f"LEFT OUT         {stop.text}")
     return 0
 

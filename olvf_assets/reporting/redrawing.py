@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from olvf_assets.foundation.code_identity import Made, codes_of_functions
+from olvf_assets.foundation.engine import BESIDE_THE_DATA
 from olvf_assets.foundation.made import Basis, Ingredients, Record, changes, first_reasons, frame_digest, text_digest
 from olvf_assets.foundation.parallel import available_cores, parallel_map
 from olvf_assets.foundation.provenance import ABSENT, file_sha256
@@ -104,7 +105,9 @@ def pictures_of(
     for each in due:
         run.report(f"{each.member.name} is drawn: {first_reasons(each.reasons)}")
     processes = max(1, min(workers or available_cores(), len(due) // LEAST_PER_WORKER))
-    rests_on = parallel_map(_drawn_and_kept, due, workers=processes, what="pictures drawn", report=run.report)
+    rests_on = parallel_map(
+        _drawn_and_kept, due, workers=processes, needs=BESIDE_THE_DATA, what="pictures drawn", report=run.report
+    )
     rests_on += [each.record.basis.settings for each in planned if each.record is not None and not each.reasons]
     for settings in rests_on:  # the table rests on them, whether they are read now or were before, here or elsewhere
         note_read(run.profile, settings)
@@ -123,7 +126,7 @@ def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
     for path in folder.iterdir():
         if path.suffix in SUFFIXES and path.name not in files and path.is_file():
             path.unlink()
-    records = Records(run.store.root)
+    records = Records(run.store)
     for part in set(records.parts(RECORDS)) - {each.name for each in shown}:
         records.forget(RECORDS, part)
 
@@ -131,7 +134,7 @@ def remove_others(shown: Sequence[Shown], run: TableRun, folder: Path) -> None:
 def _planned(picture: Picture, member: Member, run: TableRun, folder: Path, code: Made) -> _Planned:
     frames = picture.frames(Look(run, member.title), member)
     now = _ingredients(member, frames, code)
-    record = Records(run.store.root).find(RECORDS, member.name)
+    record = Records(run.store).find(RECORDS, member.name)
     reasons = list(_reasons(record, now, run, folder, picture.files(member)))
     return _Planned(picture, member, frames, now, TableRun(run.profile, run.store, run.data), folder, record, reasons)
 
@@ -142,9 +145,8 @@ def _drawn_and_kept(due: _Planned) -> dict[str, str]:
     with settings_read(due.run.profile) as read:
         _draw(due.picture, look, due.frames, [due.folder / name for name in due.files])
     drawn, settings = text_digest(due.files), read.digests()
-    Records(due.run.store.root).keep(
-        RECORDS, due.member.name, Record(Basis(due.now, settings), None, drawn, drawn, drawn)
-    )
+    record = Record(Basis(due.now, settings), None, drawn, drawn, drawn)
+    Records(due.run.store).keep(RECORDS, due.member.name, record)
     return settings
 
 

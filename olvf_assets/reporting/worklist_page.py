@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from olvf_assets.foundation.engine import BESIDE_THE_DATA
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.foundation.vocabulary import CLASSES, LEVELS
@@ -75,9 +76,10 @@ def worklist_page(
     jobs = [(film["image_path"], [crop for crop in of_film.get(film["film_id"], ()) if crop["map_path"]])
             for film in shown.iter_rows(named=True)]  # fmt: skip
     todo = [job for job in jobs if not all((folder / name).is_file() for name in _pictures(job))]
-    draw = partial(_draw, root=store.root, folder=folder)
+    draw = partial(_draw, store=store, folder=folder)
     workers = 0 if len(todo) >= FILMS_PER_PROCESS else 1
-    parallel_map(draw, todo, workers=workers, what="films of the worklist drawn", report=report)
+    what = "films of the worklist drawn"
+    parallel_map(draw, todo, workers=workers, needs=BESIDE_THE_DATA, what=what, report=report)
     data = [_film(film, states, of_film.get(film["film_id"], [])) for film in shown.iter_rows(named=True)]
     text = _page(institution, data, protocol, made_up)
     write_atomically(folder / PAGE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
@@ -157,14 +159,13 @@ def _pictures(job: tuple[str, list[dict[str, Any]]]) -> list[str]:
     return [*(_film_name(size, image_path) for size in SIDES_PX), *(_map_name(crop) for crop in crops)]
 
 
-def _draw(job: tuple[str, list[dict[str, Any]]], root: Path, folder: Path) -> None:
+def _draw(job: tuple[str, list[dict[str, Any]]], store: ArtifactStore, folder: Path) -> None:
     """Write the pictures of one film: itself in both sizes, and the map of each vertebra, see-through where it is 0."""
     import cv2
     import numpy as np
 
     from olvf_assets.attention.colours import JET
 
-    store = ArtifactStore(root)
     image_path, crops = job
     film = store.load_image(image_path)
     for size, side_px in SIDES_PX.items():

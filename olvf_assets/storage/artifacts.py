@@ -9,13 +9,15 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import write_faults_named
+from olvf_assets.storage import png
+from olvf_assets.storage.stored_tables import StoredTables
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,8 @@ def fingerprint(description: dict[str, Any]) -> str:
 
 
 PARTIAL = ".partial-"  # how the name of an unfinished file begins; whatever bears it when no run is alive is rubbish
-PNG_HEAD, PNG_TAIL = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\0\0\0\0IEND\xaeB`\x82"
+ABSENT = "absent"
+PROVENANCE = "provenance.json"  # of what a piece of long work was made
 Found = TypeVar("Found")
 
 
@@ -147,6 +150,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
+def stamp(path: Path) -> str:
+    """Return what changes whenever a file of this machine does: size and time; `absent` if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ABSENT
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 def remove_partials(folder: Path) -> int:
     """Remove what killed runs left half-written below a folder, and return how many files and folders that were.
 
@@ -175,7 +187,10 @@ def remove(path: Path) -> None:
 
 
 class ArtifactStore:
-    """Pictures named by the hash of their pixels, and work folders named by the fingerprint of their inputs.
+    """Pictures named by the hash of their pixels, work folders named by the fingerprint of their inputs, and records.
+
+    All of it is asked for by these few verbs, so that it may lie in an object store as well (`cached_store.py`). They
+    take a path below the root, or one relative to it.
 
     Args:
         root: the lake root on a local or mounted file system.
@@ -184,9 +199,52 @@ class ArtifactStore:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
 
-    def path(self, relative: str) -> Path:
-        """Return the absolute path of something that a table names by its relative path."""
+    @property
+    def tables(self) -> StoredTables:
+        """Return the tables beside."""
+        return StoredTables(str(self.root / "tables"))
+
+    def path(self, relative: Path | str) -> Path:
+        """Return where on this machine something lies, or would lie, that a table names by its relative path."""
         return self.root / relative
+
+    def at_hand(self, file: Path | str) -> Path:
+        """Return the path by which a file can be opened as long as this process lives, if it is there."""
+        return self.path(file)
+
+    def fetch(self, files: Iterable[Path | str]) -> None:
+        """Bring files to this machine that are about to be read one after another; only for speed."""
+
+    def read(self, file: Path | str, read: Callable[[Path], Found]) -> Found | None:
+        """Return `read(path)`; None if the file is absent or not what was written: see `read_if_whole`."""
+        return read_if_whole(self.path(file), read)
+
+    def write(self, file: Path | str, write: Callable[[Path], object]) -> None:
+        """Call `write(temporary_path)`; nobody ever sees half of what it writes: see `write_atomically`."""
+        write_atomically(self.path(file), write)
+
+    def write_text(self, file: Path | str, text: str) -> None:
+        """Write a small text as `write` does."""
+        self.write(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def remove(self, file: Path | str) -> None:
+        """Remove a file, or a folder with all that is in it; nothing need be there."""
+        remove(self.path(file))
+
+    def exists(self, file: Path | str) -> bool:
+        """Return whether a file is there."""
+        return self.path(file).exists()
+
+    def files(self, folder: Path | str, pattern: str) -> list[Path]:
+        """Return the files of a folder whose relative paths match a pattern (`*.json`, `*/provenance.json`), sorted."""
+        return sorted(self.path(folder).glob(pattern))
+
+    def stamps(self, files: Iterable[str]) -> dict[str, str]:
+        """Return, by relative path, what changes whenever a file does; `absent` for one that is not there."""
+        return {file: stamp(self.path(file)) for file in files}
+
+    def publish(self, file: Path, name: str) -> None:
+        """Let others have a file that lies with the driver, under a name; where the lake is a folder they have it."""
 
     def save_image(self, pixels: "np.ndarray") -> tuple[str, str]:
         """Store an 8-bit grey picture and return (relative path, sha256 of shape and pixels).
@@ -195,24 +253,23 @@ class ArtifactStore:
             pixels: uint8 array, shape (height_px, width_px). Saving the same pixels twice writes once; a file that is
                 visibly damaged is written again.
         """
-        import cv2
         import numpy as np
 
         if pixels.dtype != np.uint8 or pixels.ndim != 2:
             raise ValueError(f"expected uint8 (height, width), got {pixels.dtype} {pixels.shape}")
-        digest = _pixel_sha256(pixels)
+        digest = png.pixel_sha256(pixels)
         relative = f"images/{digest[:2]}/{digest}.png"
-        path = self.path(relative)
         if not self.has_image(relative):
-            # Run lengths suit radiographs: 0.05 s a film instead of 0.08 s with zlib's own strategy, 5 % smaller.
-            options = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-            _, encoded = cv2.imencode(".png", pixels, options)
-            write_atomically(path, encoded.tofile)
+            self.write(relative, png.encoded(pixels).tofile)
         return relative, digest
 
     def has_image(self, relative: str) -> bool:
         """Return whether a picture is there from its first byte to its last, without decoding it."""
-        return read_if_whole(self.path(relative), _png_ends) or False
+        return read_if_whole(self.path(relative), png.ends_are_there) or False
+
+    def image_check(self) -> Callable[[str], bool]:
+        """Return `has_image` for whoever is about to ask for many."""
+        return self.has_image
 
     def load_image(self, relative: str) -> "np.ndarray":
         """Return the uint8 picture (height_px, width_px) stored under a relative path, held against its hash.
@@ -220,48 +277,28 @@ class ArtifactStore:
         Raises:
             DamagedPictureError: it is missing, or damaged; a damaged one is removed, so that it is made again.
         """
-        path = self.path(relative)
-        pixels = read_if_whole(path, _decoded)
-        if pixels is None or _pixel_sha256(pixels) != path.stem:
-            remove(path)
+        pixels = self.read(relative, png.named_picture)
+        if pixels is None:
+            self.remove(relative)
             raise DamagedPictureError(
-                f"{path} was missing or damaged (a power cut?); start the same command again, or materialise "
-                "film_pixels and what follows: the picture is made again from its film"
+                f"{self.path(relative)} was missing or damaged (a power cut?); start the same command again, or "
+                "materialise film_pixels and what follows: the picture is made again from its film"
             )
         return pixels
 
     def work_folder(self, kind: str, description: dict[str, Any]) -> Path:
-        """Return (made if needed) the folder of a piece of long work, one per distinct description of its inputs.
+        """Return the path of a piece of long work's folder, one per distinct description of its inputs.
 
         A run that is killed and started again finds the same folder; work with other inputs, settings, seed or code
         version gets another one. The description is kept there as `provenance.json`.
         """
         folder = self.root / "work" / kind / fingerprint(description)
-        record = folder / "provenance.json"
-        if read_if_whole(record, read_json) is None:
-            text = json.dumps(description, indent=2, sort_keys=True, default=str)
-            write_atomically(record, lambda temporary: temporary.write_text(text))
+        record = folder / PROVENANCE
+        if self.read(record, read_json) is None:
+            self.write_text(record, json.dumps(description, indent=2, sort_keys=True, default=str))
         return folder
 
-
-def _pixel_sha256(pixels: "np.ndarray") -> str:
-    import numpy as np
-
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
-def _png_ends(path: Path) -> bool:
-    with path.open("rb") as file:
-        begins = file.read(len(PNG_HEAD)) == PNG_HEAD
-        file.seek(-len(PNG_TAIL), os.SEEK_END)
-        return begins and file.read() == PNG_TAIL
-
-
-def _decoded(path: Path) -> "np.ndarray":
-    import cv2
-    import numpy as np
-
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise ValueError(f"{path} holds no picture")
-    return pixels
+    def descriptions(self, kind: str) -> list[dict[str, Any]]:
+        """Return the description of every piece of long work of a kind; one that cannot be read is none."""
+        found = (self.read(record, read_json) for record in self.files(f"work/{kind}", f"*/{PROVENANCE}"))
+        return [each for each in found if each is not None]

@@ -22,13 +22,14 @@ FIRST_COMMIT = f"{0:020}.json"
 HINT = "_last_checkpoint"  # where Delta's readers begin; they do without it
 
 
-def tidy_after_crash(data: Path, *, report: Callable[[str], None] = lambda line: None) -> None:
+def tidy_after_crash(data: Path, store: ArtifactStore, *, report: Callable[[str], None] = lambda line: None) -> None:
     """Remove what the run before left half-written, and take back table commits that did not reach the disk whole.
 
     The caller holds the data folder's lock, so no run is at work there.
 
     Args:
         data: the data folder.
+        store: of the lake. An object store keeps what it has confirmed, so that nothing of it is looked at.
         report: gets a line per table that lost its last commit.
     """
     for folder in ("lake", "reports", LOCKS):
@@ -36,7 +37,7 @@ def tidy_after_crash(data: Path, *, report: Callable[[str], None] = lambda line:
     for table in sorted((data / "lake" / "tables").glob("*.delta")):
         lost = mend_table(table)
         if lost:
-            forget_stored(ArtifactStore(data / "lake"), table.stem)
+            forget_stored(store, table.stem)
             report(
                 f"table {table.stem}: {lost} commits were cut off when the run before was killed or the power failed; "
                 "it is as it was before them, until it is materialised again"

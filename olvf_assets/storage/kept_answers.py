@@ -19,7 +19,7 @@ import polars as pl
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.parallel import at_most_every
 from olvf_assets.foundation.tables import TableRun
-from olvf_assets.storage.artifacts import fingerprint, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 
 FOLDER = "work/answers"
 SAVE_EVERY_S = 10.0
@@ -35,15 +35,16 @@ class KeptAnswers:
     """Answers by item, kept in a file between runs; on leaving the context those nobody asked for are forgotten.
 
     Args:
-        file: where; None keeps nothing.
+        store: of the lake; None keeps nothing.
+        file: where in it.
         again: work everything out again.
     """
 
-    def __init__(self, file: Path | None = None, *, again: bool = False) -> None:
-        self.file = file
+    def __init__(self, store: ArtifactStore | None = None, file: Path | str = "", *, again: bool = False) -> None:
+        self.store, self.file = store, file
         kept = None
-        if file is not None and not again:  # damaged, or of another version: everything is worked out again
-            kept = read_if_whole(file, lambda path: pl.read_parquet(path).select(_SCHEMA.names()).cast(_SCHEMA))
+        if store is not None and not again:  # damaged, or of another version: everything is worked out again
+            kept = store.read(file, lambda path: pl.read_parquet(path).select(_SCHEMA.names()).cast(_SCHEMA))
         self._kept: dict[str, str] = {} if kept is None else dict(kept.iter_rows())
         self._asked: dict[str, str] = {}
         self._changed = False
@@ -51,8 +52,8 @@ class KeptAnswers:
     @classmethod
     def of(cls, run: TableRun, table: str) -> Self:
         """Return what is kept for the institution of a table that is made now; nothing, if the run is for none."""
-        file = run.store.path(f"{FOLDER}/{run.institution}-{table}.parquet") if run.institution else None
-        return cls(file, again=run.forced)
+        store = run.store if run.institution else None
+        return cls(store, f"{FOLDER}/{run.institution}-{table}.parquet", again=run.forced)
 
     def __enter__(self) -> Self:
         """Return this."""
@@ -99,6 +100,6 @@ class KeptAnswers:
         return answer
 
     def _write(self, answers: dict[str, str]) -> None:
-        if self.file is not None:
+        if self.store is not None:
             table = pl.DataFrame(sorted(answers.items()), schema=_SCHEMA, orient="row")
-            write_atomically(self.file, table.write_parquet)
+            self.store.write(self.file, table.write_parquet)

@@ -2,17 +2,15 @@
 
 What lives here: the record of a stop (hospital, role, table, reason), which ends when that table of that hospital is
 made. What does not: stopping, and finding out a hospital's role (`orchestration`), the table that shows the records
-(`reporting`). A record is one small file under the lake root, so that runs and processes share it.
+(`reporting`). A record is one small file of the lake, so that runs and processes share it.
 """
 
 import hashlib
 import json
 from collections.abc import Collection
-from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
-from olvf_assets.storage.artifacts import read_if_whole, read_json, remove, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, read_json
 
 LEFT_OUT_FOLDER = "left_out"  # below the lake
 
@@ -40,36 +38,31 @@ class LeftOut:
     """The records of stopped hospitals.
 
     Args:
-        folder: where they lie; made when the first one is written.
+        store: of the lake that they lie in.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
 
     def note(self, stop: Stop) -> None:
         """Keep a stop; a hospital has one record, the latest."""
-        text = json.dumps(stop._asdict(), indent=2)
-        write_atomically(self._file(stop.institution), partial(_write, text=text))
+        self._store.write_text(_file(stop.institution), json.dumps(stop._asdict(), indent=2))
 
     def end(self, institution: str, table: str) -> None:
         """Forget the stop of a hospital if it was at this table, which could be made now."""
-        stop = _read(self._file(institution))
+        stop = self._read(institution)
         if stop is not None and stop.table == table:
-            remove(self._file(institution))
+            self._store.remove(_file(institution))
 
     def stops(self, institutions: Collection[str]) -> list[Stop]:
         """Return the stops of the hospitals that there are, by name; a record that cannot be read is none."""
-        found = [_read(self._file(institution)) for institution in sorted(institutions)]
+        found = [self._read(institution) for institution in sorted(institutions)]
         return [stop for stop in found if stop is not None]
 
-    def _file(self, institution: str) -> Path:
-        # A landing folder may bear any name, a file of ours may not.
-        return self.folder / f"{hashlib.sha256(institution.encode()).hexdigest()[:16]}.json"
+    def _read(self, institution: str) -> Stop | None:
+        return self._store.read(_file(institution), lambda path: Stop(**read_json(path)))
 
 
-def _read(file: Path) -> Stop | None:
-    return read_if_whole(file, lambda path: Stop(**read_json(path)))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
+def _file(institution: str) -> str:
+    # A landing folder may bear any name, a file of ours may not.
+    return f"{LEFT_OUT_FOLDER}/{hashlib.sha256(institution.encode()).hexdigest()[:16]}.json"

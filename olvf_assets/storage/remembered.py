@@ -10,12 +10,11 @@ seconds before it was looked at could change again within the clock's grain, so 
 import os
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from olvf_assets.storage.artifacts import read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 CLOCK_GRAIN_NS = 2_000_000_000
 _SCHEMA = pl.Schema(
@@ -48,12 +47,13 @@ class RememberedFacts:
     """One text per file, kept in a parquet file.
 
     Args:
-        file: where; None remembers nothing.
+        store: of the lake; None remembers nothing.
+        file: where in it.
         name_of: turns a path into its key; must not let a reader of the file guess the path of a real hospital.
     """
 
-    def __init__(self, file: Path | None, name_of: Callable[[str], str]) -> None:
-        self.file, self.name_of = file, name_of
+    def __init__(self, store: ArtifactStore | None, file: str, name_of: Callable[[str], str]) -> None:
+        self.store, self.file, self.name_of = store, file, name_of
 
     def facts(
         self,
@@ -80,13 +80,13 @@ class RememberedFacts:
 
     def _kept(self) -> pl.DataFrame:
         kept = None
-        if self.file is not None:  # of another version, or damaged: everything is worked out again
-            kept = read_if_whole(self.file, lambda file: pl.read_parquet(file).cast(_SCHEMA).unique(["key"]))
+        if self.store is not None:  # of another version, or damaged: everything is worked out again
+            kept = self.store.read(self.file, lambda file: pl.read_parquet(file).cast(_SCHEMA).unique(["key"]))
         return pl.DataFrame(schema=_SCHEMA) if kept is None else kept
 
     def _keep(self, facts: pl.DataFrame, now_ns: int, *, changed: bool) -> None:
-        if self.file is None or not changed:
+        if self.store is None or not changed:
             return
         # either side of now: a clock that was set back leaves files of the future, which are no younger for that
         settled = pl.col("fact").is_not_null() & ((pl.col("ctime_ns") - now_ns).abs() > CLOCK_GRAIN_NS)
-        write_atomically(self.file, facts.filter(settled).write_parquet)
+        self.store.write(self.file, facts.filter(settled).write_parquet)

@@ -12,9 +12,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
-from olvf_assets.storage.delta_log import is_there
+from olvf_assets.storage.artifacts import ArtifactStore, read_json
 
+FOLDER = "arrivals"
 FOLDER_STATE = "state of the landing folder"  # the note by which the table of arrived files says what it was made from
 
 
@@ -37,15 +37,15 @@ def record_stored(
         states.pop(table, None)
     else:
         states[table] = known
-    _write(store.path(f"arrivals/{institution}.stored.json"), states)
+    _write(store, _file(institution), states)
 
 
 def forget_stored(store: ArtifactStore, table: str) -> None:
     """Take back every institution's note of a table that is not in the lake any more as it was noted."""
-    for file in sorted(store.path("arrivals").glob("*.stored.json")):
-        states = read_if_whole(file, read_json) or {}
+    for file in store.files(FOLDER, "*.stored.json"):
+        states = store.read(file, read_json) or {}
         if states.pop(table, None) is not None:
-            _write(file, states)
+            _write(store, file, states)
 
 
 def is_known(store: ArtifactStore, institution: str) -> bool:
@@ -56,12 +56,16 @@ def is_known(store: ArtifactStore, institution: str) -> bool:
 def is_taken_in(store: ArtifactStore, institution: str, tables: Sequence[str], state: str) -> bool:
     """Return whether all these tables of an institution are stored and were made from this state of its folder."""
     states = _states(store, institution)
-    return all(states.get(name) == state and is_there(store.path(f"tables/{name}.delta")) for name in tables)
+    return all(states.get(name) == state and store.tables.is_there(name) for name in tables)
 
 
 def _states(store: ArtifactStore, institution: str) -> dict[str, str]:
-    return read_if_whole(store.path(f"arrivals/{institution}.stored.json"), read_json) or {}
+    return store.read(_file(institution), read_json) or {}
 
 
-def _write(file: Path, states: dict[str, str]) -> None:
-    write_atomically(file, lambda temporary: temporary.write_text(json.dumps(states, indent=1, sort_keys=True)))
+def _write(store: ArtifactStore, file: Path | str, states: dict[str, str]) -> None:
+    store.write_text(file, json.dumps(states, indent=1, sort_keys=True))
+
+
+def _file(institution: str) -> str:
+    return f"{FOLDER}/{institution}.stored.json"

@@ -71,16 +71,16 @@ def test_a_patient_more_costs_one_patient_and_nothing_of_the_others_moves(
     monkeypatch.setattr(module, "class_maps", counting)
     crops = trained[3]
     file = tmp_path / "kept.parquet"
-    with KeptAnswers(file) as kept:
+    with KeptAnswers(ArtifactStore(file.parent), file.name) as kept:
         first = made(trained, kept, crops.filter(pl.col("patient_id") != "X3"))
     assert looked_at == [2, 2]
-    with KeptAnswers(file) as kept:
+    with KeptAnswers(ArtifactStore(file.parent), file.name) as kept:
         second = made(trained, kept)
     assert looked_at == [2, 2, 2]
     assert second.filter(pl.col("patient_id") != "X3").equals(first)
     gone = second["map_path"][0]
     trained[0].path(gone).unlink()
-    with KeptAnswers(file) as kept:
+    with KeptAnswers(ArtifactStore(file.parent), file.name) as kept:
         assert made(trained, kept).equals(second)
     assert looked_at[3:] == [2] * second.filter(map_path=gone)["patient_id"].n_unique()
 

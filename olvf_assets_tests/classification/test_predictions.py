@@ -80,14 +80,14 @@ def test_what_a_patient_gets_hangs_on_no_other_and_is_worked_out_once(trained: T
     alone = pl.concat(trained.predict(samples=trained.test.filter(patient_id=patient)) for patient in patients)
     assert alone.sort(order).equals(together.sort(order))
     lines: list[str] = []
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         trained.predict(samples=trained.test.filter(pl.col("patient_id") != patients[0]), kept=kept)
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         assert trained.predict(kept=kept, report=lines.append).equals(together)
     own = trained.test.filter(patient_id=patients[0]).height
     assert lines == [f"{name}, fold 1: {own} test samples" for name in ("resnet50", "resnext50")]
     monkeypatch.setattr(predictions, "class_probabilities", None)  # nothing is scored again
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         relabelled = trained.predict(samples=trained.test.with_columns(label=pl.lit("old")), kept=kept)
     assert relabelled["label"].unique().to_list() == ["old"]
     assert relabelled.select(PROBABILITIES).equals(together.select(PROBABILITIES))

@@ -212,7 +212,7 @@ def test_while_training_goes_on_its_last_epochs_can_be_seen_and_afterwards_all_o
     (folder,) = (file.parent for file in tmp_path.rglob(PROGRESS))
     seen: list[dict[str, object]] = []
     said: list[str] = []
-    progress = Progress([folder, tmp_path / "not begun"], seen.append, said.append)
+    progress = Progress(store, [folder, tmp_path / "not begun"], seen.append, said.append)
     progress.show()
     progress.show()  # nothing new
     (figures,) = seen

@@ -10,6 +10,7 @@ from olvf_assets.crops.crop import EmptyBoxError, crop_vertebrae, cut_crop, film
 from olvf_assets.crops.of_cohort import vertebra_crops
 from olvf_assets.crops.settings import CropSettings
 from olvf_assets.crops.tables import DETECTED_CROPS, VERTEBRA_CROPS
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.detection.drawn_films import draw_films
 
@@ -149,7 +150,7 @@ def test_a_film_is_cropped_once_unless_a_picture_is_gone_or_a_box_moved(cohort, 
 
     def crops_of(detections: pl.DataFrame, films_cropped: list[str], settings: CropSettings = THESIS) -> pl.DataFrame:
         cropped.clear()
-        with KeptAnswers(tmp_path / "kept") as kept:
+        with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
             crops = crop_vertebrae(detections, films, store, settings, kept=kept)
         assert cropped == [path_of[film] for film in films_cropped]
         return crops

@@ -110,7 +110,7 @@ def test_a_training_killed_after_its_last_epoch_only_writes_its_weights(trained,
 def test_a_finished_training_is_reused_and_another_seed_is_not(trained, monkeypatch) -> None:
     store, _, _, copies, model, _ = trained
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise KilledError
 
     monkeypatch.setattr(training, "_train", refuse)
@@ -231,17 +231,17 @@ def test_what_is_found_on_a_film_hangs_on_no_other_film_and_is_found_once(traine
              for place in range(films.height)]  # fmt: skip
     assert pl.concat(alone).sort("institution", "film_id", "candidate").equals(together)
     answers = detector_answers(model, copies, films, boxes, store, TINY, 7)
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         detection_candidates(films[1:], model, store, everything, kept=kept)
     lines: list[str] = []
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         found = detection_candidates(films, model, store, everything, kept=kept, report=lines.append)
         assert detector_answers(model, copies, films, boxes, store, TINY, 7, kept=kept).equals(answers)
     assert found.equals(together)
     assert lines == [f"{films.height - 1} of {films.height} films were searched before", "1/1 films searched"]
     monkeypatch.setattr(prediction, "_load", None)  # no network is asked again
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         assert detection_candidates(films, model, store, everything, kept=kept).equals(together)
         assert detector_answers(model, copies, films, boxes, store, TINY, 7, kept=kept).equals(answers)
-    with KeptAnswers(tmp_path / "kept") as kept, pytest.raises(TypeError):
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept, pytest.raises(TypeError):
         detection_candidates(films, model, store, TINY, kept=kept)  # another threshold

@@ -131,9 +131,11 @@ def test_a_page_that_is_lost_later_is_missed(tmp_path: Path, page: str) -> None:
     for each in pages:
         each.parent.mkdir(parents=True, exist_ok=True)
         each.write_text("page")
-    whole = files_digest(tmp_path, pl.DataFrame(), pages)
+    whole = files_digest(ArtifactStore(tmp_path), pl.DataFrame(), pages)
     (tmp_path / "reports" / "data_docs" / page).unlink()
-    assert files_digest(tmp_path, pl.DataFrame(), expectation_results.beside(run, pl.DataFrame())) != whole
+    assert (
+        files_digest(ArtifactStore(tmp_path), pl.DataFrame(), expectation_results.beside(run, pl.DataFrame())) != whole
+    )
 
 
 def test_an_empty_table_of_boxes_passes() -> None:

@@ -30,6 +30,7 @@ from olvf_assets.reporting.report import PICTURES, tables_of_report
 from olvf_assets.reporting.sheets import film_sheet
 from olvf_assets.reporting.stard import stard_flow
 from olvf_assets.reporting.tables import REPORT_FIGURES
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.records import Records
 from olvf_assets_tests.reporting.made_up import made_up_tables, run_in
 
@@ -218,7 +219,7 @@ def test_exactly_what_depends_on_a_change_is_drawn_and_all_is_as_from_nothing(
     assert report.files() == report.from_nothing(tmp_path / "anew")
     report.run = run_in(report.run.data, report.run.profile)
     assert report.draw() == set()
-    assert Records(report.run.store.root).parts(RECORDS) == sorted({name.split(".")[0] for name in report.files()})
+    assert Records(report.run.store).parts(RECORDS) == sorted({name.split(".")[0] for name in report.files()})
 
 
 def test_what_stands_rests_on_the_settings_that_it_was_drawn_with(drawn: Path, tmp_path: Path) -> None:
@@ -391,7 +392,7 @@ def test_whoever_forces_the_table_forces_its_pictures(tmp_path: Path) -> None:
         asked.append(run.forced)
         return REPORT_FIGURES.to_frame()
 
-    lake = Lake(tmp_path, lambda name: None, lambda name: "absent")
+    lake = Lake(ArtifactStore(tmp_path), lambda name: None, lambda name: "absent")
     table = replace(report_figures, make=make, reads=(), beside=None)
     for force in (True, False):
         Parts(table, [], TableCode(), lake, force=force).part(WHOLE, run_in(tmp_path), {})

@@ -115,7 +115,7 @@ def test_a_table_whose_first_writing_was_killed_is_no_table_and_is_removed(tmp_p
             (table / name).write_bytes(b"PAR1")
     assert not is_there(table)
     lines: list[str] = []
-    tidy_after_crash(tmp_path, report=lines.append)
+    tidy_after_crash(tmp_path, ArtifactStore(tmp_path / "lake"), report=lines.append)
     assert not table.exists()
     assert len(lines) == 1
     assert "table films: 1 commits were cut off" in lines[0]
@@ -182,7 +182,7 @@ def test_after_a_crash_the_lake_is_tidied_and_what_lost_a_commit_is_said_and_due
         (tmp_path / place).mkdir(parents=True, exist_ok=True)
         (tmp_path / place / ".partial-0").write_text("half")
     lines: list[str] = []
-    tidy_after_crash(tmp_path, report=lines.append)
+    tidy_after_crash(tmp_path, ArtifactStore(tmp_path / "lake"), report=lines.append)
     assert len(lines) == 1
     assert lines[0].startswith("table films: 1 commits were cut off when the run before was killed or the power failed")
     assert read_json(tmp_path / "lake" / "arrivals" / "b.stored.json") == {"subjects": "state"}

@@ -31,7 +31,7 @@ class Network:
                 yield [0.1 + place, 1 / 3]
 
         again = choices.pop("again", False)
-        with KeptAnswers(file, again=again) as kept:
+        with KeptAnswers(file and ArtifactStore(file.parent), file.name if file else "", again=again) as kept:
             return kept.answers(items, made_with, find, **choices)
 
 
@@ -72,7 +72,7 @@ def test_what_nobody_asks_for_any_more_is_forgotten(network, tmp_path) -> None:
 
 def test_two_questions_of_one_table_forget_nothing_of_each_other(tmp_path) -> None:
     def ask(number: int) -> list[list[Any]]:
-        with KeptAnswers(tmp_path / "kept") as kept:
+        with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
             return [kept.answers(items, items, lambda places: [number] * len(places)) for items in ("a", "bc")]
 
     assert [ask(1), ask(2)] == [[[1], [1, 1]]] * 2
@@ -111,7 +111,7 @@ def test_work_that_ends_early_goes_on_where_it_was(network, tmp_path, monkeypatc
             assert pl.read_parquet(tmp_path / "kept").height == 2
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), KeptAnswers(tmp_path / "kept") as kept:
+    with pytest.raises(KeyboardInterrupt), KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         kept.answers(PICTURES[1:], "a", interrupted)
     assert network.ask(tmp_path / "kept", PICTURES)[:2] == [[0.1, 1 / 3], [7.0]]
     assert network.asked == PICTURES[2:]
@@ -122,8 +122,8 @@ def test_each_table_and_institution_has_a_file_and_a_forced_run_asks_again(tmp_p
     run = TableRun(profile, store, tmp_path, institution="institution_1")
     with KeptAnswers.of(run, "crops") as kept:
         assert kept.answers(["a"], 0, lambda _: [1]) == [1]
-    assert kept.file == tmp_path / "work/answers/institution_1-crops.parquet"
+    assert store.path(kept.file) == tmp_path / "work/answers/institution_1-crops.parquet"
     forced = TableRun(profile, store, tmp_path, institution="institution_1", forced=True)
     with KeptAnswers.of(forced, "crops") as kept:
         assert kept.answers(["a"], 0, lambda _: [2]) == [2]
-    assert KeptAnswers.of(TableRun(profile, store, tmp_path), "crops").file is None
+    assert KeptAnswers.of(TableRun(profile, store, tmp_path), "crops").store is None

@@ -11,6 +11,7 @@ from olvf_assets.foundation.errors import OlvfError, StaleError
 from olvf_assets.foundation.tables import Table, TableRun, check, learnt_from, table
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.profiles import load_profile
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.left_out import LeftOut, Stop
 from olvf_assets_tests.orchestration import test_views
 from olvf_assets_tests.orchestration.test_views import BY_INSTITUTION, lake, materialise, raw, tenfold
@@ -125,7 +126,7 @@ STOP = Stop("b", "development", "raw", "bad", "run 1")
 
 
 def test_a_stop_ends_with_its_own_table_only(tmp_path: Path) -> None:
-    left_out = LeftOut(tmp_path)
+    left_out = LeftOut(ArtifactStore(tmp_path))
     left_out.note(STOP)
     left_out.end("b", "tenfold")
     assert left_out.stops(["a", "b"]) == [STOP]
@@ -136,9 +137,9 @@ def test_a_stop_ends_with_its_own_table_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("torn", ["", "{", '{"institution": "b"}'])
 def test_a_torn_record_stops_nothing(tmp_path: Path, torn: str) -> None:
-    left_out = LeftOut(tmp_path)
+    left_out = LeftOut(ArtifactStore(tmp_path))
     left_out.note(STOP)
-    (file,) = tmp_path.glob("*.json")
+    (file,) = (tmp_path / "left_out").glob("*.json")
     file.write_text(torn)
     assert left_out.stops(["b"]) == []
     left_out.end("b", "raw")

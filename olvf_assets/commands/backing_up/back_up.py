@@ -40,6 +40,7 @@ from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import PARTIAL
 from olvf_assets.storage.forgotten import add_forgotten, forgotten_in, mark, note_back_up_folder
+from olvf_assets.storage.places import refuse_elsewhere
 from olvf_assets.storage.remembered import Stamp
 from olvf_assets.storage.run_lock import FOLDER as LOCKS
 from olvf_assets.storage.run_lock import hold_data_folder
@@ -50,6 +51,11 @@ LEFT_OUT = frozenset({LOCKS, LOGS, "README.md", ".olvf.duckdb.lock"})  # in the 
 BESIDE_DATABASES = ("-wal", "-shm", "-journal")
 DATABASES = (".db", ".sqlite")
 Report = Callable[[str], None]
+
+NOT_WHOLE = (
+    "A copy of the data folder alone would not be whole: copy the bucket by its own means (versions, replication, "
+    "rclone) while no run is alive, and beside it landing/, reports/, the key and Dagster's records"
+)
 
 
 class UnreadableSourceError(MachineError):
@@ -152,7 +158,9 @@ def back_up(study: StudyResource, home: Path, folder: Path, *, with_key: bool, k
         BackUpFullError, DiskFullError, WriteFaultError: a disk.
         UnreadableSourceError: something cannot be read, so that the back-up would not be whole.
         DataFolderInUseError: another back-up is made there, or a run is at work and OLVF_WAIT is 0.
+        LakeElsewhereError: the lake lies in an object store.
     """
+    refuse_elsewhere(study.lake, "back-up", NOT_WHOLE)
     folder, data = folder.resolve(), study.data.resolve()
     if folder.is_relative_to(data) or folder.is_relative_to(home.resolve()):
         raise BackUpError(f"{folder} lies in what is copied; name a folder on another disk")

@@ -31,6 +31,7 @@ from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import PARTIAL, put_in_place, read_if_whole, read_json, sync, write_atomically
 from olvf_assets.storage.forgotten import add_forgotten, forgotten_in, mark
+from olvf_assets.storage.places import refuse_elsewhere
 from olvf_assets.storage.run_lock import hold_data_folder
 
 STAGED = f"{PARTIAL}restoring"
@@ -66,7 +67,9 @@ def restore(
         FolderNotEmptyError, ForgottenInBackUpError: as they say.
         DiskFullError, WriteFaultError: the disk.
         DataFolderInUseError: a run or another command works in the data folder.
+        LakeElsewhereError: the lake lies in an object store.
     """
+    refuse_elsewhere(study.lake, "restore", "Back-ups are of lakes in the data folder; unset OLVF_LAKE for it")
     kept = BackUpFolder(folder.resolve())
     if not kept.names():
         raise BackUpError(f"{folder} holds no back-up")

@@ -34,7 +34,6 @@ from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.reporting.results_back.hospital import FOLDER as RESULTS
 from olvf_assets.reporting.results_back.versions import FOLDER as VERSIONS
 from olvf_assets.storage import erasure
-from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.forgotten import note_forgotten
 from olvf_assets.storage.postgres_records import erase_from_postgres, tables_with
 from olvf_assets.storage.records import FOLDER as MADE
@@ -199,7 +198,7 @@ def _erase_work(plan: Plan, lake: Path, report: Report) -> None:
     for path in (lake / "arrivals").glob(f"{plan.institution}.*"):
         erasure.remove(path)
     if not plan.of_patient:
-        erasure.remove(check_file(ArtifactStore(lake), plan.institution))
+        erasure.remove(lake / check_file(plan.institution))
     for path in list(files_with(plan.traces, [lake], [lake / "images", lake / "tables", lake / JOURNAL])):
         erasure.remove(path)
     left = [erasure.read(table)[0] for table in erasure.tables(lake)]

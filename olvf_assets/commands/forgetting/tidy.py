@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from olvf_assets.storage import erasure
+from olvf_assets.storage.places import lake_address, refuse_elsewhere
 from olvf_assets.storage.traces import ID, frame_text
 
 KEEP_DAYS = 7.0
@@ -56,7 +57,9 @@ def tidy(
 
     Raises:
         DataFolderBusyError: a run is under way.
+        LakeElsewhereError: the lake lies in an object store.
     """
+    refuse_elsewhere(lake_address(), "tidy", "Until it does, what no table reaches any more stays there")
     lake, limit_s = data / "lake", time.time() - keep_days * DAY_S
     with erasure.data_folder_held(data):
         freed = _said(report, "leftovers of killed runs", [_remove(path, dry_run) for path in list(_leftovers(data))])

@@ -14,7 +14,7 @@ from typing import Any
 
 from olvf_assets.detection.drafts.proposals import Draft
 from olvf_assets.foundation.made import text_digest
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, read_json
 
 FOLDER = "drafts"
 Remembered = dict[str, list[dict[str, Any]]]  # of each film its drafts, the first ones first
@@ -27,16 +27,16 @@ def remember(store: ArtifactStore, institution: str, drafts: Iterable[Draft]) ->
         DiskFullError, WriteFaultError: the disk.
     """
     for draft in drafts:
-        file = _folder(store, institution) / f"{draft.film_id}.json"
-        known = _of_film(file)
+        file = f"{FOLDER}/{institution}/{draft.film_id}.json"
+        known = _of_film(store, file)
         if draft.as_json() not in known:
-            _keep(file, json.dumps({"drafts": [*known, draft.as_json()]}))
+            store.write_text(file, json.dumps({"drafts": [*known, draft.as_json()]}))
 
 
 def remembered(store: ArtifactStore, institution: str) -> Remembered:
     """Return every draft of an institution, by film, sorted."""
-    files = sorted(_folder(store, institution).glob("*.json"))
-    return {file.stem: found for file in files if (found := _of_film(file))}
+    files = store.files(f"{FOLDER}/{institution}", "*.json")
+    return {file.stem: found for file in files if (found := _of_film(store, file))}
 
 
 def drafts_digest(store: ArtifactStore, institution: str) -> str:
@@ -44,13 +44,5 @@ def drafts_digest(store: ArtifactStore, institution: str) -> str:
     return text_digest(remembered(store, institution))
 
 
-def _of_film(file: Path) -> list[dict[str, Any]]:
-    return read_if_whole(file, lambda path: list(read_json(path)["drafts"])) or []
-
-
-def _keep(file: Path, text: str) -> None:
-    write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def _folder(store: ArtifactStore, institution: str) -> Path:
-    return store.path(FOLDER) / institution
+def _of_film(store: ArtifactStore, file: Path | str) -> list[dict[str, Any]]:
+    return store.read(file, lambda path: list(read_json(path)["drafts"])) or []

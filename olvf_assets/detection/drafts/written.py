@@ -171,7 +171,7 @@ def _bring_pictures(drafts: Named, folder: Path, store: ArtifactStore, report: R
 def _bring(place: Path, image_path: str, store: ArtifactStore) -> None:
     if not store.has_image(image_path):
         store.load_image(image_path)  # says what is wrong with it
-    origin = store.path(image_path)
+    origin = store.at_hand(image_path)
     if not place.exists() or place.stat().st_size != origin.stat().st_size:
         write_atomically(place, lambda temporary: shutil.copyfile(origin, temporary))
 

@@ -7,7 +7,6 @@ What does not: what a near-duplicate means (`leakage.py`).
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -50,7 +49,7 @@ def picture_fingerprints(
             [paths[place] for place in places[start : start + PICTURES_PER_TASK]]
             for start in range(0, len(places), PICTURES_PER_TASK)
         ]
-        work = partial(_thumbnails, root=store.root)
+        work = partial(_thumbnails, store=store)
         for group in parallel_map(work, groups, what="groups of thumbnails", report=report):
             yield from (b64encode(thumbnail).decode() for thumbnail in group)
 
@@ -94,9 +93,8 @@ def standardised_ranks(thumbnails: list[bytes]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _thumbnails(paths: list[str], root: Path) -> list[bytes]:
+def _thumbnails(paths: list[str], store: ArtifactStore) -> list[bytes]:
     import cv2
 
-    store = ArtifactStore(root)
     size = (SIDE_PX, SIDE_PX)
     return [cv2.resize(store.load_image(path), size, interpolation=cv2.INTER_AREA).tobytes() for path in paths]

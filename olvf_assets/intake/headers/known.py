@@ -10,7 +10,7 @@ from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import DICOM_HEADERS
-from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, read_if_whole, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 
 # What follows from one file's content alone.
 ROW = pl.Schema({name: dtype for name, dtype in DICOM_HEADERS.items() if name not in ("institution", "path")})
@@ -33,18 +33,17 @@ class KnownHeaders:
             "key": names.film("which key made these rows"),
             "code": code_digest("olvf_assets.intake.headers.reading:read_header"),
         }
-        name = f"work/dicom_headers/{names.institution}-{fingerprint(made_with)}.parquet"
-        self.file = None if store is None else store.path(name)
+        self.store, self.file = store, f"work/dicom_headers/{names.institution}-{fingerprint(made_with)}.parquet"
 
     def rows(self) -> pl.DataFrame:
         """Return what is known, one row per `sha256`, columns `ROW`."""
         known = None
-        if self.file is not None:  # damaged: everything is read again
-            known = read_if_whole(self.file, lambda file: pl.read_parquet(file).select(ROW.names()).cast(ROW))
+        if self.store is not None:  # damaged: everything is read again
+            known = self.store.read(self.file, lambda file: pl.read_parquet(file).select(ROW.names()).cast(ROW))
         return pl.DataFrame(schema=ROW) if known is None else known
 
     def keep(self, rows: pl.DataFrame) -> None:
         """Remember rows (columns `ROW`), one per `sha256`, in place of those kept before."""
-        if self.file is not None:
+        if self.store is not None:
             passing = pl.col("refusal").is_in(PASSING_REFUSALS).fill_null(value=False)
-            write_atomically(self.file, rows.filter(~passing).write_parquet)
+            self.store.write(self.file, rows.filter(~passing).write_parquet)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from olvf_assets.foundation.errors import OlvfError, SystemFaultError
 from olvf_assets.foundation.parallel import available_cores, reported
 from olvf_assets.intake.landing.foreign_worker import LONGEST_START_S, Refusal, Worker, ready_worker
-from olvf_assets.storage.artifacts import write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 __all__ = ["LIMITS", "Limits", "Refusal", "RefusedFileError", "call_apart", "read_apart"]
 
@@ -86,7 +86,12 @@ def read_apart(
 
 
 def call_apart(
-    function: Callable[..., Any], *arguments: Any, limits: Limits = LIMITS, what: str, remember: Path | None = None
+    function: Callable[..., Any],
+    *arguments: Any,
+    limits: Limits = LIMITS,
+    what: str,
+    store: ArtifactStore | None = None,
+    remember: str = "",
 ) -> Any:
     """Return `function(*arguments)`, called behind the boundary; what the function says on purpose it says here, too.
 
@@ -95,31 +100,29 @@ def call_apart(
         arguments: picklable.
         limits: of the whole call.
         what: names what is read, for the message.
-        remember: where a refusal is written, so that the same content is not tried for ever; its name must change with
-            the content.
+        store: of the lake; None remembers nothing.
+        remember: where in it a refusal is written, so that the same content is not tried for ever; its name must change
+            with the content.
 
     Raises:
         RefusedFileError: the worker died, or the call took too much memory or time, or raised what it should not; now
             or when it was tried before.
         OlvfError: whatever the function raised of this family.
     """
-    if remember is not None and (before := _remembered(remember)):
+    if store is not None and (before := store.read(remember, _text)):
         raise RefusedFileError(f"{what}: {before} (as it was tried before; it is tried again when it changes)")
     (answer,) = read_apart(partial(_called, function), [arguments], limits=limits)
     if isinstance(answer, Refusal):
-        if remember is not None:
-            write_atomically(remember, lambda path: path.write_text(answer.detail, encoding="utf-8"))
+        if store is not None:
+            store.write_text(remember, answer.detail)
         raise RefusedFileError(f"{what}: {answer.detail}")
     if isinstance(answer, OlvfError):
         raise answer
     return answer
 
 
-def _remembered(record: Path) -> str:
-    try:
-        return record.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return ""
+def _text(record: Path) -> str:
+    return record.read_text(encoding="utf-8")
 
 
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

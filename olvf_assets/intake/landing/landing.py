@@ -127,7 +127,7 @@ def landing_manifest(
             f"{folder} holds no films ({sum(file.state == 'arrived' for file in files)} sheets); copy the DICOM files "
             f"to {folder / FILMS_FOLDER}, in any folders, and start again"
         )
-    files, digests = _hashed(folder, files, hashes or RememberedFacts(None, str), workers or available_cores())
+    files, digests = _hashed(folder, files, hashes or RememberedFacts(None, "", str), workers or available_cores())
     listed = pl.DataFrame(
         {
             "institution": [institution] * len(files),

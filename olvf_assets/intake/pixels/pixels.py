@@ -33,7 +33,7 @@ from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.intake.privacy.safe_paths import PathNames, path_names
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.intake.tables import FILM_PIXELS
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, read_json
 
 RESULT_FILE = "result.json"
 HASHED_ROWS = 8
@@ -81,7 +81,8 @@ def film_pixels(
     films = [*accepted.to_dicts(), *_other_versions(headers, accepted).to_dicts()]
     # Kept film by film, so that a run that was killed, or a film that came, costs the missing ones only.
     records = [_work_folder(store, film, settings) / RESULT_FILE for film in films]
-    results = [_finished(store, record) for record in records]
+    is_there = store.image_check()
+    results = [_finished(store, record, is_there) for record in records]
     todo = [place for place, result in enumerate(results) if result is None]
     if report is not None and len(todo) < len(films):
         report(f"{len(films) - len(todo)} films of {names.institution} were decoded before")
@@ -90,7 +91,7 @@ def film_pixels(
     processes = workers if len(todo) >= FILMS_PER_PROCESS else 1
     done = read_apart(work, entries, workers=processes, what=f"films of {names.institution}", report=report)
     for place, result in zip(todo, done, strict=True):
-        results[place] = _kept(records[place], result) if isinstance(result, Refusal) else result
+        results[place] = _kept(store, records[place], result) if isinstance(result, Refusal) else result
     found = [result or {} for result in results]
     rows = [_row(film, result) for film, result in zip(films[: accepted.height], found, strict=False)]
     refuse_other_versions(rows, films, found)
@@ -123,17 +124,17 @@ def _work_folder(store: ArtifactStore, film: dict[str, Any], settings: IntakeSet
     return store.work_folder("film_pixels", description)
 
 
-def _finished(store: ArtifactStore, record: Path) -> dict[str, Any] | None:
+def _finished(store: ArtifactStore, record: Path, is_there: Callable[[str], bool]) -> dict[str, Any] | None:
     """Return the result of an earlier run if it is whole.
 
     Its picture must still be there; a refusal holds until other decoders are installed.
     """
-    result = read_if_whole(record, read_json)
+    result = store.read(record, read_json)
     if result is None:
         return None
     if "refusal" in result:
         return result if result["decoders"] == installed_decoders() else None
-    return result if store.has_image(result["image_path"]) else None
+    return result if is_there(result["image_path"]) else None
 
 
 def _decode_one(
@@ -144,7 +145,7 @@ def _decode_one(
     try:
         levels, values_sha256 = _picture(folder, real_path, film["sha256"], settings)
     except UnusablePixelsError as refused:
-        return _kept(record, Refusal(refused.reason, refused.detail))
+        return _kept(store, record, Refusal(refused.reason, refused.detail))
     image_path, pixel_sha256 = store.save_image(levels.pixels)
     result: dict[str, Any] = {
         "image_path": image_path,
@@ -154,20 +155,20 @@ def _decode_one(
         "voi_detail": levels.voi_detail,
         "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict(),
     }
-    _keep(record, result)
+    _keep(store, record, result)
     return result
 
 
-def _kept(record: Path, refusal: Refusal) -> dict[str, Any]:
+def _kept(store: ArtifactStore, record: Path, refusal: Refusal) -> dict[str, Any]:
     """Return a refusal as a result, remembered for the next run unless it may have passed by then."""
     result = {"refusal": refusal.reason, "refusal_detail": refusal.detail, "decoders": installed_decoders()}
     if refusal.reason not in PASSING_REFUSALS:
-        _keep(record, result)
+        _keep(store, record, result)
     return result
 
 
-def _keep(record: Path, result: dict[str, Any]) -> None:
-    write_atomically(record, lambda temporary: temporary.write_text(json.dumps(result), encoding="utf-8"))
+def _keep(store: ArtifactStore, record: Path, result: dict[str, Any]) -> None:
+    store.write_text(record, json.dumps(result))
 
 
 def _picture(folder: Path, path: str, sha256: str, settings: IntakeSettings) -> tuple[GreyLevels, str]:

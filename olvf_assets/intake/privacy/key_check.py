@@ -6,10 +6,8 @@ the refusal of any other key. What does not: the key itself (`pseudonyms`), eras
 With another key each patient would get a second pseudonym, and films of one patient would be taken for two.
 """
 
-from pathlib import Path
-
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser, PseudonymKeyError
-from olvf_assets.storage.artifacts import ArtifactStore, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore
 
 FOLDER = "key_checks"
 SUFFIX = ".check"
@@ -24,9 +22,8 @@ def require_same_key(names: Pseudonymiser, store: ArtifactStore) -> None:
     if names.synthetic:
         return
     refuse_other_key(names, store)
-    own = check_file(store, names.institution)
-    if not own.exists() or not own.read_text().strip():
-        write_atomically(own, lambda path: path.write_text(names.key_check() + "\n"))
+    if names.institution not in _checks(store):
+        store.write_text(check_file(names.institution), names.key_check() + "\n")
 
 
 def refuse_other_key(names: Pseudonymiser, store: ArtifactStore) -> None:
@@ -53,13 +50,15 @@ def way_out(institutions: list[str]) -> str:
     )
 
 
-def check_file(store: ArtifactStore, institution: str) -> Path:
-    """Return where the check value of an institution lies."""
-    return store.path(f"{FOLDER}/{institution}{SUFFIX}")
+def check_file(institution: str) -> str:
+    """Return where in the lake the check value of an institution lies."""
+    return f"{FOLDER}/{institution}{SUFFIX}"
 
 
 def _checks(store: ArtifactStore) -> dict[str, str]:
     """Return the check value by institution. An empty file, which a power cut leaves, says nothing."""
-    files = sorted(store.path(FOLDER).glob(f"*{SUFFIX}"))
-    found = {path.name.removesuffix(SUFFIX): path.read_text().strip() for path in files}
+    found = {
+        path.name.removesuffix(SUFFIX): store.read(path, lambda file: file.read_text().strip())
+        for path in store.files(FOLDER, f"*{SUFFIX}")
+    }
     return {institution: check for institution, check in found.items() if check}

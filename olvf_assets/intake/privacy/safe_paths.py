@@ -84,7 +84,7 @@ def path_names(
     if names.synthetic:
         return PathNames({}, {})
     files = landed_files(folder) if files is None else files
-    found = hidden_identifiers(folder, files, names, remembered or RememberedFacts(None, names.film))
+    found = hidden_identifiers(folder, files, names, remembered or RememberedFacts(None, "", names.film))
     return _names_without([file.path for file in files], found, names)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
 from olvf_assets.reporting.results_back.equipment import Identity
-from olvf_assets.storage.artifacts import ArtifactStore, read_if_whole, read_json, write_atomically
+from olvf_assets.storage.artifacts import ArtifactStore, read_json
 
 FOLDER = "results_back"
 
@@ -43,12 +43,12 @@ class Version:
 
 def versions_of(store: ArtifactStore, institution: str, film_id: str) -> list[Version]:
     """Return a film's versions, the first ones first."""
-    return read_if_whole(_file(store, institution, film_id), _read) or []
+    return store.read(_file(institution, film_id), _read) or []
 
 
 def films_with_versions(store: ArtifactStore, institution: str) -> list[str]:
     """Return the films of an institution that something was written for, sorted."""
-    return sorted(file.stem for file in (store.path(FOLDER) / institution).glob("*.json"))
+    return [file.stem for file in store.files(f"{FOLDER}/{institution}", "*.json")]
 
 
 def keep_versions(store: ArtifactStore, institution: str, film_id: str, versions: list[Version]) -> None:
@@ -58,7 +58,7 @@ def keep_versions(store: ArtifactStore, institution: str, film_id: str, versions
         DiskFullError, WriteFaultError: the disk.
     """
     text = json.dumps({"versions": [asdict(each) for each in versions]})
-    write_atomically(_file(store, institution, film_id), lambda path: path.write_text(text, encoding="utf-8"))
+    store.write_text(_file(institution, film_id), text)
 
 
 def next_version(
@@ -103,8 +103,8 @@ def identity_of(versions: list[Version]) -> Identity:
     return identity
 
 
-def _file(store: ArtifactStore, institution: str, film_id: str) -> Path:
-    return store.path(FOLDER) / institution / f"{film_id}.json"
+def _file(institution: str, film_id: str) -> str:
+    return f"{FOLDER}/{institution}/{film_id}.json"
 
 
 def _read(file: Path) -> list[Version]:

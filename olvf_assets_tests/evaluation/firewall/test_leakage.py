@@ -132,14 +132,14 @@ def test_a_picture_is_made_small_once(clean: Tables, tmp_path: Path, monkeypatch
     store = ArtifactStore(Path(clean["store"].item()))
     films, crops = clean["films"], clean["vertebra_crops"]
     whole = picture_fingerprints(films, crops, store)
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         picture_fingerprints(films[1:], crops, store, kept=kept)
     lines: list[str] = []
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         assert picture_fingerprints(films, crops, store, kept=kept, report=lines.append).equals(whole)
     assert lines == ["1/1 groups of thumbnails"]
     monkeypatch.setattr(fingerprints, "_thumbnails", None)
-    with KeptAnswers(tmp_path / "kept") as kept:
+    with KeptAnswers(ArtifactStore(tmp_path), "kept") as kept:
         assert picture_fingerprints(films, crops, store, kept=kept).equals(whole)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from olvf_assets.foundation.errors import MachineError, OlvfError, SystemFaultError
 from olvf_assets.intake.landing.foreign import Limits, Refusal, RefusedFileError, call_apart, read_apart
+from olvf_assets.storage.artifacts import ArtifactStore
 
 SMALL = Limits(memory_bytes=256 << 20, seconds=0.5)
 
@@ -105,13 +106,14 @@ def test_a_call_apart_returns_raises_what_was_meant_and_refuses_the_rest() -> No
 
 
 def test_what_was_refused_once_is_not_tried_again_until_it_changes(tmp_path: Path) -> None:
+    store = ArtifactStore(tmp_path)
     with pytest.raises(RefusedFileError, match="SIGSEGV"):
-        call_apart(read, "crash", what="the sheet", remember=tmp_path / "content 1")
+        call_apart(read, "crash", what="the sheet", store=store, remember="content 1")
     with pytest.raises(RefusedFileError, match=r"SIGSEGV.*tried before"):
-        call_apart(read, "this would be read", what="the sheet", remember=tmp_path / "content 1")
-    assert call_apart(read, "this is read", what="the sheet", remember=tmp_path / "content 2") == "this is read"
+        call_apart(read, "this would be read", what="the sheet", store=store, remember="content 1")
+    assert call_apart(read, "this is read", what="the sheet", store=store, remember="content 2") == "this is read"
     (tmp_path / "content 1").write_bytes(b"")  # a torn record counts as none
-    assert call_apart(read, "this is read", what="the sheet", remember=tmp_path / "content 1") == "this is read"
+    assert call_apart(read, "this is read", what="the sheet", store=store, remember="content 1") == "this is read"
 
 
 def dies_once(mark: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from olvf_assets.intake.landing import landing
 from olvf_assets.intake.landing.landing import EmptyLandingError, landing_manifest
 from olvf_assets.storage import remembered
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.remembered import RememberedFacts
 from olvf_assets_tests.intake.samples import hospital, manifest, packed
 
@@ -75,7 +76,8 @@ def test_an_unchanged_file_is_not_hashed_again_and_a_changed_one_is(
 
     def listed() -> pl.DataFrame:
         hashed.clear()
-        return landing_manifest(folder, "institution_1", 1, hashes=RememberedFacts(tmp_path / "h.parquet", str))
+        hashes = RememberedFacts(ArtifactStore(tmp_path), "h.parquet", str)
+        return landing_manifest(folder, "institution_1", 1, hashes=hashes)
 
     first = listed()
     assert len(hashed) == 8

@@ -37,9 +37,9 @@ def test_a_new_hospital_may_not_bring_another_key_either(store: ArtifactStore) -
     require_same_key(Pseudonymiser("city", KEY), store)
     with pytest.raises(PseudonymKeyError, match="city"):
         require_same_key(Pseudonymiser("town", KEY[::-1]), store)
-    assert not check_file(store, "town").exists()
+    assert not store.path(check_file("town")).exists()
     require_same_key(Pseudonymiser("town", KEY), store)
-    assert check_file(store, "town").read_text() == check_file(store, "city").read_text()
+    assert store.path(check_file("town")).read_text() == store.path(check_file("city")).read_text()
 
 
 def test_the_check_value_is_no_part_of_a_key_nor_of_a_pseudonym(store: ArtifactStore) -> None:
@@ -51,12 +51,12 @@ def test_the_check_value_is_no_part_of_a_key_nor_of_a_pseudonym(store: ArtifactS
 
 
 def test_an_emptied_check_is_written_anew_and_synthetic_hospitals_have_none(store: ArtifactStore) -> None:
-    check_file(store, "city").parent.mkdir(parents=True)
-    check_file(store, "city").write_text("")
+    store.path(check_file("city")).parent.mkdir(parents=True)
+    store.path(check_file("city")).write_text("")
     require_same_key(Pseudonymiser("city", KEY), store)
-    assert check_file(store, "city").read_text().strip() == Pseudonymiser("city", KEY).key_check()
+    assert store.path(check_file("city")).read_text().strip() == Pseudonymiser("city", KEY).key_check()
     require_same_key(Pseudonymiser("institution_1", KEY[::-1], synthetic=True), store)
-    assert not check_file(store, "institution_1").exists()
+    assert not store.path(check_file("institution_1")).exists()
 
 
 def landed(root: Path, institution: str, films: dict[str, Any]) -> Path:

@@ -173,7 +173,8 @@ def test_headers_of_unchanged_files_are_not_read_again_for_the_names_in_them(
 
     def names() -> dict[str, str]:
         read.clear()
-        return safe_paths.path_names(folder, REAL, RememberedFacts(kept, REAL.film)).shown_by_real
+        facts = RememberedFacts(ArtifactStore(kept.parent), kept.name, REAL.film)
+        return safe_paths.path_names(folder, REAL, facts).shown_by_real
 
     first = names()
     assert len(read) == 6

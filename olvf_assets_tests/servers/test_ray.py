@@ -1,0 +1,181 @@
+"""Work on a cluster of Ray that spans two hosts."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from olvf_assets.classification.predictions import predict
+from olvf_assets.classification.training import train_folds
+from olvf_assets.detection.prediction import detection_candidates
+from olvf_assets.detection.training import train_detector
+from olvf_assets.foundation.engine import FILMS, NETWORK, TRAINING, EngineError, LostWorkError, call, engine_named
+from olvf_assets.foundation.parallel import available_cores, parallel_map
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets_tests.classification.made_up import made_up_samples, small_settings
+from olvf_assets_tests.detection.test_training import TINY, prepare
+from olvf_assets_tests.servers import ray_work
+from olvf_assets_tests.servers.cluster import HEAD, PROJECT, SECOND, Cluster, cluster_of_two
+
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """Two hosts with a GPU each that nobody has; this process is a program of the first one."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="olvf") as folder:  # sockets have short paths
+        started = time.monotonic()
+        with cluster_of_two(Path(folder), {}) as found:
+            os.environ |= {k: v for k, v in found.environment.items() if k.startswith("RAY_")} | {"OLVF_ENGINE": "ray"}
+            found.seconds = time.monotonic() - started  # type: ignore[attr-defined]
+            engine_named.cache_clear()
+            yield found
+            import ray
+
+            ray.shutdown()
+    engine_named.cache_clear()
+    os.environ.clear()
+    os.environ |= before
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Work is done on this host from the time when this is called."""
+    return lambda: monkeypatch.setenv("OLVF_ENGINE", "local")
+
+
+def test_items_go_to_both_hosts_and_their_results_come_in_order(cluster: Cluster) -> None:
+    lines: list[str] = []
+    ticks: list[int] = []
+    assert set(parallel_map(ray_work.address, [0.3] * 8, what="hosts", report=lines.append)) == {HEAD, SECOND}
+    assert lines[0], lines[-1] == ("1/8 hosts", "8/8 hosts")
+    numbers = list(range(200))
+    assert parallel_map(ray_work.squared, numbers, tick=lambda: ticks.append(1)) == [n**2 for n in numbers]
+    assert parallel_map(ray_work.squared, numbers, workers=3) == [n**2 for n in numbers]
+
+
+def test_a_worker_uses_the_cores_and_the_gpus_that_it_is_lent(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = available_cores()
+    for needs, lent in ((FILMS, 1), (TRAINING, 1), (NETWORK, cores)):
+        (found,) = (
+            parallel_map(ray_work.held_to, [0], needs=needs)
+            if needs.gpu
+            else parallel_map(ray_work.held_to, [0, 1], needs=needs)[:1]
+        )
+        assert found == {"cores": lent, "threads": lent, "gpu": False, "lent": found["lent"]}
+    monkeypatch.setenv("OLVF_GPU_SHARE", "x")
+    with pytest.raises(EngineError, match="OLVF_GPU_SHARE"):
+        parallel_map(ray_work.held_to, [0], needs=TRAINING)
+
+
+def test_errors_are_what_they_are_and_what_is_said_is_heard_in_order(cluster: Cluster) -> None:
+    with pytest.raises(ray_work.OddRowError, match=r"readers\.csv, row -4: odd") as told:
+        parallel_map(ray_work.squared, [1, -4, 2])
+    assert told.value.row == -4
+    with pytest.raises(TypeError, match="not supported between"):
+        parallel_map(ray_work.squared, [1, [], 2])
+    said: list[Any] = []
+    assert call(ray_work.spoken, 4, needs=NETWORK, report=said.append, observe=said.append) == 4
+    assert said == [each for n in range(4) for each in (f"line {n} of process False", {"figure": n})]
+
+
+def test_who_is_interrupted_leaves_no_work(cluster: Cluster, tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(9)]
+
+    def interrupt() -> None:
+        cluster.until("both hosts work", lambda: sum(file.exists() for file in files) > 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        parallel_map(ray_work.for_ever, [str(file) for file in files], needs=TRAINING)
+    assert_nobody_writes(files)
+    assert sum(file.exists() for file in files) < len(files)  # what had not begun never did
+
+
+def test_who_is_killed_leaves_no_work(cluster: Cluster, tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(9)]
+    program = [sys.executable, "-m", ray_work.__name__, *map(str, files)]
+    environment = cluster.environment | {"OLVF_ENGINE": "ray"}
+    with subprocess.Popen(program, cwd=PROJECT, env=environment) as driver:
+        cluster.until("both hosts work", lambda: sum(file.exists() for file in files) > 2)
+        driver.kill()
+        killed = time.monotonic()
+    cluster.until("all is quiet", lambda: quiet_for(files, 1.0))
+    assert time.monotonic() - killed < 20
+    assert_nobody_writes(files)
+
+
+def test_work_is_tried_again_when_its_worker_dies_and_not_for_ever(cluster: Cluster, tmp_path: Path) -> None:
+    assert parallel_map(ray_work.killed, [str(tmp_path / "a"), str(tmp_path / "b")]) == ["xxx", "xxx"]
+    with pytest.raises(LostWorkError, match="was lost with its worker 4 times"):
+        parallel_map(ray_work.always_killed, [1, 2])
+
+
+def test_trainings_predictions_and_a_film_batch_are_those_of_one_host(
+    cluster: Cluster, tmp_path: Path, here: Callable[[], None], record_property: Callable[[str, object], None]
+) -> None:
+    began = time.monotonic()
+    there = everything(tmp_path / "there")
+    between = time.monotonic()
+    here()
+    alone = everything(tmp_path / "alone")
+    seconds = f"two hosts {between - began:.0f} s, one {time.monotonic() - between:.0f} s"
+    record_property("measured", f"two trainings, predictions, detector, films: {seconds}")
+    for name, table in alone.items():
+        assert table.equals(there[name]), name
+        assert not table.is_empty()
+
+
+def everything(root: Path) -> dict[str, pl.DataFrame]:
+    """Return what two trainings, their networks, a detector and its search make of made-up films."""
+    store, settings = ArtifactStore(root / "lake"), small_settings(epochs=2)
+    samples = made_up_samples(store, 3, 2)
+    seen: list[dict[str, Any]] = []
+    lines: list[str] = []
+    checkpoints = train_folds("resnet50", [1, 2], samples, store, settings, SEED, lines.append, seen.append)
+    assert lines[-1] == "2/2 folds of resnet50"
+    tested = samples.filter(pl.col("fold") == 1)
+    predictions = predict(checkpoints, tested, "test", samples, store, settings, SEED, lines.append)
+    films_store, films, _, copies = prepare(root / "films")
+    detector = train_detector(copies, films_store, TINY, 7, report=lines.append, observe=seen.append)
+    assert [line for line in lines if line.startswith("detector: epoch")][-1].startswith("detector: epoch 2/2")
+    settings_of_films = TINY.model_copy(update={"candidate_confidence": 0.001})
+    candidates = detection_candidates(films, detector, films_store, settings_of_films, report=lines.append)
+    assert lines[-1] == f"{films.height}/{films.height} films searched"
+    return {"checkpoints": checkpoints, "predictions": predictions, "detector": detector, "candidates": candidates}
+
+
+def test_a_stranger_is_not_let_in(cluster: Cluster) -> None:
+    environment = {k: v for k, v in cluster.environment.items() if "AUTH" not in k}
+    environment |= {"OLVF_ENGINE": "ray", "RAY_py_gcs_connect_timeout_s": "2"}
+    program = "from olvf_assets.foundation.engine import engine; engine()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "EngineError" in done.stderr
+
+
+def assert_nobody_writes(files: list[Path]) -> None:
+    sizes = [file.stat().st_size for file in files if file.exists()]
+    threading.Event().wait(1.0)
+    assert [file.stat().st_size for file in files if file.exists()] == sizes
+
+
+def quiet_for(files: list[Path], seconds: float) -> bool:
+    before = [file.stat().st_size for file in files if file.exists()]
+    threading.Event().wait(seconds)
+    return before == [file.stat().st_size for file in files if file.exists()]
