@@ -12,6 +12,7 @@ from threading import Event
 import polars as pl
 import pytest
 
+from olvf_assets.commands.forgetting.tidy import _old_versions
 from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.storage.cached_store import CachedStore
 from olvf_assets.storage.object_store import (
@@ -110,6 +111,11 @@ def test_four_writers_make_a_table_at_once_and_a_reader_sees_each_part_whole(
         (n, rounds, lake_writers.ROWS) for n in "abcd"
     ]
     assert looks > 0
+    before = tables.read("crowded")
+    freed = _old_versions(tables, "crowded", 0, dry_run=False)
+    assert len(freed) == 4 * (rounds - 1)
+    assert tables.read("crowded").equals(before)
+    assert len(tables.sizes("crowded")) < 4 + 4 * rounds + 8
 
 
 def test_processes_of_this_machine_write_to_the_same_store(store: RunningStore, tmp_path: Path) -> None:
