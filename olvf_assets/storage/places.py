@@ -20,7 +20,7 @@ class LakePlaceError(MachineError):
 
 
 class LakeElsewhereError(OlvfError):
-    """A command works on a lake in the data folder only."""
+    """A command works on a lake in the data folder only, and this one lies elsewhere."""
 
 
 def data_folder() -> Path:
