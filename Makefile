@@ -20,7 +20,7 @@ demo: setup
 test: setup lint
 	$(ENV) && pytest -n auto --maxprocesses 4 --dist loadfile
 
-test-servers constraints: EXTRAS := $(EXTRAS) postgres
+test-servers constraints: EXTRAS := $(EXTRAS) postgres cluster test-servers
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
 	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest -n 2 --dist loadfile olvf_assets_tests/servers

@@ -87,7 +87,9 @@ def train_folds(
     unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
     for fold in unfinished:
         if report is not None and not store.exists(records[fold].parent / STATE):
-            report(f"{architecture}, fold {fold}: trained anew: {why_anew(store, KIND, descriptions[fold])}")
+            report(
+                f"{architecture}, fold {fold}: trained anew: {why_anew(store.descriptions(KIND), descriptions[fold])}"
+            )
     folders = [records[fold].parent for fold in unfinished]
     tick = None if observe is None else Progress(store, folders, observe, report).show
     if torch.cuda.is_available() and engine() is None:

@@ -66,7 +66,7 @@ def train_detector(
     finished = folder / FINISHED
     if store.read(finished, _losses) is None:
         if report is not None and not store.exists(folder / STATE):
-            report(f"detector: trained anew: {why_anew(store, 'detector', description)}")
+            report(f"detector: trained anew: {why_anew(store.descriptions('detector'), description)}")
         call(
             _train,
             copies,

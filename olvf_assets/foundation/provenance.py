@@ -7,14 +7,11 @@ own), the folder that is named by one (`storage`). Versions are read from what i
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from olvf_assets.storage.artifacts import ArtifactStore
+from typing import Any
 
 # What computes the values of a trained network; one of the two builds of OpenCV is enough.
 LIBRARIES_OF_NETWORKS = ("torch", "torchvision", "numpy", "opencv-python", "opencv-python-headless")
@@ -67,28 +64,19 @@ def _content_sha256(path: Path, *stamp: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def why_anew(store: "ArtifactStore", kind: str, description: dict[str, Any]) -> str:
+def why_anew(earlier: Iterable[dict[str, Any]], description: dict[str, Any]) -> str:
     """Return one line: what the work to be done now differs in from the closest earlier one of its kind.
 
     Args:
-        store: where work is kept.
-        kind: of the work, as for `ArtifactStore.work_folder`.
+        earlier: descriptions of earlier work of the kind, as `ArtifactStore.descriptions` gives them.
         description: what the work hangs on, as for `ArtifactStore.work_folder`.
     """
     now = dict(_leaves(json.loads(json.dumps(description, default=str))))
-    found = [_differences(earlier, now) for earlier in _earlier(store, kind)]
+    found = [_differences(dict(_leaves(each)), now) for each in earlier]
     others = sorted((each for each in found if each), key=lambda each: (len(each), each))
     if not others:
         return "nothing of the kind was done before"
     return "differs from the closest earlier one in " + ", ".join(others[0])
-
-
-def _earlier(store: "ArtifactStore", kind: str) -> Iterator[dict[str, Any]]:
-    """Yield the descriptions of earlier work; one that cannot be read is none."""
-    for record in store.files(f"work/{kind}", "*/provenance.json"):
-        said = store.read(record, lambda path: json.loads(path.read_text()))
-        if isinstance(said, dict):
-            yield dict(_leaves(said))
 
 
 def _leaves(value: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -297,3 +297,8 @@ class ArtifactStore:
         if self.read(record, read_json) is None:
             self.write_text(record, json.dumps(description, indent=2, sort_keys=True, default=str))
         return folder
+
+    def descriptions(self, kind: str) -> list[dict[str, Any]]:
+        """Return the description of every piece of long work of a kind; one that cannot be read is none."""
+        found = (self.read(record, read_json) for record in self.files(f"work/{kind}", f"*/{PROVENANCE}"))
+        return [each for each in found if each is not None]

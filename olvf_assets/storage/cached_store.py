@@ -168,8 +168,15 @@ class CachedStore(ArtifactStore):
     def _cache(self) -> NodeCache:
         return _cache_of(self.root)
 
+    def path(self, relative: Path | str) -> Path:
+        """Return where on this machine something lies, or would lie; also of a path that another machine gave it."""
+        return self.root / self._name(relative)
+
     def _name(self, file: Path | str) -> str:
+        """Return the name in the store of a path below this machine's cache, or below another's of the same lake."""
         path = Path(file)
+        if path.is_absolute() and self.root.name in path.parts:
+            return Path(*path.parts[path.parts.index(self.root.name) + 1 :]).as_posix()
         return (path.relative_to(self.root) if path.is_absolute() else path).as_posix()
 
     @contextmanager

@@ -41,8 +41,10 @@ def test_versions_are_those_installed_and_what_is_not_is_said_to_be_absent() -> 
 def test_the_first_work_of_its_kind_has_nothing_to_differ_from(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     store.work_folder("kind", DESCRIPTION)
-    assert why_anew(ArtifactStore(tmp_path), "kind", DESCRIPTION) == "nothing of the kind was done before"
-    assert why_anew(ArtifactStore(tmp_path), "another", DESCRIPTION) == "nothing of the kind was done before"
+    assert why_anew(ArtifactStore(tmp_path).descriptions("kind"), DESCRIPTION) == "nothing of the kind was done before"
+    assert (
+        why_anew(ArtifactStore(tmp_path).descriptions("another"), DESCRIPTION) == "nothing of the kind was done before"
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,11 +63,14 @@ def test_it_says_what_differs_from_the_closest_earlier_work(tmp_path: Path, chan
     store.work_folder("kind", {"code": 99, "seed": 99, "data": "c" * 64})
     now = DESCRIPTION | change
     store.work_folder("kind", now)
-    assert why_anew(ArtifactStore(tmp_path), "kind", now) == f"differs from the closest earlier one in {words}"
+    assert (
+        why_anew(ArtifactStore(tmp_path).descriptions("kind"), now)
+        == f"differs from the closest earlier one in {words}"
+    )
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[]", json.dumps("text")])
 def test_a_torn_record_is_none(tmp_path: Path, torn: str) -> None:
     folder = ArtifactStore(tmp_path).work_folder("kind", DESCRIPTION)
     (folder / "provenance.json").write_text(torn)
-    assert why_anew(ArtifactStore(tmp_path), "kind", DESCRIPTION) == "nothing of the kind was done before"
+    assert why_anew(ArtifactStore(tmp_path).descriptions("kind"), DESCRIPTION) == "nothing of the kind was done before"

@@ -11,7 +11,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 # at least one of each of packages.txt
 PROGRAMS = (
     "7zz", "chromedriver", "chromium", "dcmcjpeg", "dcmdump", "dciodvfy", "ip", "nginx", "openssl", "Orthanc",
-    "systemd-analyze", "unshare", "unzip", "zip",
+    "systemd-analyze", "unshare", "unzip", "weed", "zip",
 )  # fmt: skip
 
 

@@ -253,3 +253,14 @@ def test_whether_a_table_is_there_and_which_version(bucket: MadeUpStore, here: C
     assert first[0] == second[0] == f"{2:020}.json"
     assert first != second
     assert not here.tables.is_there("film")
+
+
+def test_a_path_that_another_machine_gave_is_the_one_here(here: CachedStore, there: CachedStore) -> None:
+    folder = here.work_folder("detector", {"seed": 1})
+    there.write_text(folder / "state.pt", "epoch 1")
+    assert there.path(folder / "state.pt") == there.root / folder.relative_to(here.root) / "state.pt"
+    assert there.path(folder / "state.pt").exists()
+    assert not (folder / "state.pt").exists()
+    assert here.read(folder / "state.pt", text) == "epoch 1"
+    with pytest.raises(ValueError, match="is not in the subpath"):
+        there.write_text(here.root.parent / "elsewhere", "never")
