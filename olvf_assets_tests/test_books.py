@@ -24,7 +24,10 @@ def project(tmp_path: Path) -> Path:
 
 def chosen(project: Path, **variables: str) -> str:
     """Return what `dagster.yaml` in the home is after sourcing, and the port that is asked at."""
-    script = '. ./env.sh && echo "$(readlink "$DAGSTER_HOME/dagster.yaml") ${OLVF_POSTGRES_PORT:-none}" $OLVF_RAY_JOBS $OLVF_ENGINE'
+    script = (
+        '. ./env.sh && echo "$(readlink "$DAGSTER_HOME/dagster.yaml") ${OLVF_POSTGRES_PORT:-none}" '
+        "$OLVF_RAY_JOBS $OLVF_ENGINE"
+    )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OLVF_", "DAGSTER_", "VENV"))}
     environment = {**kept, **variables}
     done = subprocess.run(
