@@ -6,6 +6,7 @@ is ended by its own process; everything listens in the tests' own network and as
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from olvf_assets_tests.intake.pacs.peers import free_port
+from olvf_assets_tests.servers.postgres import running as running_postgres
 from olvf_assets_tests.servers.seaweedfs import BUCKET
 from olvf_assets_tests.servers.seaweedfs import running as running_store
 
@@ -45,15 +47,17 @@ class Cluster:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.data = folder, folder / "data"
+        self.folder, self.data, self.home = folder, folder / "data", folder / "home"
         self.data.mkdir()
+        self.home.mkdir()
+        shutil.copy(PROJECT / "dagster.ray.yaml", self.home / "dagster.yaml")
         token = folder / "token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
         self.address = f"{HEAD}:{free_port()}"
         own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}  # of env.sh
         self.environment = {
-            **own, **QUICKLY, "OLVF_DATA": str(self.data), "OLVF_ENGINE": "ray",
+            **own, **QUICKLY, "OLVF_DATA": str(self.data), "OLVF_ENGINE": "ray", "DAGSTER_HOME": str(self.home),
             "PYTHONPATH": str(PROJECT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": self.address,
             "OLVF_RAY_JOBS": f"http://{HEAD}:{free_port()}",
@@ -70,7 +74,7 @@ class Cluster:
         """Make this host the head of the cluster."""
         ports = [f"--port={self.address.rpartition(':')[2]}", f"--node-ip-address={HEAD}"]
         jobs = [f"--dashboard-host={HEAD}", f"--dashboard-port={self.environment['OLVF_RAY_JOBS'].rpartition(':')[2]}"]
-        self._start("head", [], ["--head", *ports, "--include-dashboard=true", *jobs])
+        self._start("head", [], ["--head", *ports, "--num-cpus=1", "--include-dashboard=true", *jobs])
 
     def start_second(self) -> None:
         """Let a second host join, with an empty disk where this one has the study's data.
@@ -140,9 +144,11 @@ class Cluster:
 
 @contextmanager
 def cluster_of_two(folder: Path) -> Iterator[Cluster]:
-    """Have a cluster of two hosts, each with all cores of this machine, for the time of a `with` block.
+    """Have a cluster of two hosts for the time of a `with` block.
 
-    They share no folder: the lake lies in an object store of the first host.
+    They share no folder: the lake lies in an object store of the first host, Dagster's books in its PostgreSQL. The
+    second one lends all cores of this machine, the first one a single one, so that of two pieces of work one at least
+    goes to the second.
 
     Args:
         folder: see `Cluster`.
@@ -150,8 +156,8 @@ def cluster_of_two(folder: Path) -> Iterator[Cluster]:
     cluster = Cluster(folder)
     try:
         cluster.lay_cable()
-        with running_store(folder / "store", HEAD) as store:
-            cluster.environment |= {**store.variables, "OLVF_LAKE": f"s3://{BUCKET}/study"}
+        with running_store(folder / "store", HEAD) as store, running_postgres(folder / "books") as postgres:
+            cluster.environment |= {**store.variables, "OLVF_LAKE": f"s3://{BUCKET}/study", **postgres.variables}
             cluster.start_head()
             cluster.wait_until_started("head")
             cluster.start_second()

@@ -61,12 +61,13 @@ def test_a_run_of_jobs_ends_with_the_same_tables_and_what_one_step_stopped_stays
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     alone, there = tmp_path / "alone", tmp_path / "there"
+    landing = alone / "data" / "landing"
+    write_planted_hospital(landing)
+    shutil.copytree(landing / "clinic", landing / "bad_sheet")
+    readers = landing / "bad_sheet" / "readers.csv"
+    readers.write_bytes(readers.read_bytes().replace(b",fresh,", b",frehs,", 1))
+    shutil.copytree(landing, there / "data" / "landing")
     for root in (alone, there):
-        write_planted_hospital(root / "data" / "landing")
-        bad = root / "data" / "landing" / "bad_sheet"
-        shutil.copytree(root / "data" / "landing" / "clinic", bad)
-        readers = bad / "readers.csv"
-        readers.write_bytes(readers.read_bytes().replace(b",fresh,", b",frehs,", 1))
         (root / "home").mkdir()
     shutil.copy(PROJECT / "dagster.yaml", alone / "home")
     run(alone, "local")
