@@ -300,7 +300,7 @@ def test_rows_that_stand_may_break_a_changed_check_until_it_is_mended(
 
 def test_one_institution_s_change_leaves_the_parts_of_others(study: Study) -> None:
     study.run()
-    records = Records(study.store)
+    records = Records(study.resource.store)
     before = {part: records.find("scaled", part) for part in records.parts("scaled")}
     (study.data / "landing" / "b").write_text("4")
     study.run()
