@@ -55,15 +55,18 @@ def refuse_incomplete(fold_predictions: pl.DataFrame, folds: int) -> None:
             "once; materialise fold_predictions again"
         )
     wanted = {(architecture, fold) for architecture in ARCHITECTURES for fold in range(1, folds + 1)}
-    for key, part in fold_predictions.group_by(SAMPLE, maintain_order=True):
-        found = set(part.select(network).iter_rows())
-        if found != wanted:
-            missing = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(wanted - found))
-            unknown = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(found - wanted))
-            raise EnsembleError(
-                f"fold_predictions: sample {key[-1]} ({key[1]}, {key[2]}) lacks [{missing}] and has beyond the "
-                f"{len(wanted)} members [{unknown}]; materialise fold_predictions for every fold"
-            )
+    is_member = pl.col("architecture").is_in(ARCHITECTURES) & pl.col("fold").is_between(1, folds)
+    counts = fold_predictions.group_by(SAMPLE, maintain_order=True).agg(pl.len(), is_member.sum().alias("members"))
+    odd = counts.filter((pl.col("members") != len(wanted)) | (pl.col("len") != len(wanted)))
+    if not odd.is_empty():
+        row = odd.select(SAMPLE).row(0, named=True)
+        found = set(fold_predictions.filter(**row).select(network).iter_rows())
+        missing = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(wanted - found))
+        unknown = ", ".join(f"{architecture} of fold {fold}" for architecture, fold in sorted(found - wanted))
+        raise EnsembleError(
+            f"fold_predictions: sample {row['sample_id']} ({row['dataset']}, {row['institution']}) lacks [{missing}] "
+            f"and has beyond the {len(wanted)} members [{unknown}]; materialise fold_predictions for every fold"
+        )
 
 
 def _summed(predictions: pl.DataFrame, extra: list[str], members: int) -> pl.DataFrame:
@@ -72,13 +75,13 @@ def _summed(predictions: pl.DataFrame, extra: list[str], members: int) -> pl.Dat
     ordered = predictions.sort([*keys, "architecture", "fold"])
     sums = ordered[PROBABILITIES].to_numpy().reshape(-1, members, len(CLASSES)).sum(axis=1)
     table = ordered.gather_every(members).select(keys + ABOUT)
-    weights = ordered["weights_sha256"].to_numpy().reshape(-1, members)
-    judged_by = [members_sha256(tuple(each)) for each in weights.tolist()]
+    judges = pl.DataFrame({str(each): ordered["weights_sha256"].gather_every(members, each) for each in range(members)})
+    few = judges.unique()  # samples are many, sets of networks one or two
+    few = few.with_columns(judged_by=pl.Series([members_sha256(each) for each in few.iter_rows()], dtype=pl.String))
+    judged_by = judges.join(few, on=judges.columns, how="left", maintain_order="left")["judged_by"]
     winners = [CLASSES[index] for index in sums.argmax(axis=1)]
     columns = [pl.Series(name, sums[:, index] / members) for index, name in enumerate(PROBABILITIES)]
-    return table.with_columns(
-        *columns, pl.Series("predicted", winners, pl.String), pl.Series("weights_sha256", judged_by, pl.String)
-    )
+    return table.with_columns(*columns, pl.Series("predicted", winners, pl.String), judged_by.alias("weights_sha256"))
 
 
 @cache
