@@ -9,7 +9,7 @@ override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
 export VENV PYTHON EXTRAS
 
-.PHONY: setup demo test test-servers lint ui ui-read-only sql bench gpu-check add-hospital constraints clean
+.PHONY: setup demo test test-servers cluster-check lint ui ui-read-only sql bench gpu-check add-hospital constraints clean
 
 setup:
 	@./setup.sh "$$VENV"
@@ -20,10 +20,15 @@ demo: setup
 test: setup lint
 	$(ENV) && pytest -n auto --maxprocesses 4 --dist loadfile
 
-test-servers constraints: EXTRAS := $(EXTRAS) postgres cluster test-servers
+test-servers cluster-check constraints: EXTRAS := $(EXTRAS) postgres cluster test-servers
 test-servers: setup
 	@./olvf_assets_tests/servers/install.sh
 	$(ENV) && ./olvf_assets_tests/servers/alone.sh pytest -n 2 --dist loadfile olvf_assets_tests/servers
+
+# The whole study on one host and on two that share no folder, compared table by table (docs/scale.md).
+cluster-check: setup
+	@./olvf_assets_tests/servers/install.sh
+	$(ENV) && ./olvf_assets_tests/servers/alone.sh python -m olvf_assets_tests.servers.cluster_check
 
 lint: setup
 	$(ENV) && ruff check . && ruff format --check . && mypy

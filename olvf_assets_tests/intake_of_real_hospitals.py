@@ -1,9 +1,10 @@
 """The gate alone, as a code location of its own: the room `intake` and the warehouse, no synthetic hospital."""
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions
 
 from olvf_assets.orchestration import console
 from olvf_assets.orchestration.graph import all_checks, all_tables
+from olvf_assets.orchestration.kubernetes import executor
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.views import build_assets
 from olvf_assets.phantom.settings import PhantomSettings
@@ -31,6 +32,6 @@ defs = Definitions(
         "study": RealHospitals(profile_name="ci", data_folder=str(data_folder())),
         "lake": Lake(base_dir=str(data_folder() / "lake" / "tables")),
     },
-    executor=in_process_executor,
+    executor=executor(),
     loggers={console.NAME: console.console_logger(data_folder())},
 )

@@ -24,7 +24,7 @@ SPEAK_DAGSTER = {
     "definitions.py", "study.py", "graph.py", "automation.py", "resources.py", "hospitals.py", "partitions.py",
     "views.py", "steps.py", "lake.py", "lost_runs.py", "console.py", "event_log.py",
     "versions.py", "shown.py", "pacs.py", "books.py",
-    "alerts.py", "results_back.py",
+    "alerts.py", "results_back.py", "kubernetes.py",
 }  # fmt: skip
 LOADED_WITH_THE_GRAPH = {"assets.py", "checks.py", "settings.py", "tables.py"}
 LONGEST_MODULE_LINES = 330

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
-from dagster import Definitions, in_process_executor
+from dagster import Definitions
 
 from olvf_assets.attention import assets as attention
 from olvf_assets.classification import assets as classification
@@ -25,6 +25,7 @@ from olvf_assets.foundation.tables import Check, Dimension, Table, all_reads, de
 from olvf_assets.intake import assets as intake
 from olvf_assets.intake import checks as intake_checks
 from olvf_assets.orchestration import console
+from olvf_assets.orchestration.kubernetes import executor
 from olvf_assets.orchestration.resources import LakeResource, StudyResource
 from olvf_assets.orchestration.sql_models import load_models, load_tests
 from olvf_assets.orchestration.views import View, build_assets
@@ -93,7 +94,7 @@ def build_definitions(view: View, overrides: Mapping[str, Any] | None = None, **
     return Definitions(
         assets=build_assets(view, all_tables(), all_checks(), NAMED_BY_USERS, tables_scored_again()),
         resources=resources,
-        executor=in_process_executor,
+        executor=executor(),
         loggers={console.NAME: console.console_logger(data)},
         **more,
     )

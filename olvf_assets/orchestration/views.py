@@ -31,6 +31,7 @@ from dagster import (
 from olvf_assets.foundation.code_identity import Made, codes_of
 from olvf_assets.foundation.made import forced
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, Check, Table, all_reads, ancestors, in_order
+from olvf_assets.orchestration.kubernetes import demands
 from olvf_assets.orchestration.partitions import ALL_PARTITIONS, FOLDS, INSTITUTION_PARTITIONS, partitions_of
 from olvf_assets.orchestration.steps import INSTITUTIONS_CHECK, Step
 from olvf_assets.storage.landing_folders import checked_key
@@ -130,6 +131,7 @@ def _build(
         description=spec.description,
         dagster_type=FRAME,
         pool=spec.pool,
+        op_tags=demands(spec.pool),
         check_specs=check_specs,
         code_version=code.version,
         automation_condition=automation,

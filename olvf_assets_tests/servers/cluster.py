@@ -6,16 +6,20 @@ is ended by its own process; everything listens in the tests' own network and as
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from olvf_assets_tests.intake.pacs.peers import free_port
+from olvf_assets_tests.servers.postgres import running as running_postgres
+from olvf_assets_tests.servers.seaweedfs import BUCKET
+from olvf_assets_tests.servers.seaweedfs import running as running_store
 
 PROJECT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -40,46 +44,48 @@ class Cluster:
 
     Args:
         folder: for its logs, sockets and token; a short path.
-        environment: of its workers, beside this process's own.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.data, self.home = folder, folder / "data", folder / "home"
+        self.data.mkdir()
+        self.home.mkdir()
+        shutil.copy(PROJECT / "dagster.ray.yaml", self.home / "dagster.yaml")
         token = folder / "token"
         token.write_text(secrets.token_hex(32))
         token.chmod(0o600)
         self.address = f"{HEAD}:{free_port()}"
         own = {name: value for name, value in os.environ.items() if name != "DAGSTER_MODULE_NAME"}  # of env.sh
         self.environment = {
-            **own, **QUICKLY, **environment,
+            **own, **QUICKLY, "OLVF_DATA": str(self.data), "OLVF_ENGINE": "ray", "DAGSTER_HOME": str(self.home),
             "PYTHONPATH": str(PROJECT), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": self.address,
+            "OLVF_RAY_JOBS": f"http://{HEAD}:{free_port()}",
         }  # fmt: skip
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start_head(self, *options: str) -> None:
-        """Make this host the head of the cluster."""
+    def lay_cable(self) -> None:
+        """Give this host the network that it shares with the second one."""
         subprocess.run(["ip", "link", "add", "olvf0", "type", "veth", "peer", "name", "olvf1"], check=True)
         subprocess.run(["ip", "address", "add", f"{HEAD}/24", "dev", "olvf0"], check=True)
         subprocess.run(["ip", "link", "set", "olvf0", "up"], check=True)
-        port = self.address.rpartition(":")[2]
-        self._start(
-            "head", [], ["--head", f"--port={port}", f"--node-ip-address={HEAD}", "--include-dashboard=false", *options]
-        )
 
-    def start_second(self, *options: str, data: Path | None = None) -> None:
-        """Let a second host join, with an empty disk at `data`, or one that is shared with this host.
+    def start_head(self) -> None:
+        """Make this host the head of the cluster."""
+        ports = [f"--port={self.address.rpartition(':')[2]}", f"--node-ip-address={HEAD}"]
+        jobs = [f"--dashboard-host={HEAD}", f"--dashboard-port={self.environment['OLVF_RAY_JOBS'].rpartition(':')[2]}"]
+        self._start("head", [], ["--head", *ports, "--num-cpus=1", "--include-dashboard=true", *jobs])
+
+    def start_second(self) -> None:
+        """Let a second host join, with an empty disk where this one has the study's data.
 
         It is a process tree that sees no other: whoever ends its first process switches it off.
         """
-        hidden = self.folder / "disk"
-        temporary = self.folder / "second"
-        for each in (hidden, temporary):
-            each.mkdir(exist_ok=True)
-        boot = BOOT.format(data=data or hidden, temporary=temporary, own=SECOND)
+        (self.folder / "second").mkdir()
+        boot = BOOT.format(data=self.data, temporary=self.folder / "second", own=SECOND)
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         program = [*unshare, "bash", "-c", boot, "second"]
-        self._start("second", program, [f"--address={self.address}", f"--node-ip-address={SECOND}", *options])
+        self._start("second", program, [f"--address={self.address}", f"--node-ip-address={SECOND}"])
         # the cable goes to whatever process of that host there is
         first = self.until("the second host is up", lambda: _child(self.running["second"].pid))
         subprocess.run(["ip", "link", "set", "olvf1", "netns", str(first)], check=True)
@@ -124,7 +130,7 @@ class Cluster:
         return found
 
     def end(self) -> None:
-        """Switch the second host off, end the head, and take the cable away."""
+        """Switch the second host off, and end the head."""
         if "second" in self.running:
             self.kill("second")
         for name, process in list(self.running.items()):
@@ -133,30 +139,34 @@ class Cluster:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 self.kill(name)
-        subprocess.run(["ip", "link", "delete", "olvf0"], check=False, capture_output=True)
+        self.running.clear()
 
 
 @contextmanager
-def cluster_of_two(
-    folder: Path, environment: Mapping[str, str], data: Path | None = None, *, head: tuple[str, ...] = ()
-) -> Iterator[Cluster]:
-    """Have a cluster of two hosts with two cores each for the time of a `with` block.
+def cluster_of_two(folder: Path) -> Iterator[Cluster]:
+    """Have a cluster of two hosts for the time of a `with` block.
+
+    They share no folder: the lake lies in an object store of the first host, Dagster's books in its PostgreSQL. The
+    second one lends all cores of this machine, the first one a single one, so that of two pieces of work one at least
+    goes to the second.
 
     Args:
         folder: see `Cluster`.
-        environment: see `Cluster`.
-        data: the folder that is empty on the second host; None: both hosts see all files.
-        head: options of the head.
     """
-    cluster = Cluster(folder, environment)
+    cluster = Cluster(folder)
     try:
-        cluster.start_head(*head)
-        cluster.wait_until_started("head")
-        cluster.start_second(data=data)
-        cluster.wait_until_started("second")
-        yield cluster
+        cluster.lay_cable()
+        with running_store(folder / "store", HEAD) as store, running_postgres(folder / "books") as postgres:
+            cluster.environment |= {**store.variables, "OLVF_LAKE": f"s3://{BUCKET}/study", **postgres.variables}
+            cluster.start_head()
+            cluster.wait_until_started("head")
+            cluster.start_second()
+            cluster.wait_until_started("second")
+            yield cluster
+            cluster.end()
     finally:
         cluster.end()
+        subprocess.run(["ip", "link", "delete", "olvf0"], check=False, capture_output=True)
 
 
 def _child(process: int) -> int:

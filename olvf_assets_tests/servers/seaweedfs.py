@@ -1,4 +1,4 @@
-"""A real object store of its own, on ports of loopback: SeaweedFS."""
+"""A real object store of its own, on ports of loopback or of another address of the tests' network: SeaweedFS."""
 
 import os
 import signal
@@ -22,10 +22,11 @@ class RunningStore:
 
     Args:
         folder: where it keeps what it stores, and its log.
+        address: that it listens on.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self._folder, self._address = folder, address
         self._ports = {f"{part}.port{kind}": free_port() for part in PARTS for kind in ("", ".grpc")}
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "kept").mkdir(parents=True)
@@ -34,7 +35,7 @@ class RunningStore:
     def variables(self) -> dict[str, str]:
         """Return what says where it is, and with which keys."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._ports['s3.port']}",
+            "AWS_ENDPOINT_URL": f"http://{self._address}:{self._ports['s3.port']}",
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_REGION": "us-east-1",
@@ -45,7 +46,8 @@ class RunningStore:
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
         others = ["-webdav=false", "-admin.ui=false", f"-bucket={BUCKET}", f"-admin.port={free_port()}",
                   f"-admin.port.grpc={free_port()}"]  # fmt: skip
-        command = ["weed", "mini", f"-dir={self._folder / 'kept'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command = ["weed", "mini", f"-dir={self._folder / 'kept'}", f"-ip={self._address}",
+                   f"-ip.bind={self._address}"]  # fmt: skip
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *ports, *others], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._folder,
@@ -82,9 +84,9 @@ class RunningStore:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RunningStore]:
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[RunningStore]:
     """Run one for the time of a `with` block."""
-    store = RunningStore(folder)
+    store = RunningStore(folder, address)
     store.start()
     try:
         yield store
