@@ -9,6 +9,7 @@ here. A file is in the store, whole, before it bears its name here, and gone fro
 """
 
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ ERASED = "erased"  # another one each time that something was erased for good
 AT_ONCE = 16  # requests
 LISTED_FROM = 100  # files to be looked at; for fewer each is asked for
 CHUNK_BYTES = 8 * 2**20
+_ONE_CACHE = threading.Lock()  # of several threads that ask first, one makes it: it notes what is held open
 Found = TypeVar("Found")
 
 
@@ -96,6 +98,11 @@ class CachedStore(ArtifactStore):
                 return found
             self._cache.drop(name)  # damaged here, or gone for want of room this moment: the store's is looked at
         return None
+
+    def read_all(self, files: Iterable[Path | str], read: Callable[[Path], Found]) -> list[Found | None]:
+        """Return `read(path)` of each of many files, in order; the store is asked for several at once."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(lambda file: self.read(file, read), files))
 
     def write(self, file: Path | str, write: Callable[[Path], object]) -> None:
         """Call `write(temporary_path)`; whoever reads has what was there before until the store has all of it.
@@ -199,7 +206,8 @@ class CachedStore(ArtifactStore):
 
     @property
     def _cache(self) -> NodeCache:
-        return _cache_of(self.root, self.address)
+        with _ONE_CACHE:
+            return _cache_of(self.root, self.address)
 
     def path(self, relative: Path | str) -> Path:
         """Return where on this machine something lies, or would lie; also of a path that another machine gave it."""

@@ -282,3 +282,11 @@ def test_a_path_that_another_machine_gave_is_the_one_here(here: CachedStore, the
     assert here.read(folder / "state.pt", text) == "epoch 1"
     with pytest.raises(ValueError, match="is not in the subpath"):
         there.write_text(here.root.parent / "elsewhere", "never")
+
+
+def test_many_files_are_read_in_order(here: CachedStore, there: CachedStore) -> None:
+    names = [f"work/k/{number}.json" for number in range(40)]
+    for name in names[::2]:
+        here.write_text(name, f'{{"name": "{name}"}}')
+    found = there.read_all(names, read_json)
+    assert found == [{"name": name} if place % 2 == 0 else None for place, name in enumerate(names)]
