@@ -134,8 +134,9 @@ class NodeCache:
         with self._lock(fcntl.LOCK_SH) as lock:
             os.utime(lock)
         for left in (self.root / PASSING).glob("*"):
-            if time.time() - left.lstat().st_mtime > LEFT_BEHIND_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                if time.time() - left.lstat().st_mtime > LEFT_BEHIND_S:
+                    shutil.rmtree(left, ignore_errors=True)
         found = sorted(self._copies())
         excess = sum(size for _, size, _ in found) - self.limit_bytes
         if excess <= 0:

@@ -93,6 +93,7 @@ def test_what_finds_no_room_in_the_cache_is_read_all_the_same(
     for number, path in enumerate(paths):
         np.testing.assert_array_equal(here.load_image(path), PIXELS + number)
         assert here.read(STATE, text) == "epoch 1"
+    here.fetch(paths * 10)
     held = here.at_hand(paths[3])
     for path in paths:
         here.load_image(path)
