@@ -116,8 +116,8 @@ class RayEngine:
         else:
             cores = min(available_cores(), max(each.get("CPU", 1.0) for each in nodes))
         demand = {"num_cpus": max(1, int(cores)), "num_gpus": share, "max_retries": TRIES_AFTER_LOSS}
-        if needs.memory_gib:
-            demand["memory"] = needs.memory_gib << 30
+        if needs.memory_gib:  # no more than there is: it would be waited for in vain
+            demand["memory"] = int(min(needs.memory_gib << 30, max(each.get("memory", 0.0) for each in nodes)))
         return demand | {"scheduling_strategy": "SPREAD"}
 
     def _ears_for(self, told: Mapping[str, Callable[..., None]]) -> Any:

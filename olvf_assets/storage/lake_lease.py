@@ -103,15 +103,22 @@ class Lease:
 
 @contextmanager
 def hold_lake(
-    address: str, data: Path, run_id: str, *, wait: bool, report: Callable[[str], None] = lambda line: None
+    address: str,
+    data: Path,
+    run_id: str,
+    *,
+    wait: bool,
+    own: bool = True,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Iterator[None]:
     """Hold a lake for the time of a `with` block; one in the data folder (address "") is held by that folder's lock.
 
     Args:
         address: as `places.lake_address` gives it.
-        data: the data folder, which is held.
+        data: the data folder.
         run_id: the run, or the command, that holds it; shown to whoever waits.
         wait: whether to wait for whoever holds it, or to raise.
+        own: the data folder is held, so that a lease of its own is of a killed run.
         report: told who holds it when waiting begins and every minute after that.
 
     Raises:
@@ -121,7 +128,8 @@ def hold_lake(
     if not address:
         yield
         return
-    content = {**this_process(run_id)._asdict(), "member": _member(data), "nonce": uuid.uuid4().hex, "beats": 0}
+    nonce = uuid.uuid4().hex
+    content = {**this_process(run_id)._asdict(), "member": _member(data) if own else nonce, "nonce": nonce, "beats": 0}
     lease = Lease(address, content, _taken(address, content, wait=wait, report=report))
     over = threading.Event()
     thread = threading.Thread(target=lease.beat_until, args=(over,), daemon=True)

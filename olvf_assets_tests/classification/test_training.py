@@ -15,8 +15,10 @@ from olvf_assets.classification.provenance import SampleError, expected_fingerpr
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, NetworkSettings
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
 from olvf_assets.classification.training import DivergedTrainingError, train_fold, train_folds, trainings_together
+from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
+from olvf_assets_tests.foundation.elsewhere import chosen
 
 SEED = 3
 
@@ -153,6 +155,35 @@ def test_folds_are_trained_side_by_side_as_they_are_alone(tmp_path: Path) -> Non
     alone = ArtifactStore(tmp_path / "alone")
     row = train_fold("resnet50", 2, made_up_samples(alone, 3, 2), alone, small_settings(epochs=1), SEED)
     assert table.row(1, named=True) == row
+
+
+@pytest.mark.parametrize(("cards", "pieces"), [(0, 2), (1, 1), (5, 2)])
+def test_folds_are_trained_elsewhere_as_they_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards: int, pieces: int
+) -> None:
+    here, there = ArtifactStore(tmp_path / "here"), ArtifactStore(tmp_path / "there")
+    settings = small_settings(epochs=1, workers=1)
+    table = train_folds("resnet50", [2, 1], made_up_samples(here, 3, 2), here, settings, SEED)
+    elsewhere = chosen(monkeypatch, cards)
+    lines: list[str] = []
+    samples = made_up_samples(there, 3, 2)
+    assert train_folds("resnet50", [1, 2], samples, there, settings, SEED, lines.append).equals(table)
+    assert elsewhere.asked == [("_train_as_many_as_fit", pieces, TRAINING, 1)]
+    assert lines[-1] == f"{pieces}/{pieces} folds of resnet50"
+    assert train_folds("resnet50", [1], samples, there, settings, SEED).equals(table.head(1))
+    assert len(elsewhere.asked) == 1  # what is finished is asked of nobody
+
+
+def test_networks_that_workers_keep_to_themselves_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, settings = ArtifactStore(tmp_path), small_settings(epochs=1)
+    chosen(monkeypatch)
+    monkeypatch.setattr(training, "_train_as_many_as_fit", for_itself)
+    with pytest.raises(UnsharedStoreError, match="classifiers: made by workers of the cluster, and not in the store"):
+        train_folds("resnet50", [1], made_up_samples(store, 3, 2), store, settings, SEED)
+
+
+def for_itself(*_: object, **__: object) -> None:
+    """Make nothing that this store could hold."""
 
 
 def test_a_loss_that_is_no_number_ends_the_training_by_name(tmp_path: Path) -> None:

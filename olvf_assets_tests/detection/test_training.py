@@ -27,9 +27,11 @@ from olvf_assets.detection.tables import (
 )
 from olvf_assets.detection.training import train_detector
 from olvf_assets.detection.ultralytics_home import MissingWeightsError
+from olvf_assets.foundation.engine import NETWORK, UnsharedStoreError
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets.storage.kept_answers import KeptAnswers
 from olvf_assets_tests.detection.drawn_films import draw_films, split_patients
+from olvf_assets_tests.foundation.elsewhere import chosen
 
 TINY = DetectionSettings(
     copies=1,
@@ -98,6 +100,33 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(trained, tmp_p
     resumed = train_detector(copies, store, TINY, 7, report=lines.append)
     assert lines[0] == "detector: going on after epoch 1/2"
     assert resumed.equals(trained[4])
+
+
+def test_a_detector_is_trained_and_asked_elsewhere_as_it_is_here(trained, tmp_path, monkeypatch) -> None:
+    here, films, _, _, model, lines = trained
+    unsure = TINY.model_copy(update={"candidate_confidence": 0.001})
+    candidates = detection_candidates(films, model, here, unsure)
+    store, _, _, copies = prepare(tmp_path)
+    there = chosen(monkeypatch)
+    monkeypatch.setattr(prediction, "FILMS_OF_A_WORKER", 3)
+    said: list[str] = []
+    assert train_detector(copies, store, TINY, 7, report=said.append).equals(model)
+    assert said == lines
+    assert detection_candidates(films, model, store, unsure, report=said.append).equals(candidates)
+    assert said[-1] == "7/7 films searched"
+    assert there.asked == [("_train", 1, NETWORK, 0), ("_search", 3, NETWORK, 0)]
+
+
+def test_a_detector_that_a_worker_keeps_to_itself_is_told_of(tmp_path, monkeypatch) -> None:
+    store, _, _, copies = prepare(tmp_path)
+    chosen(monkeypatch)
+    monkeypatch.setattr(training, "_train", for_itself)
+    with pytest.raises(UnsharedStoreError, match="OLVF_LAKE"):
+        train_detector(copies, store, TINY, 7)
+
+
+def for_itself(*_: object, **__: object) -> None:
+    """Make nothing that this store could hold."""
 
 
 def test_a_training_killed_after_its_last_epoch_only_writes_its_weights(trained, tmp_path) -> None:

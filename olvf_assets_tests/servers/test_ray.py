@@ -245,6 +245,7 @@ def test_a_training_goes_on_elsewhere_when_its_host_is_switched_off(
     samples = made_up_samples(store, 4, 2)
     assert set(parallel_map(ray_work.address, [1.0] * 8)) == {HEAD, SECOND}
     there = train_folds("densenet161", [1, 2], samples, store, settings, SEED, observe=observe)
+    assert off, f"never at work both: {[*seen[:3], *seen[-3:]]}"
     (killed,) = off
     record_property("measured", f"a host is switched off: its training is over {time.monotonic() - killed:.0f} s later")
     for fold in (1, 2):

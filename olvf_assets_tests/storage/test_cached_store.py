@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from olvf_assets.foundation.write_faults import DiskFullError
+from olvf_assets.storage import cached_store
 from olvf_assets.storage.artifacts import DamagedPictureError, read_json
 from olvf_assets.storage.cached_store import CachedStore
 from olvf_assets.storage.object_store import StoreRefusesError, StoreUnreachableError
@@ -83,6 +84,23 @@ def test_a_picture_that_is_damaged_in_the_store_is_removed_there(bucket: MadeUpS
     assert bucket.objects == {}
 
 
+def test_what_finds_no_room_in_the_cache_is_read_all_the_same(
+    bucket: MadeUpStore, there: CachedStore, here: CachedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [there.save_image(PIXELS + number)[0] for number in range(20)]
+    there.write_text(STATE, "epoch 1")
+    monkeypatch.setenv("OLVF_CACHE_GIB", "0")
+    for number, path in enumerate(paths):
+        np.testing.assert_array_equal(here.load_image(path), PIXELS + number)
+        assert here.read(STATE, text) == "epoch 1"
+    here.fetch(paths * 10)
+    held = here.at_hand(paths[3])
+    for path in paths:
+        here.load_image(path)
+    assert held.exists()
+    assert [path for path in paths if path not in bucket.objects] == []
+
+
 def test_what_changes_is_fetched_anew(bucket: MadeUpStore, here: CachedStore, there: CachedStore) -> None:
     here.write_text(STATE, "epoch 1")
     assert there.read(STATE, text) == "epoch 1"
@@ -136,7 +154,7 @@ def test_nothing_half_written_is_seen(bucket: MadeUpStore, here: CachedStore, th
     with pytest.raises(StoreUnreachableError):
         here.write_text(STATE, "epoch 2")
     assert here.read(STATE, text) == there.read(STATE, text) == "epoch 1"
-    assert list(here.root.rglob(".partial-*")) == []
+    assert list(here.root.rglob(".passing/*")) == []
 
 
 def test_a_full_disk_here_is_named_and_the_store_keeps_what_it_has(bucket: MadeUpStore, here: CachedStore) -> None:
@@ -235,6 +253,23 @@ def test_report_and_warehouse_are_published(bucket: MadeUpStore, here: CachedSto
     assert bucket.objects == {"published/reports/index.html": b"report"}
 
 
+def test_what_was_erased_for_good_stays_in_no_cache(
+    bucket: MadeUpStore, here: CachedStore, there: CachedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative, _ = here.save_image(PIXELS)
+    there.load_image(relative)
+    there.let_no_copy_stay()
+    assert there.path(relative).exists()
+    cached_store._cache_of.cache_clear()  # as the next process begins
+    bucket.objects.pop(relative)
+    assert there.read(relative, Path.read_bytes) is None
+    assert not there.path(relative).exists()
+    here.write_text(STATE, "epoch 1")
+    cached_store._cache_of.cache_clear()
+    assert here.read(STATE, text) == "epoch 1"
+    assert here.path(STATE).exists()  # once is enough
+
+
 def test_whether_a_table_is_there_and_which_version(bucket: MadeUpStore, here: CachedStore) -> None:
     assert not here.tables.is_there("films")
     assert here.tables.version("films") is None
@@ -264,3 +299,11 @@ def test_a_path_that_another_machine_gave_is_the_one_here(here: CachedStore, the
     assert here.read(folder / "state.pt", text) == "epoch 1"
     with pytest.raises(ValueError, match="is not in the subpath"):
         there.write_text(here.root.parent / "elsewhere", "never")
+
+
+def test_many_files_are_read_in_order(here: CachedStore, there: CachedStore) -> None:
+    names = [f"work/k/{number}.json" for number in range(40)]
+    for name in names[::2]:
+        here.write_text(name, f'{{"name": "{name}"}}')
+    found = there.read_all(names, read_json)
+    assert found == [{"name": name} if place % 2 == 0 else None for place, name in enumerate(names)]

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from olvf_assets.commands.backing_up.back_up import back_up
 from olvf_assets.commands.backing_up.restore import restore
-from olvf_assets.commands.forgetting.plan import plan_to_forget
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage.places import (
     LAKE_VARIABLE,
@@ -75,8 +73,6 @@ def test_what_works_on_a_folder_only_says_so(tmp_path: Path, monkeypatch: pytest
     study = StudyResource(profile_name="ci", data_folder=str(tmp_path / "data"), lake=ADDRESS)
     monkeypatch.setenv(LAKE_VARIABLE, ADDRESS)
     refused = {
-        "forget": lambda: plan_to_forget("institution_1", study),
-        "back-up": lambda: back_up(study, tmp_path, tmp_path / "kept", with_key=True, keep=None, report=print),
         "restore": lambda: restore(study, tmp_path, tmp_path / "kept", None, with_forgotten=False, report=print),
     }
     for command, call in refused.items():
