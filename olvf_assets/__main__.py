@@ -222,18 +222,20 @@ def _first_shown(reasons: Sequence[str]) -> int:
 def _forget(asked: argparse.Namespace) -> int:
     from olvf_assets.commands.forgetting.erase import dagster_home, forget
     from olvf_assets.commands.forgetting.plan import plan_to_forget
+    from olvf_assets.commands.lake_at_home import lake_at_home
     from olvf_assets.orchestration.books import postgres_url
 
     study = study_at_hand()
     home = dagster_home(study)
-    plan = plan_to_forget(asked.asked, study)
-    print(plan.described())
-    if asked.dry_run:
-        return 0
-    if not asked.yes and not _agreed("Erase all of it for good? Type yes: "):
-        print("nothing was erased; type yes when asked, or say --yes")
-        return 1
-    forget(plan, study, home, landing=asked.landing, report=print, postgres=postgres_url(home))
+    with lake_at_home(study, print) as study:
+        plan = plan_to_forget(asked.asked, study)
+        print(plan.described())
+        if asked.dry_run:
+            return 0
+        if not asked.yes and not _agreed("Erase all of it for good? Type yes: "):
+            print("nothing was erased; type yes when asked, or say --yes")
+            return 1
+        forget(plan, study, home, landing=asked.landing, report=print, postgres=postgres_url(home))
     return 0
 
 

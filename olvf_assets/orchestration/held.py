@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage.crash import tidy_after_crash
+from olvf_assets.storage.lake_lease import hold_lake
 from olvf_assets.storage.run_lock import hold_data_folder
 
 
@@ -24,9 +25,13 @@ def data_folder_of(study: StudyResource, command: str, report: Callable[[str], N
 
     Raises:
         DataFolderInUseError, DataFolderLockError, DiskFullError, WriteFaultError: as `hold_data_folder`.
+        LakeInUseError, ObjectStoreError: as `hold_lake`.
     """
     wait = os.environ.get("OLVF_WAIT") != "0"
-    with hold_data_folder(study.data, command, wait=wait, report=report) as died:
+    with (
+        hold_data_folder(study.data, command, wait=wait, report=report) as died,
+        hold_lake(study.lake, study.data, command, wait=wait, report=report),
+    ):
         if died is not None:
             tidy_after_crash(study.data, study.store, report=report)
         yield

@@ -24,6 +24,7 @@ from olvf_assets.orchestration.lost_runs import announce, report_lost_runs
 from olvf_assets.profiles import Profile, load_profile, profile_name
 from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.crash import tidy_after_crash
+from olvf_assets.storage.lake_lease import hold_lake
 from olvf_assets.storage.landing_folders import landing_folders, odd_folders
 from olvf_assets.storage.left_out import LeftOut, Stop
 from olvf_assets.storage.places import REMOTE, data_folder, lake_address, require_lake_of, store_of
@@ -107,6 +108,7 @@ class StudyResource(ConfigurableResource):
             DataFolderError: as `setup_for_execution`.
             DataFolderInUseError: another run holds the folder and this one is not to wait.
             DataFolderLockError: the folder's file system knows no locks.
+            LakeInUseError: a run on another machine holds the lake, and this one is not to wait.
         """
         self.setup_for_execution(context)
         run, instance = context.run, context.instance
@@ -117,7 +119,10 @@ class StudyResource(ConfigurableResource):
         announce(instance, self.data, run.run_id)
         report_lost_runs(instance, self.data, report=log.warning)
         wait = os.environ.get("OLVF_WAIT") != "0"
-        with hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died:
+        with (
+            hold_data_folder(self.data, run.run_id, wait=wait, report=log.warning) as died,
+            hold_lake(self.lake, self.data, run.run_id, wait=wait, report=log.warning),
+        ):
             if (odd := odd_folders(self.data / "landing")) is not None:
                 log.warning(odd)
             if died is not None:

@@ -219,6 +219,10 @@ class ArtifactStore:
         """Return `read(path)`; None if the file is absent or not what was written: see `read_if_whole`."""
         return read_if_whole(self.path(file), read)
 
+    def read_all(self, files: Iterable[Path | str], read: Callable[[Path], Found]) -> list[Found | None]:
+        """Return `read(path)` of each of many files, in order, as `read` does."""
+        return [self.read(file, read) for file in files]
+
     def write(self, file: Path | str, write: Callable[[Path], object]) -> None:
         """Call `write(temporary_path)`; nobody ever sees half of what it writes: see `write_atomically`."""
         write_atomically(self.path(file), write)

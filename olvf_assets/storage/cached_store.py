@@ -9,6 +9,7 @@ here. A file is in the store, whole, before it bears its name here, and gone fro
 """
 
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +28,28 @@ from olvf_assets.storage.stored_tables import StoredTables
 
 CACHE_VARIABLE = "OLVF_CACHE"  # where a machine keeps copies, if its data folder is not the place
 IMAGES, PUBLISHED = "images/", "published/"
+ERASED = "erased"  # another one each time that something was erased for good
 AT_ONCE = 16  # requests
 LISTED_FROM = 100  # files to be looked at; for fewer each is asked for
 CHUNK_BYTES = 8 * 2**20
+_ONE_CACHE = threading.Lock()  # of several threads that ask first, one makes it: it notes what is held open
 Found = TypeVar("Found")
 
 
 @cache
-def _cache_of(root: Path) -> NodeCache:
-    return NodeCache(root)
+def _cache_of(root: Path, address: str) -> NodeCache:
+    """Return the cache below a folder; without copies of what was erased while this machine did not look."""
+    import obstore
+
+    def said() -> str:
+        try:
+            return bytes(obstore.get(opened(address), ERASED).bytes()).decode()
+        except FileNotFoundError:
+            return "nothing"
+
+    cache = NodeCache(root)
+    cache.begin(patiently(said, address))
+    return cache
 
 
 class CachedStore(ArtifactStore):
@@ -84,6 +98,11 @@ class CachedStore(ArtifactStore):
                 return found
             self._cache.drop(name)  # damaged here, or gone for want of room this moment: the store's is looked at
         return None
+
+    def read_all(self, files: Iterable[Path | str], read: Callable[[Path], Found]) -> list[Found | None]:
+        """Return `read(path)` of each of many files, in order; the store is asked for several at once."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(lambda file: self.read(file, read), files))
 
     def write(self, file: Path | str, write: Callable[[Path], object]) -> None:
         """Call `write(temporary_path)`; whoever reads has what was there before until the store has all of it.
@@ -143,10 +162,31 @@ class CachedStore(ArtifactStore):
 
     def publish(self, file: Path, name: str) -> None:
         """Put a file that lies with the driver (report, warehouse) into the store, under `published/`."""
+        self.copy_in(file, f"{PUBLISHED}{name}")
+
+    def names(self) -> list[str]:
+        """Return the name of everything in the store, sorted."""
+        return sorted(each["path"] for each in self._all_listed(""))
+
+    def copy_out(self, name: str, place: Path) -> None:
+        """Copy a file of the store to a place outside the cache."""
+        with write_faults_named(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            patiently(lambda: self._download(name, None, place), self.address)
+
+    def copy_in(self, place: Path, name: str) -> None:
+        """Copy a file from outside the cache into the store."""
         import obstore
 
         store = opened(self.address)
-        patiently(lambda: obstore.put(store, f"{PUBLISHED}{name}", file, chunk_size=CHUNK_BYTES), self.address)
+        patiently(lambda: obstore.put(store, name, place, chunk_size=CHUNK_BYTES), self.address)
+
+    def let_no_copy_stay(self) -> None:
+        """Let each machine begin a new cache with its next process: something is erased for good."""
+        import obstore
+
+        store, mark = opened(self.address), uuid.uuid4().hex.encode()
+        patiently(lambda: obstore.put(store, ERASED, mark), self.address)
 
     def has_image(self, relative: str) -> bool:
         """Return whether the store has a picture; what it has, it has whole."""
@@ -166,7 +206,8 @@ class CachedStore(ArtifactStore):
 
     @property
     def _cache(self) -> NodeCache:
-        return _cache_of(self.root)
+        with _ONE_CACHE:
+            return _cache_of(self.root, self.address)
 
     def path(self, relative: Path | str) -> Path:
         """Return where on this machine something lies, or would lie; also of a path that another machine gave it."""
@@ -182,7 +223,7 @@ class CachedStore(ArtifactStore):
     @contextmanager
     def _passing(self, name: str) -> Iterator[Path]:
         """Yield a path beside a copy's, for a file that is not whole yet."""
-        path = self.root / name
+        path = self._cache.root / name  # which is begun before anything lies there
         temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}{path.suffix}")
         try:
             with write_faults_named(path):
@@ -194,28 +235,33 @@ class CachedStore(ArtifactStore):
 
     def _fetched(self, name: str) -> bool:
         """Return whether the store has a file; the copy here is what it has."""
-        if _never_changes(name) and (self.root / name).exists():
+        if _never_changes(name) and (self._cache.root / name).exists():
             return True
         return patiently(lambda: self._fetch(name), self.address)
 
     def _fetch(self, name: str) -> bool:
-        import obstore
         from obstore.exceptions import NotModifiedError
 
-        mark = self._cache.mark(name)
-        try:
-            got = obstore.get(opened(self.address), name, options={"if_none_match": mark} if mark else None)
-        except NotModifiedError:
-            return True
-        except FileNotFoundError:
-            self._cache.drop(name)
-            return False
         with self._passing(name) as temporary:
-            with temporary.open("wb") as handle:
-                for chunk in got.stream(min_chunk_size=CHUNK_BYTES):
-                    handle.write(chunk)
-            self._cache.take(temporary, name, _mark(name, got.meta["e_tag"]))
+            try:
+                e_tag = self._download(name, self._cache.mark(name), temporary)
+            except NotModifiedError:
+                return True
+            except FileNotFoundError:
+                self._cache.drop(name)
+                return False
+            self._cache.take(temporary, name, _mark(name, e_tag))
         return True
+
+    def _download(self, name: str, mark: str | None, place: Path) -> str | None:
+        """Write a file of the store to a place, unless it is the version of the mark; return its version."""
+        import obstore
+
+        got = obstore.get(opened(self.address), name, options={"if_none_match": mark} if mark else None)
+        with place.open("wb") as handle:
+            for chunk in got.stream(min_chunk_size=CHUNK_BYTES):
+                handle.write(chunk)
+        return got.meta["e_tag"]
 
     def _stamp(self, name: str) -> str:
         import obstore

@@ -21,6 +21,7 @@ from olvf_assets.foundation.errors import MachineError, OlvfError
 from olvf_assets.foundation.tables import COLUMN_SCHEMA, PARTITION_ROWS, ROWS, FrameToStore
 from olvf_assets.foundation.write_faults import write_faults_named
 from olvf_assets.storage.crash import sync_table
+from olvf_assets.storage.lake_lease import refuse_if_lost
 from olvf_assets.storage.object_store import patiently
 from olvf_assets.storage.places import REMOTE
 
@@ -70,6 +71,7 @@ class Lake(PolarsDeltaIOManager):
             DiskFullError: no room is left on the lake's disk.
             WriteFaultError: the disk or its file system refuses.
             ObjectStoreError: the object store does not answer, or refuses.
+            LeaseLostError: another run works in the lake now.
             TableContendedError: others wrote the table again and again.
         """
         address = str(path)
@@ -80,6 +82,7 @@ class Lake(PolarsDeltaIOManager):
             super(Lake, self).write_df_to_path(context, df, path)
 
         if REMOTE in address:
+            refuse_if_lost(address)
             patiently(lambda: _against_others(write, path.stem), self.base_dir or address)
             return
         with write_faults_named(Path(address)):

@@ -25,7 +25,7 @@ LIMIT_VARIABLE, LIMIT_GIB = "OLVF_CACHE_GIB", 20.0
 KEPT_SHARE = 0.8  # of the limit, once it was passed
 LOOK_AFTER_SHARE, LOOK_AFTER_S = 0.05, 60  # of the limit, by this process; since any process looked
 LEFT_BEHIND_S = 86_400  # a passing file of this age is of a killed process
-MARKS, USERS, LOCK = ".marks", ".users", ".lock"
+MARKS, USERS, LOCK, BEGUN = ".marks", ".users", ".lock", ".begun"
 
 
 class CacheLimitError(MachineError):
@@ -46,6 +46,17 @@ class NodeCache:
         self._grown = 0
         self._mine: IO[str] | None = None
         self._guard = threading.Lock()
+
+    def begin(self, word: str) -> None:
+        """Go on with what is here if it was begun with the same word, else begin anew with nothing."""
+        begun = self.root / BEGUN
+        with self._lock(fcntl.LOCK_EX):
+            if begun.exists() and begun.read_text(encoding="utf-8") == word:
+                return
+            for each in self.root.iterdir():
+                if each.name not in (LOCK, USERS):
+                    self.drop(each.name)
+            begun.write_text(word, encoding="utf-8")
 
     def mark(self, name: str) -> str | None:
         """Return which version of a file the copy is, None if there is no copy as it was noted."""

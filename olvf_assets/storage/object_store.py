@@ -14,10 +14,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from olvf_assets.foundation.errors import MachineError, OlvfError
 
@@ -115,9 +115,10 @@ def register_for_tables() -> None:
 
 
 def try_out(address: str) -> None:
-    """Write one key twice on the condition that it is not there; delete it again.
+    """Write one key again on conditions that do not hold; delete it again.
 
-    Tables are safe in a store that refuses the second time: two writers then never make the same version of one.
+    Tables are safe in a store that refuses to write what is there already: two writers then never make the same version
+    of one. The lease of a run is, where it also refuses to write over another version than the one that is named.
 
     Raises:
         UnsafeStoreError: it takes the second one.
@@ -128,19 +129,22 @@ def try_out(address: str) -> None:
     from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     patiently(lambda: obstore.put(store, key, b"1", mode="overwrite"), address, patience_s=AT_START_S)
+    conditions: dict[str, Any] = {
+        "nothing is there (If-None-Match: *)": "create",
+        "a certain version is there (If-Match)": {"e_tag": f'"{"0" * 32}"'},
+    }
     try:
-        with faults_named(address):
-            obstore.put(store, key, b"2", mode="create")
-    except (AlreadyExistsError, PreconditionError):
-        return
+        for words, mode in conditions.items():
+            with faults_named(address), suppress(AlreadyExistsError, PreconditionError):
+                obstore.put(store, key, b"2", mode=mode)
+                raise UnsafeStoreError(
+                    f"{_where(address)} took a second write under the condition that {words}: two writers would lose "
+                    "each other's tables. Use a store that keeps to it (Amazon S3, MinIO and SeaweedFS do), or leave "
+                    "OLVF_LAKE unset"
+                )
     finally:
         with faults_named(address):
             obstore.delete(store, key)
-    raise UnsafeStoreError(
-        f"{_where(address)} took a second write under the condition that nothing is there (If-None-Match: *): two "
-        "writers would lose each other's tables. Use a store that keeps this condition (Amazon S3, MinIO, Ceph, "
-        "SeaweedFS do), or leave OLVF_LAKE unset"
-    )
 
 
 def patience() -> float:

@@ -12,6 +12,8 @@ from olvf_assets.storage.artifacts import ArtifactStore, write_atomically
 PROJECT = Path(__file__).resolve().parents[2]
 LAKE_VARIABLE = "OLVF_LAKE"  # s3://bucket/prefix; not set: the folder `lake` of the data folder
 REMOTE = "s3://"
+TAKING_BACK = "lake_taking_back.json"  # there while a command changes a lake that lies elsewhere
+CACHE = "lake-cache"  # in the data folder: copies of a lake that lies elsewhere
 NOTE = "lake_place.txt"  # in the data folder: where its lake lies, if not there
 
 
@@ -20,7 +22,7 @@ class LakePlaceError(MachineError):
 
 
 class LakeElsewhereError(OlvfError):
-    """A command works on a lake in the data folder only."""
+    """A command works on a lake in the data folder only, and this one lies elsewhere."""
 
 
 def data_folder() -> Path:
@@ -97,4 +99,4 @@ def store_of(data: Path, address: str) -> ArtifactStore:
         return ArtifactStore(data / "lake")
     from olvf_assets.storage.cached_store import CachedStore
 
-    return CachedStore(address, data / "lake-cache")
+    return CachedStore(address, data / CACHE)

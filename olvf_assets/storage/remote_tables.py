@@ -36,16 +36,24 @@ class RemoteTables(StoredTables):
         opened(self._lake)  # sets what polars and deltalake are to know
         return patiently(lambda: super(RemoteTables, self).read(name), self._lake)
 
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the bytes of each file of a table, by its path there."""
+        return {file: size for file, size, _ in self._listed(f"{name}{SUFFIX}/")}
+
     def _log(self, name: str) -> list[tuple[str, str]]:
         """Return (name, what changes whenever it does) of each file of a table's log."""
+        return [(file, f"{size} {mark}") for file, size, mark in self._listed(f"{name}{SUFFIX}/_delta_log/")]
+
+    def _listed(self, folder: str) -> list[tuple[str, int, str]]:
+        """Return (path there, bytes, mark of its version) of each file below a folder of the tables'."""
         import obstore
 
-        prefix = f"{self.base.removeprefix(self._lake).strip('/')}/{name}{SUFFIX}/_delta_log/"
+        prefix = f"{self.base.removeprefix(self._lake).strip('/')}/{folder}"
 
-        def listed() -> list[tuple[str, str]]:
+        def listed() -> list[tuple[str, int, str]]:
             parts = obstore.list(opened(self._lake), prefix=prefix)
             return [
-                (each["path"].removeprefix(prefix), f"{each['size']} {each['e_tag']}")
+                (each["path"].removeprefix(prefix), each["size"], each["e_tag"] or "unnamed")
                 for part in parts
                 for each in part
             ]

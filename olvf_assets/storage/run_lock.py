@@ -203,10 +203,15 @@ def _holder(file: Path) -> Holder:
     return read_if_whole(file, lambda found: Holder(**read_json(found))) or UNKNOWN
 
 
-def _write_holder(descriptor: int, run_id: str) -> None:
+def this_process(run_id: str) -> Holder:
+    """Return what is said of this process to whoever waits for it."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
-    text = json.dumps(Holder(run_id, os.getpid(), socket.gethostname(), command, since)._asdict())
+    return Holder(run_id, os.getpid(), socket.gethostname(), command, since)
+
+
+def _write_holder(descriptor: int, run_id: str) -> None:
+    text = json.dumps(this_process(run_id)._asdict())
     os.truncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
     os.fsync(descriptor)  # after a power cut, too, it shall be known that someone was at work

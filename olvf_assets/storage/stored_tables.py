@@ -38,7 +38,18 @@ class StoredTables:
 
     def read(self, name: str) -> pl.DataFrame:
         """Return the rows of a table."""
-        return pl.read_delta(f"{self.base}/{name}{SUFFIX}")
+        return pl.read_delta(self.address(name))
+
+    def address(self, name: str) -> str:
+        """Return where a table lies, for deltalake."""
+        return f"{self.base}/{name}{SUFFIX}"
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Return the bytes of each file of a table, by its path there."""
+        folder = self._folder(name)
+        return {
+            path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()
+        }
 
     def _folder(self, name: str) -> Path:
         return Path(self.base) / f"{name}{SUFFIX}"

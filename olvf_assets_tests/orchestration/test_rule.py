@@ -16,6 +16,7 @@ from olvf_assets.foundation.settings import Settings
 from olvf_assets.foundation.tables import Check, Table, TableRun, all_reads, check, descendants, table
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.orchestration.views import build_assets
+from olvf_assets.storage.artifacts import ArtifactStore
 from olvf_assets.storage.lake import Lake
 from olvf_assets.storage.records import Records
 from olvf_assets.storage.sql import run_query
@@ -241,7 +242,7 @@ def test_exactly_what_depends_on_a_change_is_made(
 
 def test_one_institution_s_change_leaves_the_parts_of_others(study: Study) -> None:
     study.run()
-    records = Records(study.store)
+    records = Records(ArtifactStore(study.data / "lake"))
     before = {part: records.find("scaled", part) for part in records.parts("scaled")}
     (study.data / "landing" / "b").write_text("4")
     study.run()

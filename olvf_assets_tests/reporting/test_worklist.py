@@ -145,9 +145,9 @@ def test_only_what_is_new_is_drawn_and_what_is_old_goes(hospital: Hospital, tmp_
     drawn: list[str] = []
     draw = page_module._draw
 
-    def noted(job, root, folder):
+    def noted(job, store, folder):
         drawn.append(job[0])
-        draw(job, root, folder)
+        draw(job, store, folder)
 
     monkeypatch.setattr(page_module, "_draw", noted)
     before = {path: path.stat().st_mtime_ns for path in page_files(tmp_path, "institution_2")}

@@ -9,6 +9,8 @@ from threading import Event
 
 import polars as pl
 
+from olvf_assets.storage.artifacts import ArtifactStore
+
 ROWS = 200
 
 
@@ -45,6 +47,15 @@ def write_rounds(address: str, writer: str, rounds: str, first: str) -> None:
     for number in range(1, int(rounds) + 1):
         write_partition(address, writer, number)
     _say("written")
+
+
+def save_picture(number: int, store: ArtifactStore) -> str:
+    """Save a picture that begins with a number, and return its path."""
+    import numpy as np
+
+    pixels = np.zeros((4, 4), np.uint8)
+    pixels[0, 0] = number
+    return store.save_image(pixels)[0]
 
 
 def write_all_kinds(address: str, cache: str, n: str) -> None:

@@ -5,6 +5,7 @@ import importlib.machinery
 import sys
 import types
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ class Got:
         yield self.content[: len(self.content) // 2]
         yield self.content[len(self.content) // 2 :]
 
+    def bytes(self) -> bytes:
+        return self.content
+
 
 def meta_of(content: bytes) -> dict[str, Any]:
     return {"size": len(content), "e_tag": f'"{hashlib.md5(content).hexdigest()}"'}
@@ -63,41 +67,51 @@ class MadeUpStore:
 
     Attributes:
         objects: content by key.
-        asked: (verb, key) of everything that was asked.
+        asked: (verb, key) of everything that was asked, but of whether something was erased.
         faults: errors that the next requests meet, the first one first.
-        keeps_conditions: whether it refuses to create what is there.
+        broken: conditions that it does not keep, `create` or `update`.
+        now: its clock.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.faults: list[Exception] = []
-        self.keeps_conditions = True
+        self.broken: set[str] = set()
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self._written: dict[str, datetime] = {}
 
     def _ask(self, verb: str, key: str) -> None:
+        if key == "erased":  # asked once by each process
+            return
         self.asked.append((verb, key))
         if self.faults:
             raise self.faults.pop(0)
 
     def put(
-        self, store: object, key: str, file: Path | bytes, *, mode: str = "overwrite", **how: Any
+        self, store: object, key: str, file: Path | bytes, *, mode: str | dict[str, str] = "overwrite", **how: Any
     ) -> dict[str, Any]:
         self._ask("put", key)
-        if mode == "create" and self.keeps_conditions and key in self.objects:
+        if mode == "create" and "create" not in self.broken and key in self.objects:
             raise AlreadyExistsError(key)
+        there = meta_of(self.objects[key])["e_tag"] if key in self.objects else None
+        if isinstance(mode, dict) and "update" not in self.broken and mode["e_tag"] != there:
+            raise PreconditionError(key)
         self.objects[key] = file if isinstance(file, bytes) else file.read_bytes()
+        self._written[key] = self.now
         return meta_of(self.objects[key])
 
     def get(self, store: object, key: str, *, options: dict[str, str] | None = None) -> Got:
         self._ask("get", key)
         found = Got(self._found(key))
+        found.meta["last_modified"] = self._written.get(key, self.now)
         if options and options["if_none_match"] == found.meta["e_tag"]:
             raise NotModifiedError(key)
         return found
 
     def head(self, store: object, key: str) -> dict[str, Any]:
         self._ask("head", key)
-        return meta_of(self._found(key))
+        return {**meta_of(self._found(key)), "last_modified": self._written.get(key, self.now)}
 
     def list_(self, store: object, *, prefix: str) -> Iterator[list[dict[str, Any]]]:
         self._ask("list", prefix)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from olvf_assets.foundation.write_faults import DiskFullError
+from olvf_assets.storage import cached_store
 from olvf_assets.storage.artifacts import DamagedPictureError, read_json
 from olvf_assets.storage.cached_store import CachedStore
 from olvf_assets.storage.object_store import StoreRefusesError, StoreUnreachableError
@@ -235,6 +236,23 @@ def test_report_and_warehouse_are_published(bucket: MadeUpStore, here: CachedSto
     assert bucket.objects == {"published/reports/index.html": b"report"}
 
 
+def test_what_was_erased_for_good_stays_in_no_cache(
+    bucket: MadeUpStore, here: CachedStore, there: CachedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative, _ = here.save_image(PIXELS)
+    there.load_image(relative)
+    there.let_no_copy_stay()
+    assert there.path(relative).exists()
+    cached_store._cache_of.cache_clear()  # as the next process begins
+    bucket.objects.pop(relative)
+    assert there.read(relative, Path.read_bytes) is None
+    assert not there.path(relative).exists()
+    here.write_text(STATE, "epoch 1")
+    cached_store._cache_of.cache_clear()
+    assert here.read(STATE, text) == "epoch 1"
+    assert here.path(STATE).exists()  # once is enough
+
+
 def test_whether_a_table_is_there_and_which_version(bucket: MadeUpStore, here: CachedStore) -> None:
     assert not here.tables.is_there("films")
     assert here.tables.version("films") is None
@@ -264,3 +282,11 @@ def test_a_path_that_another_machine_gave_is_the_one_here(here: CachedStore, the
     assert here.read(folder / "state.pt", text) == "epoch 1"
     with pytest.raises(ValueError, match="is not in the subpath"):
         there.write_text(here.root.parent / "elsewhere", "never")
+
+
+def test_many_files_are_read_in_order(here: CachedStore, there: CachedStore) -> None:
+    names = [f"work/k/{number}.json" for number in range(40)]
+    for name in names[::2]:
+        here.write_text(name, f'{{"name": "{name}"}}')
+    found = there.read_all(names, read_json)
+    assert found == [{"name": name} if place % 2 == 0 else None for place, name in enumerate(names)]

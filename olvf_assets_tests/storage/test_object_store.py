@@ -31,11 +31,12 @@ ADDRESS = "s3://bucket/study"
 def test_a_store_that_keeps_conditions_is_taken_and_nothing_stays_there(bucket: MadeUpStore) -> None:
     try_out(ADDRESS)
     assert bucket.objects == {}
-    assert [verb for verb, _ in bucket.asked] == ["put", "put", "delete"]
+    assert [verb for verb, _ in bucket.asked] == ["put", "put", "put", "delete"]
 
 
-def test_a_store_that_takes_the_second_put_is_refused(bucket: MadeUpStore) -> None:
-    bucket.keeps_conditions = False
+@pytest.mark.parametrize("broken", [{"create"}, {"update"}, {"create", "update"}])
+def test_a_store_that_takes_the_second_put_is_refused(bucket: MadeUpStore, broken: set[str]) -> None:
+    bucket.broken = broken
     with pytest.raises(UnsafeStoreError, match=r"s3://bucket/study, took a second write.*leave OLVF_LAKE unset"):
         try_out(ADDRESS)
     assert bucket.objects == {}

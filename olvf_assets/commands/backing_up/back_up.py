@@ -29,6 +29,7 @@ from olvf_assets.commands.backing_up.kept import (
     full,
     shown,
 )
+from olvf_assets.commands.lake_at_home import lake_at_home
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import DiskFullError, write_faults_named
 from olvf_assets.intake.pacs.pacs_file import PACS_FOLDER
@@ -40,22 +41,17 @@ from olvf_assets.orchestration.run_log import LOGS
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import PARTIAL
 from olvf_assets.storage.forgotten import add_forgotten, forgotten_in, mark, note_back_up_folder
-from olvf_assets.storage.places import refuse_elsewhere
+from olvf_assets.storage.places import CACHE, NOTE, TAKING_BACK
 from olvf_assets.storage.remembered import Stamp
 from olvf_assets.storage.run_lock import FOLDER as LOCKS
 from olvf_assets.storage.run_lock import hold_data_folder
 from olvf_assets.storage.traces import SQLITE_LETTERS
 
 DATA, DAGSTER = "data", "dagster"  # how the two roots are called in a back-up
-LEFT_OUT = frozenset({LOCKS, LOGS, "README.md", ".olvf.duckdb.lock"})  # in the data folder
+LEFT_OUT = frozenset({LOCKS, LOGS, CACHE, NOTE, TAKING_BACK, "README.md", ".olvf.duckdb.lock"})  # in the data folder
 BESIDE_DATABASES = ("-wal", "-shm", "-journal")
 DATABASES = (".db", ".sqlite")
 Report = Callable[[str], None]
-
-NOT_WHOLE = (
-    "A copy of the data folder alone would not be whole: copy the bucket by its own means (versions, replication, "
-    "rclone) while no run is alive, and beside it landing/, reports/, the key and Dagster's records"
-)
 
 
 class UnreadableSourceError(MachineError):
@@ -158,9 +154,9 @@ def back_up(study: StudyResource, home: Path, folder: Path, *, with_key: bool, k
         BackUpFullError, DiskFullError, WriteFaultError: a disk.
         UnreadableSourceError: something cannot be read, so that the back-up would not be whole.
         DataFolderInUseError: another back-up is made there, or a run is at work and OLVF_WAIT is 0.
-        LakeElsewhereError: the lake lies in an object store.
+        LakeInUseError, ObjectStoreError: the lake lies in an object store, and a run on another machine works there, or
+            the store fails.
     """
-    refuse_elsewhere(study.lake, "back-up", NOT_WHOLE)
     folder, data = folder.resolve(), study.data.resolve()
     if folder.is_relative_to(data) or folder.is_relative_to(home.resolve()):
         raise BackUpError(f"{folder} lies in what is copied; name a folder on another disk")
@@ -170,7 +166,8 @@ def back_up(study: StudyResource, home: Path, folder: Path, *, with_key: bool, k
     with _faults_of(folder):
         kept.make()
         with hold_data_folder(folder, "back-up", wait=False):
-            name = _made(kept, study, data, home, with_key=with_key, report=report)
+            with lake_at_home(study, report) as at_home:
+                name = _made(kept, at_home, data, home, with_key=with_key, report=report)
             if keep is not None:
                 kept.keep_newest(keep, report)
     return name

@@ -69,7 +69,8 @@ def restore(
         DataFolderInUseError: a run or another command works in the data folder.
         LakeElsewhereError: the lake lies in an object store.
     """
-    refuse_elsewhere(study.lake, "restore", "Back-ups are of lakes in the data folder; unset OLVF_LAKE for it")
+    way_out = "Restore into an empty data folder with OLVF_LAKE unset, and move the lake (docs/object_store.md)"
+    refuse_elsewhere(study.lake, "restore", way_out)
     kept = BackUpFolder(folder.resolve())
     if not kept.names():
         raise BackUpError(f"{folder} holds no back-up")

@@ -19,7 +19,6 @@ from olvf_assets.intake.privacy.whois import PATIENT, patient_ids
 from olvf_assets.orchestration.resources import StudyResource
 from olvf_assets.storage import erasure
 from olvf_assets.storage.artifacts import write_atomically
-from olvf_assets.storage.places import refuse_elsewhere
 from olvf_assets.storage.traces import ID, Traces, frame_text
 
 WEIGHTS = ("detector", "classifiers")
@@ -83,15 +82,7 @@ def plan_to_forget(asked: str, study: StudyResource) -> Plan:
 
     Raises:
         UnknownTargetError: nobody is called so, or patients of several institutions are.
-        LakeElsewhereError: the lake lies in an object store.
     """
-    refuse_elsewhere(
-        study.lake,
-        "forget",
-        "Copy the lake into the folder `lake` of an empty data folder (aws s3 sync, rclone), with landing/ and the key "
-        "beside it; forget there with OLVF_LAKE unset; empty the bucket with all versions, and lake-cache on every "
-        "machine; copy the lake back",
-    )
     lake = study.store.root
     current = {table.stem: erasure.read(table)[0] for table in erasure.tables(lake)}
     name, institution, words = _meant(asked.strip(), study, current)

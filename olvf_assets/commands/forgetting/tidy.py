@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from olvf_assets.storage import erasure
-from olvf_assets.storage.places import lake_address, refuse_elsewhere
+from olvf_assets.storage.artifacts import ArtifactStore
+from olvf_assets.storage.lake_lease import hold_lake
+from olvf_assets.storage.object_store import faults_named
+from olvf_assets.storage.places import lake_address, store_of
+from olvf_assets.storage.stored_tables import StoredTables
 from olvf_assets.storage.traces import ID, frame_text
 
 KEEP_DAYS = 7.0
@@ -57,14 +61,16 @@ def tidy(
 
     Raises:
         DataFolderBusyError: a run is under way.
-        LakeElsewhereError: the lake lies in an object store.
+        LakeInUseError, ObjectStoreError: the lake lies in an object store, and a run on another machine works there, or
+            the store fails.
     """
-    refuse_elsewhere(lake_address(), "tidy", "Until it does, what no table reaches any more stays there")
+    if address := lake_address():
+        return _tidy_store(data, address, tables, keep_days, dry_run, report)
     lake, limit_s = data / "lake", time.time() - keep_days * DAY_S
     with erasure.data_folder_held(data):
         freed = _said(report, "leftovers of killed runs", [_remove(path, dry_run) for path in list(_leftovers(data))])
-        sizes = [size for table in erasure.tables(lake) for size in _old_versions(table, keep_days * 24, dry_run)]
-        freed += _said(report, f"files of old versions of tables, older than {keep_days:g} days", sizes)
+        names = [table.stem for table in erasure.tables(lake)]
+        freed += _tidy_tables(ArtifactStore(lake).tables, names, keep_days, dry_run, report)
         reached, missing = _reached(lake, tables)
         if missing:
             report(f"pictures and work stay: {len(missing)} tables are not made yet, for example {missing[0]}")
@@ -78,6 +84,24 @@ def tidy(
         freed += _said(report, "pieces of work", [_remove(path, dry_run) for path in gone])
         freed += _said(report, "pictures", [_remove(path, dry_run) for path in pictures])
     return freed
+
+
+def _tidy_store(
+    data: Path, address: str, tables: Collection[str], keep_days: float, dry_run: bool, report: Report
+) -> int:
+    """Remove what is old of the tables of a lake in an object store, and nothing else there yet."""
+    with erasure.data_folder_held(data), hold_lake(address, data, "tidy", wait=False):
+        there = store_of(data, address).tables
+        names = [name for name in sorted(tables) if there.is_there(name)]
+        with faults_named(address):
+            freed = _tidy_tables(there, names, keep_days, dry_run, report)
+    report("pictures and work stay: of a lake in an object store only old versions of tables are removed")
+    return freed
+
+
+def _tidy_tables(there: StoredTables, names: list[str], keep_days: float, dry_run: bool, report: Report) -> int:
+    sizes = [size for name in names for size in _old_versions(there, name, keep_days * 24, dry_run)]
+    return _said(report, f"files of old versions of tables, older than {keep_days:g} days", sizes)
 
 
 def _said(report: Report, what: str, sizes: list[int]) -> int:
@@ -108,16 +132,16 @@ def _changed_s(path: Path) -> float:
     return max(each.lstat().st_mtime for each in files)
 
 
-def _old_versions(table: Path, retention_hours: float, dry_run: bool) -> list[int]:
+def _old_versions(there: StoredTables, table: str, retention_hours: float, dry_run: bool) -> list[int]:
     """Remove the files that only old versions of a table name, and the log of these; return their sizes in bytes."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     try:
-        delta = DeltaTable(str(table))
+        delta = DeltaTable(there.address(table))
         clear = partial(delta.vacuum, int(retention_hours), enforce_retention_duration=False, full=True)
-        names = clear(dry_run=True)
-        sizes = [_size(table / name) for name in names if (table / name).exists()]
+        names, known = clear(dry_run=True), there.sizes(table)
+        sizes = [known[name] for name in names if name in known]
         if not dry_run and names:
             clear(dry_run=False)
             delta.create_checkpoint()

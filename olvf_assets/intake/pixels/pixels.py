@@ -82,7 +82,7 @@ def film_pixels(
     # Kept film by film, so that a run that was killed, or a film that came, costs the missing ones only.
     records = [_work_folder(store, film, settings) / RESULT_FILE for film in films]
     is_there = store.image_check()
-    results = [_finished(store, record, is_there) for record in records]
+    results = [_finished(result, is_there) for result in store.read_all(records, read_json)]
     todo = [place for place, result in enumerate(results) if result is None]
     if report is not None and len(todo) < len(films):
         report(f"{len(films) - len(todo)} films of {names.institution} were decoded before")
@@ -124,12 +124,11 @@ def _work_folder(store: ArtifactStore, film: dict[str, Any], settings: IntakeSet
     return store.work_folder("film_pixels", description)
 
 
-def _finished(store: ArtifactStore, record: Path, is_there: Callable[[str], bool]) -> dict[str, Any] | None:
-    """Return the result of an earlier run if it is whole.
+def _finished(result: dict[str, Any] | None, is_there: Callable[[str], bool]) -> dict[str, Any] | None:
+    """Return the result of an earlier run (None: there is none that is whole) if it holds.
 
     Its picture must still be there; a refusal holds until other decoders are installed.
     """
-    result = store.read(record, read_json)
     if result is None:
         return None
     if "refusal" in result:
