@@ -11,12 +11,12 @@ from typing import Any
 
 import polars as pl
 
+from olvf_assets.detection.settings import SHIPPED
 from olvf_assets.detection.tables import DETECTOR_MODEL
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import file_sha256
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint, write_atomically
 
-SHIPPED = "shipped"  # `detection.weights` of a study that takes it
 FOLDER = Path(__file__).parents[1] / "shipped"
 WEIGHTS, RECORD = "detector.safetensors", "detector.json"
 
