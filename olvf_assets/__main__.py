@@ -66,9 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     sending.add_argument("name", help="the hospital's key")
     sending.add_argument("--dry-run", action="store_true", help="only say what would be written")
     sending.add_argument("--send", action="store_true", help="store what is not sent yet in the site's image store")
-    making = commands.add_parser("make-weights", help="make the weights that ship again, from phantoms alone")
-    making.add_argument("what", choices=("detector",))
-    making.add_argument("--work", type=Path, help="a folder for pictures and states (default: data/make_weights)")
     _add_copies(commands)
     commands.add_parser("test-alert", help="tell those whom data/alerts/alerts.toml names that alerts reach them")
     asking_pacs = commands.add_parser("pacs", help="a site's image store: try it, fetch what is new, status")
@@ -191,13 +188,6 @@ def _import(asked: argparse.Namespace) -> int:
     print(import_collection(wanted, report=print).described())
     print(f"next: make add-hospital NAME={key} FROM={target}")
     return 0
-
-
-def _make_weights(asked: argparse.Namespace) -> None:
-    from olvf_assets.commands.make_weights import make_detector_weights
-
-    made = make_detector_weights(asked.work or data_folder() / "make_weights", report=print)
-    print(f"made: {made['network'].item()}, {made['n_train_images'].item()} phantoms")
 
 
 def _measure(asked: argparse.Namespace) -> int:
@@ -330,7 +320,6 @@ DONE_BY: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "import": _import,
     "measure-transfer": _measure,
     "results-back": _results_back,
-    "make-weights": _make_weights,
     "pacs": _pacs,
 }
 

@@ -44,8 +44,8 @@ def make_splits(
         )
     if patient_splits.is_empty():
         raise SplitError(
-            "patient_splits is empty: the development patients are too few to train classifiers on (see the note of its "
-            "last materialisation), or it is of before they came; take in more patients and materialise it again"
+            "patient_splits is empty: the development patients are too few to train classifiers on (see the note of "
+            "its last materialisation), or it is of before they came; take in more patients and materialise it again"
         )
     _refuse_impossible_sides(patient_splits, settings.folds)
     parts = [

@@ -25,8 +25,9 @@ from olvf_assets.storage.kept_answers import KeptAnswers
 def start_weights(run: TableRun) -> str:
     """Return the hash of the file that the detector starts from."""
     from olvf_assets.detection.provenance import source_sha256
-    from olvf_assets.detection.shipped import ShippedWeightsError, shipped_fingerprint
+    from olvf_assets.detection.shipped import shipped_fingerprint
     from olvf_assets.detection.ultralytics_home import MissingWeightsError, source_weights_path
+    from olvf_assets.storage.shipped import ShippedWeightsError
 
     try:
         if run.profile.detection.shipped:

@@ -12,13 +12,14 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.detection.settings import DetectionSettings
-from olvf_assets.detection.shipped import ShippedWeightsError, shipped_fingerprint
+from olvf_assets.detection.shipped import shipped_fingerprint
 from olvf_assets.detection.tables import LEARNT_FROM
 from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, MissingWeightsError, source_weights_path
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
+from olvf_assets.storage.shipped import ShippedWeightsError
 
 TRAINING = "olvf_assets.detection.training:_train"
 TRAINING_FIELDS = {
