@@ -9,7 +9,8 @@ override VENV := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))
 
 export VENV PYTHON EXTRAS
 
-.PHONY: setup demo test test-servers cluster-check lint ui ui-read-only sql bench gpu-check add-hospital constraints clean
+.PHONY: setup demo test test-servers cluster-check lint ui ui-read-only sql bench gpu-check weights add-hospital \
+	constraints clean
 
 setup:
 	@./setup.sh "$$VENV"
@@ -55,6 +56,11 @@ bench: setup
 
 gpu-check: setup
 	$(ENV) && python benchmarks/gpu.py --json
+
+# The weights that ship, made again from phantoms; WEIGHTS_WORK keeps pictures and what was trained, to go on in.
+weights: setup
+	$(ENV) && python -m olvf_assets.commands.make_weights view \
+		&& python -m olvf_assets.commands.make_weights detector $(if $(WEIGHTS_WORK),--work "$(WEIGHTS_WORK)")
 
 constraints: setup
 	{ head -n 1 constraints.txt; "$(VENV)/bin/python" -m pip freeze --exclude-editable; } > constraints.new

@@ -32,7 +32,7 @@ from olvf_assets.intake.headers.known import KnownHeaders
 from olvf_assets.intake.landing.landing import landing_manifest
 from olvf_assets.intake.pixels.decoders import decode
 from olvf_assets.intake.pixels.grey_levels import grey_levels
-from olvf_assets.intake.pixels.picture_views import picture_body_part, picture_projection, picture_traits
+from olvf_assets.intake.pixels.picture_views import decide_view, kind_of_picture
 from olvf_assets.intake.privacy.pseudonyms import SYNTHETIC_KEY, Pseudonymiser
 from olvf_assets.intake.settings import IntakeSettings
 from olvf_assets.phantom.dicom import make_dataset, make_uid
@@ -51,6 +51,10 @@ TAGS = (
     "Columns", "ImagerPixelSpacing", "BitsStored", "PhotometricInterpretation", "KVP",
 )  # fmt: skip
 FILES_PER_COMMAND = 1000
+SILENT = {
+    "view_source": None, "view_evidence": "", "body_part": None, "body_part_source": None, "body_part_evidence": "",
+    "bending": "unknown",
+}  # fmt: skip
 VIEWS = ("neutral", "flexion", "extension", "thoracic", "frontal")
 
 
@@ -268,24 +272,22 @@ def in_every_syntax(root: Path, dataset: Dataset) -> dict[str, Path]:
 
 
 def view_figures(patients: int) -> dict[str, float | str]:
-    """Return what pictures of phantom films tell of projection and body part, as counts and shares."""
-    projections: Counter[tuple[str, str]] = Counter()
-    parts: Counter[tuple[str, str]] = Counter()
+    """Return what pictures of phantom films tell of view and body part, as counts, and the milliseconds of a look."""
+    views: Counter[tuple[str, str]] = Counter()
+    spent = []
     for case in cases(patients, 20261125, VIEWS):
         header = make_dataset(case.film, case.patient, case.plan, case.site)
         header.set_original_encoding(is_implicit_vr=False, is_little_endian=True)
-        traits = picture_traits(grey_levels(case.film.pixels, header, (0.5, 99.5)).pixels, case.site.pixel_mm)
-        projections[case.view, str(picture_projection(traits))] += 1
-        if case.view != "frontal":
-            parts[case.view, str(picture_body_part(traits))] += 1
-    figures: dict[str, float | str] = {"view_films": sum(projections.values())}
-    figures |= {f"{view}_read_as_{said}": count for (view, said), count in sorted(projections.items())}
-    figures |= {f"{view}_part_read_as_{said}": count for (view, said), count in sorted(parts.items())}
-    wrong = sum(
-        count for (view, said), count in projections.items() if said == ("lateral" if view == "frontal" else "frontal")
-    )
-    figures["projection_wrong"] = wrong
-    figures["projection_undecided"] = sum(count for (_, said), count in projections.items() if said == "None")
+        pixels = grey_levels(case.film.pixels, header, (0.5, 99.5)).pixels
+        start = time.process_time()
+        kind = kind_of_picture(pixels, case.site.pixel_mm)
+        spent.append(time.process_time() - start)
+        found = decide_view(SILENT, kind)
+        views[case.view, found["refusal"] or f"{found['body_part']} taken in"] += 1
+    figures: dict[str, float | str] = {"view_films": sum(views.values())}
+    figures |= {f"{view}_{said.replace(' ', '_')}": count for (view, said), count in sorted(views.items())}
+    figures["frontal_films_taken_in"] = sum(n for (view, said), n in views.items() if view == "frontal" and " " in said)
+    figures["look_ms"] = round(1000 * float(np.median(spent)), 2)
     return figures
 
 

@@ -7,6 +7,8 @@ patient is in two of the sets. Per detector and look: `bodies` (share of the dra
 (resolved with a wrong name), and of the withheld look `said` and `wrong` by bins of the margin.
 
 The whole takes about an hour on two cores. `--quick` says only that it works: few films, small pictures, one epoch.
+`--shipped` trains nothing: the detector that ships is asked, beside the three looks about patients of the withheld
+look who all have four or six lumbar vertebrae or a transitional one (`variants`), in a few minutes.
 """
 
 import argparse
@@ -14,23 +16,20 @@ import json
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from olvf_assets.detection.copies import make_detector_copies
+from olvf_assets.detection.phantom_films import all_train, phantom_films
 from olvf_assets.detection.prediction import detection_candidates
 from olvf_assets.detection.resolution import detected_films
 from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.detection.shipped import shipped_model
 from olvf_assets.detection.tables import BOX_PX
 from olvf_assets.detection.training import train_detector
-from olvf_assets.foundation.parallel import parallel_map
 from olvf_assets.foundation.vocabulary import LEVELS
-from olvf_assets.intake.tables import DRAWN_FILMS
-from olvf_assets.phantom.film import annotate, render_film
-from olvf_assets.phantom.plan import FilmPlan, PatientPlan, plan_hospital
-from olvf_assets.phantom.settings import LookName, PhantomSettings, SyntheticInstitution
+from olvf_assets.phantom.settings import LookName, PhantomSettings
 from olvf_assets.profiles import load_profile
 from olvf_assets.storage.artifacts import ArtifactStore
 
@@ -38,7 +37,6 @@ PIXEL_MM = 0.3
 BINS = (-math.inf, 0.0, 0.7, 1.5, 2.3, 3.5, math.inf)
 ASKED: dict[LookName, int] = {"plain": 11, "wide": 12, "withheld": 13}  # seeds
 LEARNT: tuple[LookName, ...] = ("plain", "wide")
-Job = tuple[Path, PatientPlan, FilmPlan, SyntheticInstitution]
 
 
 def main() -> None:
@@ -46,9 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few films, small pictures, one epoch")
     parser.add_argument("--json", action="store_true", help="print one flat object as the last line")
+    parser.add_argument("--shipped", action="store_true", help="ask the detector that ships, train none")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), quick=asked.quick)
+        if asked.shipped:
+            figures = measure_shipped(Path(folder), 12 if asked.quick else 250)
+        else:
+            figures = measure(Path(folder), quick=asked.quick)
     for name, value in figures.items():
         print(f"{name:<48}{value:>10}")
     if asked.json:
@@ -65,11 +67,7 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
     figures: dict[str, float] = {}
     for look in LEARNT:
         films, boxes, drawn = made(store, look, learn, 21)
-        sides = films.select("institution", "patient_id").unique(maintain_order=True).with_row_index("n")
-        sides = sides.select(
-            "institution", "patient_id", protocol=pl.lit("patient"), role=pl.lit("train"),
-            fold=pl.when(pl.col("n") == 0).then(settings.validation_fold).otherwise(settings.validation_fold + 1),
-        )  # fmt: skip
+        sides = all_train(films, settings.validation_fold)
         helpers = drawn if look == "wide" else None
         copies = make_detector_copies(films, boxes, sides, store, settings, 1, helpers=helpers)
         model = train_detector(copies, store, settings, 1, report=print)
@@ -79,41 +77,28 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
     return figures
 
 
+def measure_shipped(folder: Path, count: int) -> dict[str, float]:
+    """Return the figures of the detector that ships, by name."""
+    store = ArtifactStore(folder / "lake")
+    model, settings = shipped_model(store, ("patient",)), load_profile("pretrained").detection
+    asked = {look: made(store, look, count, seed) for look, seed in ASKED.items()}
+    sets: dict[str, tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]] = {**asked}
+    sets["variants"] = made(store, "withheld", count // 4, 14, variant_share=1.0)
+    return {
+        f"shipped_asked_{name}_{figure}": value
+        for name, (films, truth, _) in sets.items()
+        for figure, value in judged(films, truth, model, store, settings).items()
+    }
+
+
 def made(
-    store: ArtifactStore, look: LookName, count: int, seed: int
+    store: ArtifactStore, look: LookName, count: int, seed: int, *, variant_share: float = 0.04
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return `films`, `reader_boxes` and `drawn_films` of some phantoms, whose pictures are stored."""
-    phantom = load_profile("thesis").phantom
-    site = phantom.institutions["institution_1"].model_copy(update={"look": look, "pixel_mm": PIXEL_MM})
+    site = load_profile("thesis").phantom.institutions["institution_1"]
+    site = site.model_copy(update={"look": look, "pixel_mm": PIXEL_MM, "variant_share": variant_share})
     institution = f"{look}_{seed}"
-    settings = PhantomSettings(institutions={institution: site})
-    jobs = [(store.root, patient, plan, site) for patient in plan_hospital(institution, settings, seed)
-            for plan in patient.films][:count]  # fmt: skip
-    rows = [row | {"institution": institution} for row in parallel_map(_drawn, jobs, what="films")]
-    boxes = [
-        {"institution": institution, "film_id": row["film_id"], "level": level} | box
-        for row in rows for level, box in row["levels"].items()
-    ]  # fmt: skip
-    drawn = pl.DataFrame(rows, schema={name: DRAWN_FILMS.get(name, pl.Null) for name in DRAWN_FILMS}, strict=False)
-    return pl.DataFrame(rows).drop("levels", "helper_boxes"), pl.DataFrame(boxes), drawn
-
-
-def _drawn(job: Job) -> dict[str, Any]:
-    root, patient, plan, site = job
-    film = render_film(patient, plan, site)
-    grey, (centre, width) = film.pixels.astype(np.float32), film.window
-    picture = (np.clip((grey - centre) / width + 0.5, 0, 1) * 255).astype(np.uint8)
-    path, _ = ArtifactStore(root).save_image(255 - picture if plan.monochrome1 else picture)
-
-    def sides(box: tuple[float, float, float, float]) -> dict[str, float]:
-        return dict(zip(BOX_PX, box, strict=True))
-
-    return {
-        "film_id": plan.stem, "patient_id": patient.patient_id, "image_path": path,
-        "width_px": film.pixels.shape[1], "height_px": film.pixels.shape[0],
-        "levels": {level: sides(box) for level, box in annotate(film.outlines, film.beam, 1).items()},
-        "helper_boxes": [{"vertebra": name} | sides(box) for name, box in annotate(film.helpers, film.beam, 2).items()],
-    }  # fmt: skip
+    return phantom_films(store, institution, PhantomSettings(institutions={institution: site}), seed, count)
 
 
 def judged(

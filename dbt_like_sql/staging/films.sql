@@ -3,7 +3,7 @@
 -- group: intake
 -- pictures: image_path
 -- columns: institution String, film_id String, patient_id String, film_date Date, view String, view_source String
--- columns: view_evidence String, body_part String, body_part_source String, body_part_evidence String
+-- columns: view_evidence String, body_part String, body_part_source String, body_part_evidence String, view_doubt String
 -- columns: image_path String, pixel_sha256 String, width_px Int64, height_px Int64, pixel_mm Float64
 -- columns: pixel_mm_source String, calibrated_pixel_mm Float64, kvp Float64, sid_mm Float64, detector String
 select
@@ -17,6 +17,7 @@ select
     pixel.body_part,
     pixel.body_part_source,
     pixel.body_part_evidence,
+    pixel.view_doubt,
     pixel.image_path,
     pixel.pixel_sha256,
     header.columns as width_px,

@@ -43,7 +43,10 @@ def make_splits(
             "vertebra_crops has no labelled crop of a development institution; materialise the crops of one first"
         )
     if patient_splits.is_empty():
-        raise SplitError("patient_splits is empty; materialise it again after the cohort of a development institution")
+        raise SplitError(
+            "patient_splits is empty: the development patients are too few to train classifiers on (see the note of "
+            "its last materialisation), or it is of before they came; take in more patients and materialise it again"
+        )
     _refuse_impossible_sides(patient_splits, settings.folds)
     parts = [
         _by_patient(part, patient_splits, settings) if protocol == "patient" else _by_crop(part, settings, seed)

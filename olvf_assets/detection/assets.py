@@ -25,11 +25,15 @@ from olvf_assets.storage.kept_answers import KeptAnswers
 def start_weights(run: TableRun) -> str:
     """Return the hash of the file that the detector starts from."""
     from olvf_assets.detection.provenance import source_sha256
+    from olvf_assets.detection.shipped import shipped_fingerprint
     from olvf_assets.detection.ultralytics_home import MissingWeightsError, source_weights_path
+    from olvf_assets.storage.shipped import ShippedWeightsError
 
     try:
+        if run.profile.detection.shipped:
+            return shipped_fingerprint()
         return source_sha256(source_weights_path(run.profile.detection.weights, run.data / "weights"))
-    except MissingWeightsError:
+    except (MissingWeightsError, ShippedWeightsError):
         return "missing"
 
 
@@ -49,6 +53,9 @@ def detector_copies(
     patient_splits: pl.DataFrame,
 ) -> pl.DataFrame:
     """Square training pictures with their boxes: imgaug copies (Table 3) of films, split as the protocol says."""
+    if run.profile.detection.shipped:
+        run.notes["detector"] = "the one that ships is taken as it is; no film of this study is learnt from"
+        return DETECTOR_COPIES.to_frame()
     from olvf_assets.detection.copies import make_detector_copies
 
     return pl.concat(
@@ -88,7 +95,12 @@ def detector_evolution(run: TableRun, detector_copies: pl.DataFrame) -> pl.DataF
 
 @table(schema=DETECTOR_MODEL, pool="gpu", kinds=("torch", "ultralytics"), outside=start_weights)
 def detector_model(run: TableRun, detector_copies: pl.DataFrame, detector_evolution: pl.DataFrame) -> pl.DataFrame:
-    """YOLOv5 trained to find L1 to L5, one detector per protocol."""
+    """YOLOv5 trained to find L1 to L5, one detector per protocol; or the one that ships, for every protocol."""
+    if run.profile.detection.shipped:
+        from olvf_assets.detection.shipped import shipped_model
+
+        run.notes["detector"] = "the one that ships, trained on phantoms alone"
+        return shipped_model(run.store, run.profile.protocols)
     from olvf_assets.detection.evolution import chosen_settings
     from olvf_assets.detection.training import train_detector
 

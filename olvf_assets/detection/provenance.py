@@ -12,12 +12,14 @@ from typing import Any
 import polars as pl
 
 from olvf_assets.detection.settings import DetectionSettings
+from olvf_assets.detection.shipped import shipped_fingerprint
 from olvf_assets.detection.tables import LEARNT_FROM
 from olvf_assets.detection.ultralytics_home import RANDOM_WEIGHTS, MissingWeightsError, source_weights_path
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.errors import StaleError
 from olvf_assets.foundation.provenance import LIBRARIES_OF_NETWORKS, NOT_DECIDING, file_sha256, library_versions
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
+from olvf_assets.storage.shipped import ShippedWeightsError
 
 TRAINING = "olvf_assets.detection.training:_train"
 TRAINING_FIELDS = {
@@ -93,6 +95,9 @@ def refuse_stale_detector(
     Raises:
         StaleDetectorError: see there.
     """
+    if settings.shipped:
+        _refuse_other_than_shipped(row)
+        return
     try:
         source = source_sha256(source_weights_path(settings.weights, weights_folder))
     except MissingWeightsError:
@@ -103,6 +108,18 @@ def refuse_stale_detector(
         raise StaleDetectorError(
             f"detector_model, protocol {row['protocol']}: trained with other copies, settings, start weights, seed, "
             f"libraries or code than those at hand; {WAY_OUT}"
+        )
+
+
+def _refuse_other_than_shipped(row: dict[str, Any]) -> None:
+    try:
+        wanted = shipped_fingerprint()
+    except ShippedWeightsError as error:
+        raise StaleDetectorError(str(error)) from error
+    if row["fingerprint"] != wanted:
+        raise StaleDetectorError(
+            f"detector_model, protocol {row['protocol']}: not the detector that ships, which the profile's "
+            f"detection.weights asks for; {WAY_OUT}"
         )
 
 

@@ -6,10 +6,11 @@ What does not: table schemas (`tables.py`), anything computed.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from olvf_assets.foundation.settings import Settings
 
+SHIPPED = "shipped"
 DetectorModel = Literal["yolov5n", "yolov5s", "yolov5m", "yolov5l", "yolov5x"]
 Range = tuple[float, float]
 
@@ -49,8 +50,10 @@ class EvolutionSettings(Settings):
 class DetectionSettings(Settings):
     """The detector, from copies to metrics.
 
-    `weights` is `random`, the name of a checkpoint file in the weights folder (`yolov5xu.pt`), or a path to one. With
-    `use_evolved` the best generation of `detector_evolution` replaces the hyper-parameters given here.
+    `weights` is `random`, the name of a checkpoint file in the weights folder (`yolov5xu.pt`), or a path to one; or
+    `shipped`: the detector that comes with the program is taken as it is, nothing is copied or trained, and what is
+    said here of copies, network and training has no effect. With `use_evolved` the best generation of
+    `detector_evolution` replaces the hyper-parameters given here.
     """
 
     copies: int = Field(default=10, ge=0)  # augmented copies of each training film
@@ -87,3 +90,14 @@ class DetectionSettings(Settings):
     # 75 % of 250 films of the look withheld from it, 3 % of all with a wrong name (benchmarks/levels.py); of 150 films
     # like the demo's, the demo's detector 96 % and 1 %, as before.
     least_margin: float = Field(default=4.0, gt=0)
+
+    @property
+    def shipped(self) -> bool:
+        """Return whether the detector that comes with the program is taken as it is."""
+        return self.weights == SHIPPED
+
+    @model_validator(mode="after")
+    def _what_is_not_trained_does_not_evolve(self) -> "DetectionSettings":
+        if self.shipped and (self.evolution.generations or self.use_evolved):
+            raise ValueError("weights: shipped is taken as it is; leave evolution.generations at 0 and use_evolved out")
+        return self

@@ -45,6 +45,13 @@ def _key_and_decoders(run: TableRun) -> list[str]:
     return [_key(run), installed_decoders()]
 
 
+def _key_decoders_and_looks(run: TableRun) -> list[str]:
+    """Return also the hash of the weights that look at pictures."""
+    from olvf_assets.intake.pixels.picture_net import weights_sha256
+
+    return [*_key_and_decoders(run), weights_sha256()]
+
+
 def _data_docs(run: TableRun, found: pl.DataFrame | None = None) -> list[Path]:
     from olvf_assets.intake.data_docs import page_names
     from olvf_assets.intake.expectations import SCHEMAS
@@ -144,7 +151,7 @@ def dicom_headers(
     by="institution",
     kinds=("pydicom", "numpy", "opencv"),
     pictures=("image_path",),
-    outside=_key_and_decoders,
+    outside=_key_decoders_and_looks,
 )
 def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
     """8-bit pictures of the accepted films: modality LUT, VOI window and MONOCHROME1 applied."""
@@ -160,6 +167,7 @@ def film_pixels(run: TableRun, dicom_headers: pl.DataFrame) -> pl.DataFrame:
         report=run.report,
     )
     run.notes["films refused by their pixels"] = found["refusal"].count()
+    run.notes["films whose picture says otherwise than their header"] = found["view_doubt"].count()
     run.again.extend(found["refusal"].filter(found["refusal"].is_in(pixels.PASSING_REFUSALS)))
     _say_who_is(run, found)
     return found

@@ -25,6 +25,12 @@ def dicom_headers_meet_expectations(run: TableRun, dicom_headers: pl.DataFrame) 
     return _failures(run, "dicom_headers", dicom_headers)
 
 
+@check(table="film_pixels", blocking=False)
+def pictures_agree_with_headers(run: TableRun, film_pixels: pl.DataFrame) -> pl.DataFrame:
+    """Look at films whose picture surely says otherwise than their header; the header holds, and nothing is refused."""
+    return film_pixels.filter(pl.col("view_doubt").is_not_null()).select("path", "film_id", "view_doubt")
+
+
 @check(table="subjects")
 def subjects_meet_expectations(run: TableRun, subjects: pl.DataFrame) -> pl.DataFrame:
     """Schema, ranges, allowed values and uniqueness of the subjects."""

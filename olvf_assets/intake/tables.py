@@ -69,6 +69,7 @@ FILM_PIXELS = pl.Schema(
         "body_part": pl.String,
         "body_part_source": pl.String,
         "body_part_evidence": pl.String,
+        "view_doubt": pl.String,
         "refusal": pl.String,
         "refusal_detail": pl.String,
     }

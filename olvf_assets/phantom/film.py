@@ -37,7 +37,7 @@ from olvf_assets.phantom.settings import SyntheticInstitution
 from olvf_assets.phantom.signs import Signs
 from olvf_assets.phantom.spine import Skeleton, build_skeleton
 from olvf_assets.phantom.tissue import bowel_gas, clutter, gas_columns, lungs, soft_tissue
-from olvf_assets.phantom.trunk import aortic_chalk, hips, pelvis, ribs
+from olvf_assets.phantom.trunk import aortic_chalk, hips, pelvis, ribs, roughened
 
 BITS = 14
 TOP = (1 << BITS) - 1
@@ -148,8 +148,8 @@ def attenuation(patient: PatientPlan, plan: FilmPlan, posed: Pose) -> np.ndarray
         spongy.append((body.place(inner[0]), inner[1] * np.float32(look.spongiosa)))
         if not body.name.startswith("S"):
             shell, inside = arch_cloud(body, porous * look.arches)
-            compact.append((body.place(shell[0]), shell[1]))
-            spongy.append((body.place(inside[0]), inside[1]))
+            compact.append((roughened(body.place(shell[0]), look.rough_mm, body.seed), shell[1]))
+            spongy.append((roughened(body.place(inside[0]), look.rough_mm, body.seed), inside[1]))
     compact += implants(skeleton, spoiled(patient, plan, "fracture", "foreign_substance"), patient.seed)
     lost = spoiled(patient, plan, "crop", "foreign_substance")
     compact += [lost_wire(skeleton, level, derive_seed(patient.seed, plan.view)) for level in lost]
@@ -159,6 +159,10 @@ def attenuation(patient: PatientPlan, plan: FilmPlan, posed: Pose) -> np.ndarray
     if look.wide:
         coarse += hips(skeleton, patient.seed, porous * look.pelvis)
         compact += belongings(skeleton, look.metal, patient.seed)
+    coarse = [
+        (roughened(points, 2.5 * look.rough_mm, derive_seed(patient.seed, "rough", number)), weight)
+        for number, (points, weight) in enumerate(coarse)
+    ]
     fine = path_length(compact, beam, FINE)
     middle = blur(path_length(spongy, beam, MIDDLE), 1.0)
     middle += blur(path_length(coarse, beam, MIDDLE), 1.8)

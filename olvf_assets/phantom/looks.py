@@ -47,6 +47,8 @@ class Look:
     Attributes:
         wide: whether anything below was drawn.
         plates, walls, spongiosa, arches, ribs, pelvis: density of these bones, relative.
+        rough_mm: how far the points that make up the arches are moved by chance, and those of pelvis and hips 2.5 times
+            as far: an even sample shows as a pattern of dots, which a network would learn as bone.
         hips: how much thicker the trunk is at the hips, relative. buttock: their bulge behind, relative to plain.
         slant: how much deeper the hips begin behind than in front, mm per mm. round_back: exponent of the trunk's
             section behind: 2 is an ellipse, many a square.
@@ -69,6 +71,7 @@ class Look:
     arches: float = 1.0
     ribs: float = 1.0
     pelvis: float = 1.0
+    rough_mm: float = 0.0
     hips: float = 0.17
     buttock: float = 1.0
     slant: float = 0.0
@@ -98,10 +101,10 @@ PLAIN = Look()
 UPRIGHT = Posture()
 
 BONES: dict[str, dict[str, Range]] = {
-    "wide": {"plates": (0.5, 1.7), "walls": (0.2, 1.1), "spongiosa": (0.2, 1.1), "arches": (0.25, 1.0),
-             "ribs": (0.5, 1.3), "pelvis": (0.7, 2.0)},
+    "wide": {"plates": (0.5, 1.7), "walls": (0.2, 1.6), "spongiosa": (0.2, 2.0), "arches": (0.25, 1.0),
+             "ribs": (0.5, 1.3), "pelvis": (0.7, 2.0), "rough_mm": (0.25, 0.9)},
     "withheld": {"plates": (0.4, 1.2), "walls": (0.1, 0.5), "spongiosa": (0.1, 0.5), "arches": (0.6, 1.3),
-                 "ribs": (0.8, 1.6), "pelvis": (1.0, 2.4)},
+                 "ribs": (0.8, 1.6), "pelvis": (1.0, 2.4), "rough_mm": (0.6, 1.3)},
 }  # fmt: skip
 BODY: dict[str, dict[str, Range]] = {
     "wide": {"hips": (0.05, 0.28), "buttock": (0.6, 3.0), "slant": (-0.5, 0.5), "lung_mm": (-8.0, 35.0),

@@ -25,6 +25,14 @@ RIBS = {
 }
 
 
+def roughened(points: np.ndarray, deviation_mm: float, seed: int) -> np.ndarray:
+    """Return points (3, n) moved by normal steps, so that no pattern of an even sample shows; all the same for 0 mm."""
+    if not deviation_mm:
+        return points
+    steps = np.random.default_rng(seed).standard_normal(points.shape, dtype=np.float32)
+    return points + steps * np.float32(deviation_mm)
+
+
 def ribs(skeleton: Skeleton, seed: int, density: float) -> list[Cloud]:
     """Return both sides of ribs 7 to 12."""
     rng = np.random.default_rng(derive_seed(seed, "ribs"))

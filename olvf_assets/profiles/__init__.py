@@ -112,9 +112,9 @@ def _settings(name: str, folder: Path, below: tuple[str, ...] = ()) -> dict[str,
 
 
 def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with `changes`; mappings are merged key by key, anything else is replaced."""
+    """Return `base` with `changes`: mappings are merged key by key, unless the new one is empty; else it replaces."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        merged[key] = _laid_over(old, value) if isinstance(old, dict) and isinstance(value, dict) and value else value
     return merged

@@ -69,7 +69,9 @@ def worklist_page(
     if films.is_empty():
         remove(folder)
         return pl.DataFrame(schema=WORKLIST_PAGES)
-    shown = films.sort("film_id").select("film_id", "patient_id", "view", "image_path", "width_px", "height_px")
+    shown = films.sort("film_id").select(
+        "film_id", "patient_id", "view", "view_doubt", "image_path", "width_px", "height_px"
+    )
     of_film: dict[str, list[dict[str, Any]]] = {}
     for row in rows.sort("film_id", "level").iter_rows(named=True):
         of_film.setdefault(row["film_id"], []).append(row)
@@ -126,6 +128,7 @@ def _film(film: dict[str, Any], states: dict[str, str], crops: list[dict[str, An
         state = "excluded"
     names = {size: _film_name(size, film["image_path"]) for size in SIDES_PX}
     about = {"film": film["film_id"], "patient": film["patient_id"], "view": film["view"], "state": state}
+    about["header"] = film["view_doubt"]  # the picture says otherwise
     return about | names | {"aspect": round(across / down, 5), "vertebrae": vertebrae}
 
 

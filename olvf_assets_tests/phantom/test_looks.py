@@ -19,6 +19,7 @@ from olvf_assets.phantom.plan import PatientPlan, plan_hospital
 from olvf_assets.phantom.projection import FINE, body_boxes
 from olvf_assets.phantom.settings import LookName, PhantomSettings, SyntheticInstitution
 from olvf_assets.phantom.spine import build_skeleton
+from olvf_assets.phantom.trunk import roughened
 from olvf_assets_tests.phantom.conftest import make_site
 
 FROM_TOP = [f"T{number}" for number in range(6, 13)] + [*LEVELS, "S1"]
@@ -196,3 +197,31 @@ def test_the_truth_beyond_the_five_levels_is_written_beside_the_sheets_and_hidde
     for name, box in expected.helpers.items():
         assert own[name][0] * expected.beam.width_px == pytest.approx(box[0], abs=0.01)
         assert own[name][3] * expected.beam.height_px == pytest.approx(box[3], abs=0.01)
+
+
+def test_points_are_moved_in_wide_looks_only_and_by_about_so_far() -> None:
+    points = np.zeros((3, 4000), np.float32)
+    assert roughened(points, 0.0, 5) is points
+    moved = roughened(points, 1.5, 5)
+    assert moved.std() == pytest.approx(1.5, rel=0.03)
+    np.testing.assert_array_equal(moved, roughened(points, 1.5, 5))
+    assert (moved != roughened(points, 1.5, 6)).all()
+    assert PLAIN.rough_mm == 0.0
+    wide, patients = plan_of("wide")
+    assert all(0.25 <= draw_look(wide, patient.seed, "neutral").rough_mm <= 0.9 for patient in patients)
+
+
+@pytest.mark.parametrize(
+    ("stem", "mean", "deviation", "roughness"),
+    [("PH1-0001-1", 4520.762, 729.350, 311.078), ("PH1-0002-1", 5469.539, 925.806, 250.844)],
+)
+def test_plain_films_are_those_of_every_version_before(
+    stem: str, mean: float, deviation: float, roughness: float
+) -> None:
+    """Not their very bytes: processors differ in the last bit. A moved point would show in the third digit."""
+    site = make_site()
+    patients = plan_hospital("institution_1", PhantomSettings(institutions={"institution_1": site}), 7)
+    ((patient, plan),) = [(each, film) for each in patients for film in each.films if film.stem == stem]
+    pixels = render_film(patient, plan, site).pixels.astype(float)
+    measured = (pixels.mean(), pixels.std(), np.abs(np.diff(pixels, axis=0)).mean())
+    assert measured == pytest.approx((mean, deviation, roughness), rel=2e-5)

@@ -53,7 +53,7 @@ def test_a_value_out_of_bounds_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_profile_says_which_there_are() -> None:
-    with pytest.raises(ProfileError, match="ci, demo, thesis"):
+    with pytest.raises(ProfileError, match="ci, demo, pretrained, thesis, weights"):
         load_profile("dmeo")
 
 
@@ -65,3 +65,26 @@ def test_a_profile_cannot_be_changed_once_read() -> None:
 def test_demo_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OLVF_PROFILE", raising=False)
     assert profile_name() == "demo"
+
+
+def test_pretrained_makes_up_no_hospital_and_trains_no_detector() -> None:
+    profile = load_profile("pretrained")
+    assert profile.phantom.institutions == {}
+    assert profile.detection.shipped
+    assert not load_profile("demo").detection.shipped
+
+
+def test_an_empty_mapping_empties_and_another_is_merged(tmp_path: Path) -> None:
+    (tmp_path / "ci.yaml").write_text((FOLDER / "ci.yaml").read_text())
+    (tmp_path / "own.yaml").write_text("extends: ci\nphantom: {institutions: {}}\ncohort: {}\ncrops: {margin: 0.1}\n")
+    own, ci = load_profile("own", tmp_path), load_profile("ci")
+    assert own.phantom.institutions == {}
+    assert own.phantom.sign_strength == ci.phantom.sign_strength
+    assert own.cohort.bootstrap_draws != ci.cohort.bootstrap_draws  # emptied: the schema's own default
+    assert own.crops.margin == 0.1
+
+
+def test_the_phantoms_of_the_weights_that_ship_are_all_wide_and_none_is_withheld() -> None:
+    institutions = load_profile("weights").phantom.institutions
+    assert {site.look for site in institutions.values()} == {"wide"}
+    assert sorted(site.pixel_mm for site in institutions.values()) == [0.15, 0.22, 0.35]

@@ -97,6 +97,9 @@ def test_the_page_shows_every_film_with_the_figures_of_the_table(hospital: Hospi
     assert {film["film"]: film["state"] for film in films.values()} == {
         "FA": "resolved", "FB": "resolved", "FC": "resolved", "FD": "ambiguous"
     }  # fmt: skip
+    assert {film["film"]: film["header"] for film in films.values() if film["header"]} == {
+        "FB": "ViewPosition LL, but the picture looks frontal"
+    }
     second = films["FA"]["vertebrae"][1]
     assert (second["level"], second["predicted"], second["networks"], second["folds"]) == ("L2", "fresh", 13, 3)
     assert second["p"] == [0.22, 0.1733, 0.6067]

@@ -45,7 +45,9 @@ def made_up_hospital(root: Path, films: dict[str, dict[str, tuple[float, float, 
     for film, levels in films.items():
         path, _ = store.save_image(random.integers(0, 255, (HEIGHT, WIDTH), np.uint8))
         about = {"institution": "institution_2", "film_id": film, "patient_id": f"P{film}", "view": "neutral"}
-        tables["films"].append({**about, "image_path": path, "width_px": WIDTH, "height_px": HEIGHT})
+        doubt = "ViewPosition LL, but the picture looks frontal" if film == "FB" else None
+        film_row = {**about, "view_doubt": doubt, "image_path": path, "width_px": WIDTH, "height_px": HEIGHT}
+        tables["films"].append(film_row)
         tables["states"].append({**where, "film_id": film, "state": "resolved" if levels else "ambiguous"})
         for number, (level, p) in enumerate(levels.items()):
             crop_path, crop_sha256 = store.save_image(random.integers(0, 255, (CROP_HEIGHT, CROP_WIDTH), np.uint8))

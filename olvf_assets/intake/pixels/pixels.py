@@ -26,7 +26,8 @@ from olvf_assets.intake.landing.archives import UnusableArchiveError, open_lande
 from olvf_assets.intake.landing.foreign import Refusal, read_apart
 from olvf_assets.intake.pixels.decoders import installed_decoders
 from olvf_assets.intake.pixels.grey_levels import GreyLevels, ModalityLutError, grey_levels
-from olvf_assets.intake.pixels.picture_views import PictureTraits, decide_view, picture_traits
+from olvf_assets.intake.pixels.picture_net import PictureKind, weights_sha256
+from olvf_assets.intake.pixels.picture_views import decide_view, kind_of_picture
 from olvf_assets.intake.pixels.pixel_data import UnusablePixelsError, stored_film
 from olvf_assets.intake.pixels.repeated_films import PICTURE_COLUMNS, refuse_equal_pictures, refuse_other_versions
 from olvf_assets.intake.privacy.pseudonyms import Pseudonymiser
@@ -110,7 +111,7 @@ def _row(film: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     row |= {"refusal": result.get("refusal"), "refusal_detail": result.get("refusal_detail")}
     if row["refusal"] is not None:
         return row
-    row |= {name: result[name] for name in PICTURE_COLUMNS} | decide_view(film, PictureTraits(**result["traits"]))
+    row |= {name: result[name] for name in PICTURE_COLUMNS} | decide_view(film, PictureKind(**result["kind"]))
     return row if row["refusal"] is None else row | dict.fromkeys(PICTURE_COLUMNS)
 
 
@@ -120,6 +121,7 @@ def _work_folder(store: ArtifactStore, film: dict[str, Any], settings: IntakeSet
         "pixel_mm": film["pixel_mm"],
         "window_percentiles": list(settings.window_percentiles),
         "code": code_digest("olvf_assets.intake.pixels.pixels:_decode_one"),
+        "looks": weights_sha256(),
     }
     return store.work_folder("film_pixels", description)
 
@@ -152,7 +154,7 @@ def _decode_one(
         "values_sha256": values_sha256,
         "voi": levels.voi,
         "voi_detail": levels.voi_detail,
-        "traits": picture_traits(levels.pixels, film["pixel_mm"])._asdict(),
+        "kind": kind_of_picture(levels.pixels, film["pixel_mm"])._asdict(),
     }
     _keep(store, record, result)
     return result

@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 from pydicom.dataset import Dataset
 
-from olvf_assets.intake.pixels.picture_views import PictureTraits, decide_view, mirror_symmetry, picture_traits
+from olvf_assets.intake.checks import pictures_agree_with_headers
+from olvf_assets.intake.pixels.picture_net import PictureKind
+from olvf_assets.intake.pixels.picture_views import decide_view, field_of, kind_of_picture
 from olvf_assets.intake.pixels.pixels import film_pixels
 from olvf_assets.phantom.dicom import make_dataset
 from olvf_assets.storage.artifacts import ArtifactStore
@@ -17,15 +19,12 @@ SAYS_HOW = (
     "ViewPosition", "PatientOrientation", "SeriesDescription", "ProtocolName", "BodyPartExamined", "ViewCodeSequence",
     "AnatomicRegionSequence",
 )  # fmt: skip
-LATERAL = PictureTraits(
-    symmetry=0.2, spine_on_axis=0.5, dark_back=0.8, filled=0.95, edge_height=0.1, upper_brightness=0.9
-)
-THORACIC = LATERAL._replace(edge_height=0.45, upper_brightness=0.6)
-BETWEEN = LATERAL._replace(symmetry=0.9)
-FRONTAL = PictureTraits(
-    symmetry=0.9, spine_on_axis=0.75, dark_back=0.0, filled=1.0, edge_height=0.9, upper_brightness=1.0
-)
-SURELY_FRONTAL = FRONTAL._replace(spine_on_axis=0.95)
+LATERAL = PictureKind(lumbar=0.97, thoracic=0.01, frontal=0.01, other=0.01)
+THORACIC = PictureKind(lumbar=0.02, thoracic=0.95, frontal=0.02, other=0.01)
+EITHER = PictureKind(lumbar=0.55, thoracic=0.42, frontal=0.02, other=0.01)
+BETWEEN = PictureKind(lumbar=0.5, thoracic=0.1, frontal=0.35, other=0.05)
+FRONTAL = PictureKind(lumbar=0.01, thoracic=0.01, frontal=0.95, other=0.03)
+HAND = PictureKind(lumbar=0.01, thoracic=0.01, frontal=0.08, other=0.9)
 SILENT: dict[str, Any] = {
     "view_source": None, "view_evidence": "nothing", "body_part": None, "body_part_source": None,
     "body_part_evidence": "nothing", "bending": "unknown",
@@ -34,6 +33,7 @@ SAID: dict[str, Any] = {
     "view_source": "header", "view_evidence": "ViewPosition LL", "body_part": "lumbar", "body_part_source": "header",
     "body_part_evidence": "BodyPartExamined LSPINE", "bending": "flexion",
 }  # fmt: skip
+PART_SILENT = SAID | {"body_part": None, "body_part_source": None, "bending": "neutral"}
 
 
 def blanked(case: Case) -> Dataset:
@@ -74,54 +74,89 @@ def test_a_lateral_film_whose_header_is_silent_is_used_with_its_bending_unknown(
     rows = [row for (each, _), row in taken_in.items() if each == view and row["refusal"] is None]
     assert len(rows) >= 2
     for row in rows:
-        assert (row["view"], row["view_source"], row["body_part"], row["body_part_source"]) == (
-            "unknown", "image", "lumbar", "image",
-        )  # fmt: skip
-        assert row["view_evidence"].startswith("nothing in the header says how the film was taken; the picture's")
+        assert (row["view"], row["view_source"], row["body_part_source"]) == ("unknown", "image", "image")
+        assert row["body_part"] in ("lumbar", "spine")
+        assert row["view_evidence"].startswith("nothing in the header says how the film was taken; the picture looks")
 
 
-def test_a_thoracic_film_whose_header_is_silent_is_known_by_its_diaphragm_or_refused(
+def test_a_thoracic_film_whose_header_is_silent_is_no_lumbar_one(
     taken_in: dict[tuple[str, int], dict[str, Any]],
 ) -> None:
     rows = [row for (view, _), row in taken_in.items() if view == "thoracic"]
-    assert {row["view"] for row in rows if row["refusal"] is None} == {"thoracic"}
-    assert {row["refusal"] for row in rows} <= {None, "body_part_undecided", "view_undecided"}
+    assert {row["body_part"] for row in rows if row["refusal"] is None} <= {"thoracic", "spine"}
+    assert {row["refusal"] for row in rows} <= {None, "view_undecided"}
 
 
 @pytest.mark.parametrize(
-    ("film", "traits", "refusal", "view", "source"),
+    ("film", "kind", "refusal", "view", "source", "part"),
     [
-        (SILENT, LATERAL, None, "unknown", "image"),
-        (SILENT, BETWEEN, "view_undecided", None, None),
-        (SILENT, FRONTAL, "not_lateral", None, None),
-        (SILENT, LATERAL._replace(edge_height=0.3), "body_part_undecided", None, None),
-        (SILENT, THORACIC, None, "thoracic", "image"),
-        (SILENT, LATERAL._replace(upper_brightness=0.6), "body_part_undecided", None, None),
-        (SILENT, LATERAL._replace(dark_back=0.1), "view_undecided", None, None),
-        (SILENT, LATERAL._replace(filled=0.6), "view_undecided", None, None),
-        (SILENT | {"bending": "flexion"}, LATERAL, None, "flexion", "image"),
-        (SAID, LATERAL, None, "flexion", "header"),
-        (SAID, BETWEEN, None, "flexion", "header"),
-        (SAID, FRONTAL, None, "flexion", "header"),  # not sure enough to speak against a header
-        (SAID, SURELY_FRONTAL, "not_lateral", None, None),
-        (SAID | {"body_part": None, "body_part_source": None}, LATERAL._replace(edge_height=0.3), "body_part_undecided",
-         None, None),
+        (SILENT, LATERAL, None, "unknown", "image", "lumbar"),
+        (SILENT, BETWEEN, "view_undecided", None, None, None),
+        (SILENT, FRONTAL, "not_lateral", None, None, None),
+        (SILENT, HAND, "not_lateral", None, None, None),
+        (SILENT, THORACIC, None, "thoracic", "image", "thoracic"),
+        (SILENT, EITHER, None, "unknown", "image", "spine"),
+        (SILENT | {"bending": "flexion"}, LATERAL, None, "flexion", "image", "lumbar"),
+        (SAID, LATERAL, None, "flexion", "header", "lumbar"),
+        (SAID, BETWEEN, None, "flexion", "header", "lumbar"),
+        (SAID, FRONTAL, None, "flexion", "header", "lumbar"),
+        (SAID, HAND, None, "flexion", "header", "lumbar"),
+        (PART_SILENT, EITHER, None, "neutral", "header", "spine"),
+        (PART_SILENT, FRONTAL, None, "neutral", "header", "spine"),
+        (PART_SILENT, THORACIC, None, "thoracic", "header", "thoracic"),
+        (SILENT | {"body_part": "lumbar", "body_part_source": "header"}, THORACIC, None, "unknown", "image", "lumbar"),
     ],
-)  # fmt: skip
-def test_the_picture_speaks_where_the_header_is_silent_or_plainly_wrong(
-    film: dict[str, Any], traits: PictureTraits, refusal: str | None, view: str | None, source: str | None
+)
+def test_the_picture_speaks_where_the_header_is_silent_and_never_against_a_clear_one(
+    film: dict[str, Any], kind: PictureKind, refusal: str | None, view: str | None, source: str | None,
+    part: str | None,
+) -> None:  # fmt: skip
+    found = decide_view(film, kind)
+    assert (found["refusal"], found.get("view"), found.get("view_source"), found.get("body_part")) == (
+        refusal, view, source, part,
+    )  # fmt: skip
+    assert found["refusal"] is None or "fill in ViewPosition" in found["refusal_detail"]
+
+
+@pytest.mark.parametrize(
+    ("film", "kind", "doubt"),
+    [
+        (SAID, LATERAL, None),
+        (SAID, EITHER, None),
+        (SAID, BETWEEN, None),  # not sure enough
+        (SAID, FRONTAL, "ViewPosition LL, but the picture looks like a lateral spine with probability 0.02"),
+        (SAID, HAND, "ViewPosition LL, but the picture looks like a lateral spine with probability 0.02"),
+        (SAID, THORACIC, "BodyPartExamined LSPINE, but the picture looks thoracic"),
+        (SAID | {"body_part": "thoracic"}, LATERAL, "BodyPartExamined LSPINE, but the picture looks lumbar"),
+        (SAID | {"body_part": "spine"}, THORACIC, None),
+        (SILENT, LATERAL, None),  # the picture cannot doubt itself
+        (PART_SILENT, THORACIC, None),
+    ],
+)
+def test_a_header_is_doubted_where_the_picture_surely_says_otherwise(
+    film: dict[str, Any], kind: PictureKind, doubt: str | None
 ) -> None:
-    found = decide_view(film, traits)
-    assert (found["refusal"], found.get("view"), found.get("view_source")) == (refusal, view, source)
-    assert found["refusal"] is None or found["refusal_detail"]
+    found = decide_view(film, kind)["view_doubt"]
+    assert found is None if doubt is None else str(found).startswith(doubt)
 
 
-def test_a_picture_that_is_its_own_mirror_image_has_symmetry_one_and_margins_do_not_count() -> None:
-    half = np.random.default_rng(3).random((60, 25))
-    field = np.concatenate([half, half[:, ::-1]], axis=1).astype(np.float32) * 200
-    assert mirror_symmetry(field)[0] == pytest.approx(1.0, abs=1e-5)
-    framed = np.pad(np.kron(field, np.ones((4, 4))), ((40, 40), (80, 0))).astype(np.uint8)
-    assert picture_traits(framed, 1.0).symmetry > 0.98
+def test_a_frontal_film_under_a_clear_lateral_header_is_taken_in_and_marked(tmp_path: Path) -> None:
+    (case,) = cases(1, 4, ("frontal",), pixel_mm=0.3)
+    header = make_dataset(case.film, case.patient, case.plan, case.site)
+    header.PatientID = "A-1"
+    row = pixels(hospital(tmp_path, {"a.dcm": header}), tmp_path).row(0, named=True)
+    assert (row["refusal"], row["view_source"]) == (None, "header")
+    assert row["view_doubt"].startswith("ViewPosition")
+    listed = pictures_agree_with_headers.find(None, pl.DataFrame([row]))
+    assert listed["path"].to_list() == [row["path"]]
+    assert not pictures_agree_with_headers.blocking
+
+
+def test_margins_do_not_count() -> None:
+    field = (np.random.default_rng(3).random((60, 50)) * 150 + 50).astype(np.uint8)
+    framed = np.pad(np.kron(field, np.ones((4, 4), np.uint8)), ((40, 40), (80, 0)))
+    np.testing.assert_allclose(field_of(framed, 1.0), field, atol=1)
+    assert kind_of_picture(framed, 1.0) == kind_of_picture(np.kron(field, np.ones((4, 4), np.uint8)), 1.0)
 
 
 @pytest.mark.parametrize("kind", ["flat", "noise", "brighter downwards", "blob"])
@@ -139,4 +174,5 @@ def test_a_picture_of_something_else_decides_nothing(tmp_path: Path, kind: str) 
     folder = hospital(tmp_path, {"a.dcm": silent})
     found = headers(folder, settings=settings)
     row = film_pixels(folder, found, ArtifactStore(tmp_path / "lake"), NAMES, settings).row(0, named=True)
-    assert (row["refusal"], row["image_path"]) == ("view_undecided", None)
+    assert row["refusal"] in ("view_undecided", "not_lateral")
+    assert row["image_path"] is None
