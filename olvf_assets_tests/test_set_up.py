@@ -292,4 +292,4 @@ def test_the_second_circle_brings_its_extra(machine: Machine) -> None:
     command = [str(machine.programs / "make"), "--no-print-directory", "test-servers"]  # ends where its scripts are not
     done = subprocess.run(command, cwd=machine.project, env=machine.environment(), capture_output=True, check=False)
     assert done.returncode != 0
-    assert (machine.venv / "installed").read_text().split()[-1] == ".[dev,postgres]"
+    assert (machine.venv / "installed").read_text().split()[-1] == ".[dev,postgres,cluster,test-servers]"

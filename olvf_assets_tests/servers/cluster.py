@@ -23,13 +23,14 @@ from olvf_assets_tests.servers.seaweedfs import running as running_store
 
 PROJECT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-HEAD, SECOND = "10.99.0.1", "10.99.0.2"
+HEAD = "10.99.0.1"  # on loopback: the cable goes with the host at its other end
+CABLE, SECOND = "10.99.1.1", "10.99.1.2"
 PATIENCE_S = 90.0
 # What a new host's first process does: its disk is empty where the study's data lie, and it waits for its cable.
 BOOT = """
 mount -t tmpfs none {data} && mount -t tmpfs none {temporary} && ip link set lo up || exit 1
 until ip link set olvf1 up 2>/dev/null; do read -t 0.05 < <(:) || true; done
-ip address add {own}/24 dev olvf1 && exec "$@"
+ip address add {own}/24 dev olvf1 && ip route add {head} via {cable} && exec "$@"
 """
 QUICKLY = {  # a node that is gone is noticed after 3 s in place of 18 s
     "RAY_health_check_initial_delay_ms": "1000",
@@ -67,7 +68,8 @@ class Cluster:
     def lay_cable(self) -> None:
         """Give this host the network that it shares with the second one."""
         subprocess.run(["ip", "link", "add", "olvf0", "type", "veth", "peer", "name", "olvf1"], check=True)
-        subprocess.run(["ip", "address", "add", f"{HEAD}/24", "dev", "olvf0"], check=True)
+        subprocess.run(["ip", "address", "add", f"{HEAD}/32", "dev", "lo"], check=True)
+        subprocess.run(["ip", "address", "add", f"{CABLE}/24", "dev", "olvf0"], check=True)
         subprocess.run(["ip", "link", "set", "olvf0", "up"], check=True)
 
     def start_head(self) -> None:
@@ -82,7 +84,7 @@ class Cluster:
         It is a process tree that sees no other: whoever ends its first process switches it off.
         """
         (self.folder / "second").mkdir()
-        boot = BOOT.format(data=self.data, temporary=self.folder / "second", own=SECOND)
+        boot = BOOT.format(data=self.data, temporary=self.folder / "second", own=SECOND, head=HEAD, cable=CABLE)
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
         program = [*unshare, "bash", "-c", boot, "second"]
         self._start("second", program, [f"--address={self.address}", f"--node-ip-address={SECOND}"])
@@ -166,7 +168,8 @@ def cluster_of_two(folder: Path) -> Iterator[Cluster]:
             cluster.end()
     finally:
         cluster.end()
-        subprocess.run(["ip", "link", "delete", "olvf0"], check=False, capture_output=True)
+        for thing in (["link", "delete", "olvf0"], ["address", "delete", f"{HEAD}/32", "dev", "lo"]):
+            subprocess.run(["ip", *thing], check=False, capture_output=True)
 
 
 def _child(process: int) -> int:

@@ -145,7 +145,7 @@ def test_trainings_predictions_and_a_film_batch_are_those_of_one_host(
 
 def everything(store: ArtifactStore, drawn: Path) -> dict[str, pl.DataFrame]:
     """Return what two trainings, their networks, a detector and its search make of made-up films."""
-    settings = small_settings(epochs=2)
+    settings = small_settings(epochs=2, workers=2)
     samples = made_up_samples(store, 3, 2)
     seen: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -233,7 +233,7 @@ def test_a_training_goes_on_elsewhere_when_its_host_is_switched_off(
 ) -> None:  # fmt: skip
     """The last test: the second host does not come back."""
     monkeypatch.setattr("olvf_assets.foundation.engine_ray.TICK_S", 0.2)
-    settings, seen, off = small_settings(epochs=120), list[dict[str, Any]](), list[float]()
+    settings, seen, off = small_settings(epochs=120, workers=2), list[dict[str, Any]](), list[float]()
 
     def observe(figures: dict[str, Any]) -> None:
         seen.append(figures)
