@@ -89,8 +89,9 @@ def test_a_run_of_jobs_ends_with_the_same_tables_and_what_one_step_stopped_stays
     for job in jobs:
         kubernetes_validate.validate(job, VERSION, strict=True)
         assert resources(job)["requests"] == {"cpu": "1", "memory": "2Gi"}
-    for name in TABLES:
-        assert in_order(read(there, name)).equals(in_order(read(alone, name))), name
+    for name in TABLES:  # of the hospital with the bad sheet a table may be made before, or left out after, it is read
+        left, right = (in_order(read(root, name)).filter(institution="clinic") for root in (there, alone))
+        assert left.equals(right), name
     assert read(there, "landing_manifest")["institution"].unique().sort().to_list() == ["bad_sheet", "clinic"]
     assert read(there, "dicom_headers")["institution"].unique().to_list() == ["clinic"]
     assert seconds_of_steps(there, record_property) == set(TABLES)
