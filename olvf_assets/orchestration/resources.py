@@ -181,9 +181,9 @@ class StudyResource(ConfigurableResource):
 
     def stored(self, name: str) -> pl.DataFrame | None:
         """Return a table as it lies in the lake, None if it was never written; each version of it is read once."""
-        if not self.has_table(name):
-            return None
         version = self.version(name)  # before the rows are read: what is written meanwhile is read next time
+        if version is None and not self.has_table(name):
+            return None
         kept, frame = self._frames.get(name, (None, None))
         if frame is None or kept is None or kept != version:
             frame = self.store.tables.read(name)

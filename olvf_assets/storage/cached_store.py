@@ -13,14 +13,13 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from olvf_assets.foundation.made import text_digest
 from olvf_assets.foundation.write_faults import write_faults_named
-from olvf_assets.storage.artifacts import ABSENT, PARTIAL, PROVENANCE, ArtifactStore, read_if_whole
+from olvf_assets.storage.artifacts import ABSENT, PROVENANCE, ArtifactStore, read_if_whole
 from olvf_assets.storage.node_cache import NodeCache
 from olvf_assets.storage.object_store import opened, patiently
 from olvf_assets.storage.remote_tables import RemoteTables
@@ -89,15 +88,9 @@ class CachedStore(ArtifactStore):
     def read(self, file: Path | str, read: Callable[[Path], Found]) -> Found | None:
         """Return `read(path)`; None if the file is absent or not what was written."""
         name = self._name(file)
-        for _ in range(2):
-            if not self._fetched(name):
-                return None
-            found = read_if_whole(self.root / name, read)
-            if found is not None:
-                self._cache.used(name)
-                return found
-            self._cache.drop(name)  # damaged here, or gone for want of room this moment: the store's is looked at
-        return None
+        if _never_changes(name) and (found := self._read_copy(name, read)) is not None:
+            return found
+        return patiently(lambda: self._read(name, read), self.address)
 
     def read_all(self, files: Iterable[Path | str], read: Callable[[Path], Found]) -> list[Found | None]:
         """Return `read(path)` of each of many files, in order; the store is asked for several at once."""
@@ -114,7 +107,7 @@ class CachedStore(ArtifactStore):
         import obstore
 
         name = self._name(file)
-        with self._passing(name) as temporary:
+        with self._cache.passing(name) as temporary:
             write(temporary)
             store = opened(self.address)
             put = patiently(lambda: obstore.put(store, name, temporary, chunk_size=CHUNK_BYTES), self.address)
@@ -220,19 +213,6 @@ class CachedStore(ArtifactStore):
             return Path(*path.parts[path.parts.index(self.root.name) + 1 :]).as_posix()
         return (path.relative_to(self.root) if path.is_absolute() else path).as_posix()
 
-    @contextmanager
-    def _passing(self, name: str) -> Iterator[Path]:
-        """Yield a path beside a copy's, for a file that is not whole yet."""
-        path = self._cache.root / name  # which is begun before anything lies there
-        temporary = path.with_name(f"{PARTIAL}{uuid.uuid4().hex}{path.suffix}")
-        try:
-            with write_faults_named(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                yield temporary
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
     def _fetched(self, name: str) -> bool:
         """Return whether the store has a file; the copy here is what it has."""
         if _never_changes(name) and (self._cache.root / name).exists():
@@ -240,18 +220,35 @@ class CachedStore(ArtifactStore):
         return patiently(lambda: self._fetch(name), self.address)
 
     def _fetch(self, name: str) -> bool:
+        return self._read(name, lambda path: True) or False
+
+    def _read(self, name: str, read: Callable[[Path], Found]) -> Found | None:
+        """Return what `read` makes of the store's version of a file: of the copy here if it is that one."""
         from obstore.exceptions import NotModifiedError
 
-        with self._passing(name) as temporary:
-            try:
-                e_tag = self._download(name, self._cache.mark(name), temporary)
-            except NotModifiedError:
-                return True
-            except FileNotFoundError:
-                self._cache.drop(name)
-                return False
-            self._cache.take(temporary, name, _mark(name, e_tag))
-        return True
+        for mark in (self._cache.mark(name), None):
+            with self._cache.passing(name) as temporary:
+                try:
+                    e_tag = self._download(name, mark, temporary)
+                except NotModifiedError:
+                    if (found := self._read_copy(name, read)) is not None:
+                        return found
+                    continue  # damaged here, or gone for want of room this moment
+                except FileNotFoundError:
+                    self._cache.drop(name)
+                    return None
+                found = read_if_whole(temporary, read)  # before it is a copy, which may go at any time
+                self._cache.take(temporary, name, _mark(name, e_tag))
+                return found
+        return None
+
+    def _read_copy(self, name: str, read: Callable[[Path], Found]) -> Found | None:
+        found = read_if_whole(self._cache.root / name, read)
+        if found is None:
+            self._cache.drop(name)
+        else:
+            self._cache.used(name)
+        return found
 
     def _download(self, name: str, mark: str | None, place: Path) -> str | None:
         """Write a file of the store to a place, unless it is the version of the mark; return its version."""

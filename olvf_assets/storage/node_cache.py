@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import IO
 
 from olvf_assets.foundation.errors import MachineError
-from olvf_assets.storage.artifacts import PARTIAL
+from olvf_assets.foundation.write_faults import write_faults_named
 
 LIMIT_VARIABLE, LIMIT_GIB = "OLVF_CACHE_GIB", 20.0
 KEPT_SHARE = 0.8  # of the limit, once it was passed
 LOOK_AFTER_SHARE, LOOK_AFTER_S = 0.05, 60  # of the limit, by this process; since any process looked
-LEFT_BEHIND_S = 86_400  # a passing file of this age is of a killed process
-MARKS, USERS, LOCK, BEGUN = ".marks", ".users", ".lock", ".begun"
+LEFT_BEHIND_S = 86_400  # what passes at this age is of a killed process
+MARKS, USERS, PASSING, LOCK, BEGUN = ".marks", ".users", ".passing", ".lock", ".begun"
 
 
 class CacheLimitError(MachineError):
@@ -54,7 +54,7 @@ class NodeCache:
             if begun.exists() and begun.read_text(encoding="utf-8") == word:
                 return
             for each in self.root.iterdir():
-                if each.name not in (LOCK, USERS):
+                if each.name not in (LOCK, USERS, PASSING):
                     self.drop(each.name)
             begun.write_text(word, encoding="utf-8")
 
@@ -66,6 +66,21 @@ class NodeCache:
         except (OSError, ValueError):
             return None
         return mark if (str(status.st_size), str(status.st_mtime_ns)) == (size, mtime_ns) else None
+
+    @contextmanager
+    def passing(self, name: str) -> Iterator[Path]:
+        """Yield a path for a file that is no copy yet; it ends as the name does, and is removed unless it was taken.
+
+        Raises:
+            DiskFullError, WriteFaultError: this machine's disk.
+        """
+        folder = self.root / PASSING / uuid.uuid4().hex
+        try:
+            with write_faults_named(self.root / name):
+                folder.mkdir(parents=True)
+                yield folder / Path(name).name
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def take(self, temporary: Path, name: str, mark: str | None) -> None:
         """Let a finished file be the copy of a name.
@@ -81,9 +96,9 @@ class NodeCache:
         os.replace(temporary, path)
         if mark is not None:
             note.parent.mkdir(parents=True, exist_ok=True)
-            passing = note.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
-            passing.write_text(f"{mark} {status.st_size} {status.st_mtime_ns}", encoding="utf-8")
-            os.replace(passing, note)
+            with self.passing(name) as passing:
+                passing.write_text(f"{mark} {status.st_size} {status.st_mtime_ns}", encoding="utf-8")
+                os.replace(passing, note)
         self._grown += status.st_size
         if self._grown > LOOK_AFTER_SHARE * self.limit_bytes or self._unlooked_s() > LOOK_AFTER_S:
             self._grown = 0
@@ -118,6 +133,10 @@ class NodeCache:
         """Remove the copies used longest ago, if all of them take more than the limit; return how many went."""
         with self._lock(fcntl.LOCK_SH) as lock:
             os.utime(lock)
+        for left in (self.root / PASSING).glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - left.lstat().st_mtime > LEFT_BEHIND_S:
+                    shutil.rmtree(left, ignore_errors=True)
         found = sorted(self._copies())
         excess = sum(size for _, size, _ in found) - self.limit_bytes
         if excess <= 0:
@@ -135,10 +154,10 @@ class NodeCache:
         return gone
 
     def _copies(self) -> Iterator[tuple[int, int, str]]:
-        """Yield (last use in ns, bytes, name) of every copy; files of killed processes are removed on the way."""
+        """Yield (last use in ns, bytes, name) of every copy."""
         for folder, folders, files in os.walk(self.root):
             if Path(folder) == self.root:
-                folders[:] = [each for each in folders if each not in (MARKS, USERS)]
+                folders[:] = [each for each in folders if each not in (MARKS, USERS, PASSING)]
             for each in files:
                 path = Path(folder) / each
                 name = path.relative_to(self.root).as_posix()
@@ -146,10 +165,7 @@ class NodeCache:
                     status = path.stat()
                 except FileNotFoundError:
                     continue
-                if each.startswith(PARTIAL):
-                    if time.time() - status.st_mtime > LEFT_BEHIND_S:
-                        path.unlink(missing_ok=True)
-                elif name.startswith("images/") or (self.root / MARKS / name).exists():
+                if name.startswith("images/") or (self.root / MARKS / name).exists():
                     yield status.st_atime_ns, status.st_size, name
 
     def _in_use(self) -> set[str]:

@@ -84,6 +84,23 @@ def test_a_picture_that_is_damaged_in_the_store_is_removed_there(bucket: MadeUpS
     assert bucket.objects == {}
 
 
+def test_what_finds_no_room_in_the_cache_is_read_all_the_same(
+    bucket: MadeUpStore, there: CachedStore, here: CachedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [there.save_image(PIXELS + number)[0] for number in range(20)]
+    there.write_text(STATE, "epoch 1")
+    monkeypatch.setenv("OLVF_CACHE_GIB", "0")
+    for number, path in enumerate(paths):
+        np.testing.assert_array_equal(here.load_image(path), PIXELS + number)
+        assert here.read(STATE, text) == "epoch 1"
+    here.fetch(paths * 10)
+    held = here.at_hand(paths[3])
+    for path in paths:
+        here.load_image(path)
+    assert held.exists()
+    assert [path for path in paths if path not in bucket.objects] == []
+
+
 def test_what_changes_is_fetched_anew(bucket: MadeUpStore, here: CachedStore, there: CachedStore) -> None:
     here.write_text(STATE, "epoch 1")
     assert there.read(STATE, text) == "epoch 1"
@@ -137,7 +154,7 @@ def test_nothing_half_written_is_seen(bucket: MadeUpStore, here: CachedStore, th
     with pytest.raises(StoreUnreachableError):
         here.write_text(STATE, "epoch 2")
     assert here.read(STATE, text) == there.read(STATE, text) == "epoch 1"
-    assert list(here.root.rglob(".partial-*")) == []
+    assert list(here.root.rglob(".passing/*")) == []
 
 
 def test_a_full_disk_here_is_named_and_the_store_keeps_what_it_has(bucket: MadeUpStore, here: CachedStore) -> None:

@@ -12,10 +12,9 @@ from olvf_assets.storage.node_cache import CacheLimitError, NodeCache
 
 
 def put(cache: NodeCache, name: str, size: int, *, used_s: float) -> None:
-    passing = cache.root / f".partial-{name.replace('/', '-')}"
-    cache.root.mkdir(parents=True, exist_ok=True)
-    passing.write_bytes(bytes(size))
-    cache.take(passing, name, "mark")
+    with cache.passing(name) as passing:
+        passing.write_bytes(bytes(size))
+        cache.take(passing, name, "mark")
     os.utime(cache.root / name, ns=(round(used_s * 1e9), (cache.root / name).stat().st_mtime_ns))
 
 
@@ -84,9 +83,10 @@ def test_only_copies_go(tmp_path: Path) -> None:
     own = tmp_path / "work" / "ultralytics" / "settings.json"
     own.parent.mkdir()
     own.write_text("{}")
-    young, old = tmp_path / ".partial-young", tmp_path / ".partial-old"
+    young, old = tmp_path / ".passing" / "young", tmp_path / ".passing" / "old"
     for each in (young, old):
-        each.write_text("half")
+        each.mkdir()
+        (each / "film.png").write_text("half")
     os.utime(old, (time.time() - 200_000,) * 2)
     cache.make_room()
     assert own.exists()
