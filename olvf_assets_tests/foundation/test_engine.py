@@ -139,6 +139,25 @@ def test_an_engine_that_does_not_exist_is_named() -> None:
         engine_named("celery")
 
 
+def test_ray_that_is_not_installed_is_told_of_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # its import fails
+    engine_named.cache_clear()
+    with pytest.raises(EngineError, match="OLVF_ENGINE is ray, which is not installed: make setup EXTRAS=cluster"):
+        engine_named("ray")
+
+
+def test_all_nodes_must_have_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    from olvf_assets.foundation import engine_ray
+
+    digests = set()
+    for versions in ({"torch": "2.11"}, {"torch": "2.11+cpu"}, {"torch": "2.12"}, {"torch": "2.11", "timm": "1"}):
+        monkeypatch.setattr(engine_ray, "version", lambda name, known=versions: known.get(name, "0"))
+        engine_ray.own_code.cache_clear()
+        digests.add(engine_ray.own_code())
+    engine_ray.own_code.cache_clear()
+    assert len(digests) == 3  # the build of a version says nothing of its figures
+
+
 @pytest.mark.parametrize(("said", "share"), [("", None), ("0", 0.0), ("0.5", 0.5), ("1", 1.0), ("4", 4.0)])
 def test_the_share_of_a_gpu_is_said_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, said: str, share: float | None

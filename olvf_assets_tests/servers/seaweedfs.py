@@ -2,15 +2,14 @@
 
 import os
 import signal
+import socket
 import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
-
-from olvf_assets_tests.intake.pacs.peers import free_port
 
 BUCKET, KEY, SECRET = "lake", "KEY-OF-THE-TESTS", "secret-of-the-tests"
 PARTS = ("master", "volume", "filer", "s3")
@@ -27,7 +26,8 @@ class RunningStore:
 
     def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self._folder, self._address = folder, address
-        self._ports = {f"{part}.port{kind}": free_port() for part in PARTS for kind in ("", ".grpc")}
+        names = [f"{part}.port{kind}" for part in (*PARTS, "admin") for kind in ("", ".grpc")]
+        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "kept").mkdir(parents=True)
 
@@ -44,8 +44,7 @@ class RunningStore:
     def start(self) -> None:
         """Start it and wait until it answers."""
         ports = [f"-{name}={port}" for name, port in self._ports.items()]
-        others = ["-webdav=false", "-admin.ui=false", f"-bucket={BUCKET}", f"-admin.port={free_port()}",
-                  f"-admin.port.grpc={free_port()}"]  # fmt: skip
+        others = ["-webdav=false", "-admin.ui=false", f"-bucket={BUCKET}"]
         command = ["weed", "mini", f"-dir={self._folder / 'kept'}", f"-ip={self._address}",
                    f"-ip.bind={self._address}"]  # fmt: skip
         with (self._folder / "log").open("ab") as log:
@@ -81,6 +80,15 @@ class RunningStore:
         except OSError:
             return False
         return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Return ports that nobody has, no two of them the same."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 @contextmanager

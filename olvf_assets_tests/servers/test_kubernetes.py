@@ -121,7 +121,7 @@ def seconds_of_steps(root: Path, record_property: Callable[[str, object], None])
     """Return which tables were made in a Job."""
     with DagsterInstance.from_config(str(root / "home")) as instance:
         (record,) = instance.get_run_records()
-        events = instance.all_logs(record.run_id, of_type=DagsterEventType.STEP_WORKER_STARTED)
+        events = instance.all_logs(record.dagster_run.run_id, of_type=DagsterEventType.STEP_WORKER_STARTED)
         took = (record.end_time or 0) - (record.start_time or 0)
         record_property("measured", f"Kubernetes: {len(events)} steps as Jobs in {took:.0f} s")
         return {str(each.step_key) for each in events}
