@@ -87,8 +87,8 @@ def opened(address: str) -> "S3Store":
     allow_http()
     bucket, prefix = bucket_and_prefix(address)
     # Short, for `patiently` tries again, which knows what may pass.
-    retry = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
-    options = {"connect_timeout": "5s", "timeout": "120s", "allow_http": "AWS_ALLOW_HTTP" in os.environ}
+    retry: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=10)}
+    options: Any = {"connect_timeout": "5s", "timeout": "120s", "allow_http": "AWS_ALLOW_HTTP" in os.environ}
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     try:
         return S3Store(bucket, prefix=prefix or None, region=region, client_options=options, retry_config=retry)
