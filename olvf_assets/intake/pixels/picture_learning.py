@@ -64,7 +64,7 @@ def kind_of(shown: str) -> Literal["lumbar", "thoracic", "frontal", "other"]:
 
 def _picture(job: Job) -> np.ndarray:
     patient, plan, site, shown = job
-    film = other_film(patient, plan, site, shown) if shown in OTHER_FILMS else render_film(patient, plan, site)  # type: ignore[arg-type]
+    film = other_film(patient, plan, site, shown) if shown in OTHER_FILMS else render_film(patient, plan, site)
     return squeezed(as_shown(film), PIXEL_MM)
 
 
