@@ -22,14 +22,14 @@ def detected_films(
 ) -> pl.DataFrame:
     """Return `detected_films`: one row per protocol and film, with the levels found or why there are none.
 
-    A film is `resolved`; or `ambiguous`, when the odds that all its names are right are below `settings.least_margin`:
-    then none of its levels is used; or `nothing_found`.
+    A film is `resolved`; or `ambiguous`, when the odds that all its names are right are below `settings.least_margin`,
+    or fewer than `settings.fewest_levels` have a name: then none of its levels is used; or `nothing_found`.
 
     Args:
         detection_candidates: `detection_candidates` of the same films.
         films: `films`.
         detector_model: `detector_model`: the protocols that have a detector, and its weights.
-        settings: candidate_confidence, least_margin.
+        settings: candidate_confidence, least_margin, fewest_levels.
     """
     detectors = detector_model.select("protocol", detector_sha256="weights_sha256")
     wanted = films.select("institution", "film_id").join(detectors, how="cross")
@@ -82,7 +82,8 @@ def _film(key: tuple[Any, ...], candidates: pl.DataFrame | None, settings: Detec
     boxes_px = candidates.select(BOX_PX).to_numpy()
     chain, margin = order_levels(boxes_px, probabilities, settings.candidate_confidence, helpers)
     likeliest = probabilities.argmax(axis=1)
-    state = "ambiguous" if margin < math.log(settings.least_margin) else "resolved" if chain else "nothing_found"
+    unsure = margin < math.log(settings.least_margin) or 0 < len(chain) < settings.fewest_levels
+    state = "ambiguous" if unsure else "resolved" if chain else "nothing_found"
     return row | {
         "state": state,
         "n_candidates": candidates.height,

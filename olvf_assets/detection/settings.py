@@ -90,6 +90,9 @@ class DetectionSettings(Settings):
     # 75 % of 250 films of the look withheld from it, 3 % of all with a wrong name (benchmarks/levels.py); of 150 films
     # like the demo's, the demo's detector 96 % and 1 %, as before.
     least_margin: float = Field(default=4.0, gt=0)
+    # Levels, at least, of a resolved film. Every lateral film of the study shows L1 to L3 or more: where fewer bodies
+    # have a name, the others were not found, and one or two alone cannot be counted.
+    fewest_levels: int = Field(default=1, ge=1, le=5)
 
     @property
     def shipped(self) -> bool:

@@ -72,6 +72,18 @@ def test_how_sure_is_sure_is_a_setting(least_margin: float, state: str) -> None:
     assert detected_films(FOUND, FILMS, DETECTOR, settings)["state"][1] == state
 
 
+@pytest.mark.parametrize(
+    ("fewest", "states"),
+    [(1, ["resolved", "resolved", "nothing_found"]), (2, ["resolved", "ambiguous", "nothing_found"]),
+     (3, ["ambiguous", "ambiguous", "nothing_found"])],
+)  # fmt: skip
+def test_how_many_bodies_can_be_counted_is_a_setting(fewest: int, states: list[str]) -> None:
+    settings = SETTINGS.model_copy(update={"least_margin": 0.1, "fewest_levels": fewest})
+    table = detected_films(FOUND, FILMS, DETECTOR, settings)
+    assert table["state"].to_list() == states
+    assert table["n_levels"].to_list() == [2, 1, 0]
+
+
 def test_every_protocol_has_every_film() -> None:
     table = detected_films(FOUND, FILMS, BOTH, SETTINGS)
     assert table.filter(protocol="thesis")["state"].to_list() == ["nothing_found"] * 3
