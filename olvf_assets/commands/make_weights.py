@@ -44,7 +44,8 @@ def make_detector_weights(
 ) -> pl.DataFrame:
     """Train the detector that ships and write it; return its row of `detector_model`.
 
-    Equal code, profile, libraries and kind of processor give the same file. What was begun in `work` is gone on with.
+    Equal code, profile, libraries and kind of processor give the same file. A training that was killed is gone on with
+    if `work` is the same; the phantoms are drawn again.
 
     Args:
         work: a folder for pictures and the training's state, of about 1 GB.
