@@ -23,8 +23,8 @@ from olvf_assets_tests.servers.seaweedfs import running as running_store
 
 PROJECT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-HEAD = "10.99.0.1"  # on loopback: the cable goes with the host at its other end
-CABLE, SECOND = "10.99.1.1", "10.99.1.2"
+HEAD = "10.99.2.1"  # on loopback: the cable goes with the host at its other end
+CABLE, SECOND = "10.99.3.1", "10.99.3.2"
 PATIENCE_S = 90.0
 # What a new host's first process does: its disk is empty where the study's data lie, and it waits for its cable.
 BOOT = """

@@ -154,6 +154,7 @@ def test_work_ends_by_name_where_the_store_stays_away_and_goes_on_afterwards(
     assert "StoreUnreachableError: the object store of the lake" in said
     assert SECRET not in said
     store.start()
+    monkeypatch.delenv("OLVF_STORE_PATIENCE_S")  # just started, it says for a moment that it is not ready
     second = began("train", f"{ADDRESS}/gone", str(tmp_path / "cache of another machine"), "2000")
     out, _ = ended(second)
     assert int(out.splitlines()[0].removeprefix("from ")) >= 20

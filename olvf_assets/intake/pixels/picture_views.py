@@ -23,7 +23,7 @@ UNKNOWN_SIDE_CELLS = 100  # of the longer side, where nobody knows the spacing: 
 BLACK = 8.0  # of 255; collimated margins are darker
 LEAST_BRIGHT = 0.10  # share of a row or column of the exposed field that is brighter than that, at least
 # Probabilities of a lateral spine at which a silent film is one, at which it is none, and at which a header is doubted.
-# Chosen on phantoms of the withheld look: see `commands.make_weights` and benchmarks/views.py.
+# Chosen on phantoms of the withheld look: see `commands.make_weights`.
 LATERAL, NOT_LATERAL, DOUBTED = 0.90, 0.10, 0.03
 SURE_OF_PART = 0.85  # share of the probability of a lateral film
 
