@@ -30,6 +30,7 @@ from olvf_assets.foundation.parallel import LENT, TICK_S, available_cores, limit
 TRIES_AFTER_LOSS = 3
 LISTEN_S = 0.5
 STOP_S = 30.0
+SETTLE_S = 1.0
 # Of other versions other figures may come, and one table must not be made by two of them.
 FIGURES_HANG_ON = ("torch", "torchvision", "timm", "ultralytics", "numpy", "opencv-python", "polars", "scipy")
 
@@ -258,14 +259,20 @@ def _nodes() -> list[dict[str, float]]:
 
 
 def _stop(running: list[Any]) -> None:
-    """End work for good; return when it cannot write any more."""
+    """End work for good; return when it cannot write any more.
+
+    Ray 2.60 takes this process down with it when work is cancelled that begins at this very moment. So what has begun
+    is given a moment, and what was given last and waits for room is cancelled first: nothing takes another one's room.
+    """
     import ray
 
+    if not running:
+        return
     with suppress(ray.exceptions.RayError):
-        for each in running:
+        _, unfinished = ray.wait(running, num_returns=len(running), timeout=SETTLE_S)
+        for each in reversed(unfinished):
             ray.cancel(each, force=True)
-        if running:
-            ray.wait(running, num_returns=len(running), timeout=STOP_S)
+        ray.wait(running, num_returns=len(running), timeout=STOP_S)
 
 
 @cache

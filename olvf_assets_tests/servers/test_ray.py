@@ -233,7 +233,7 @@ def test_a_training_goes_on_elsewhere_when_its_host_is_switched_off(
 ) -> None:  # fmt: skip
     """The last test: the second host does not come back."""
     monkeypatch.setattr("olvf_assets.foundation.engine_ray.TICK_S", 0.2)
-    settings, seen, off = small_settings(epochs=120, workers=2), list[dict[str, Any]](), list[float]()
+    settings, seen, off = small_settings(epochs=400, workers=2), list[dict[str, Any]](), list[float]()
 
     def observe(figures: dict[str, Any]) -> None:
         seen.append(figures)
