@@ -34,8 +34,8 @@ def shipped_model(store: ArtifactStore, protocols: tuple[str, ...], folder: Path
     """
     record = shipped_record(NAME, folder)
     kept = store.work_folder("detector", {SHIPPED: record["sha256"]}) / "detector.safetensors"
-    if not kept.is_file() or file_sha256(kept) != record["sha256"]:
-        write_atomically(kept, lambda temporary: _copy(weights_file(NAME, folder), temporary))
+    if store.read(kept, file_sha256) != record["sha256"]:
+        store.write(kept, lambda temporary: shutil.copyfile(weights_file(NAME, folder), temporary))
     row = {name: record[name] for name in TOLD} | {
         "weights_path": kept.relative_to(store.root).as_posix(),
         "weights_sha256": record["sha256"],
@@ -72,13 +72,9 @@ def write_shipped(model: pl.DataFrame, store: ArtifactStore, made_with: dict[str
     row = model.row(0, named=True)
     weights = {
         name: value.half() if value.ndim > 1 else value
-        for name, value in load_file(store.path(row["weights_path"])).items()
+        for name, value in load_file(store.at_hand(row["weights_path"])).items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(weights_file(NAME, folder), lambda temporary: save_file(weights, temporary))
     told = {name: row[name] for name in TOLD}
     write_record(NAME, {**made_with, **told, "losses": row["train_loss_by_epoch"]}, folder)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)

@@ -51,8 +51,4 @@ def write_record(name: str, record: dict[str, Any], folder: Path = FOLDER) -> No
     """Write the record of weights that were just written. It bears no date and no machine's name."""
     whole = {"sha256": file_sha256(weights_file(name, folder)), "command": f"{COMMAND} {name}", **record}
     text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
-    write_atomically(folder / f"{name}.json", lambda temporary: _write(temporary, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_atomically(folder / f"{name}.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
