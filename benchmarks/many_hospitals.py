@@ -65,8 +65,9 @@ def make(name: str, hospitals: int, films: int) -> dict[str, float]:
     """Make one table of many hospitals' rows and return what it took; runs in a process of its own."""
     (table,) = [each for each in whole_tables() if each.name == name]
     data, profile = data_folder(), load_profile("demo")
-    pattern = _stored(data, "films").filter(institution=PATTERN).height
-    frames = {each: many(_stored(data, each), hospitals, films, pattern) for each in table.reads}
+    store = ArtifactStore(data / "lake")
+    pattern = store.tables.read("films").filter(institution=PATTERN).height
+    frames = {each: many(store.tables.read(each), hospitals, films, pattern) for each in table.reads}
     if "institutions" in frames:
         frames["institutions"] = frames["institutions"].unique("institution", maintain_order=True)
     rows = sum(frame.height for frame in frames.values())
@@ -74,7 +75,7 @@ def make(name: str, hospitals: int, films: int) -> dict[str, float]:
     start = time.perf_counter()
     ordered = {each: in_order(frame) for each, frame in frames.items()}
     taken = time.perf_counter()
-    run = TableRun(profile, ArtifactStore(data / "lake"), data)
+    run = TableRun(profile, store, data)
     made = table.conform(table.make(run, **table.taken(ordered)))
     end = time.perf_counter()
     return {
@@ -85,10 +86,6 @@ def make(name: str, hospitals: int, films: int) -> dict[str, float]:
         "read_gib": round(before / 2**20, 2),
         "most_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
-
-
-def _stored(data: Path, name: str) -> pl.DataFrame:
-    return pl.read_delta(str(data / "lake" / "tables" / f"{name}.delta"))
 
 
 def measured(name: str, hospitals: int, films: int, most_gib: int, patience_s: float) -> dict[str, float | str]:
@@ -125,7 +122,7 @@ def main() -> None:
     if asked.one:
         print(json.dumps(make(asked.one, asked.hospitals[0], asked.films)))
         return
-    if not (data_folder() / "lake" / "tables" / "external_metrics.delta").exists():
+    if not ArtifactStore(data_folder() / "lake").tables.is_there("external_metrics"):
         print("there is no finished study in the data folder: `make demo` first, or set OLVF_DATA")
         return
     sizes = [3] if asked.quick else asked.hospitals

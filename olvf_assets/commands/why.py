@@ -78,10 +78,9 @@ def _reasons(
             for each, frame in frames.items()
         }
         try:
-            found = list(parts.reasons(part, record, run, made_of))
-            found += [] if found else [
+            found = list(parts.reasons(part, record, run, table.taken(made_of))) or [
                 f"only its checks are asked again: {each}" for each in parts.reasons_to_check(record, run, made_of)
-            ]  # fmt: skip
+            ]
         except OlvfError as error:
             found = [str(error)]
         yield from (f"{name}: {reason}" for reason in found)

@@ -60,7 +60,7 @@ class Part:
         findings: by check.
         broken: a sentence for each blocking rule that it breaks.
         record: what is to be kept once the rows are stored; `rows` and `files` in it are filled in then.
-        standing: whether its rows were found as they must be.
+        kept: its record as it lies there, of a part whose rows were found as they must be; None: it was made.
         own_seconds: in the table's own function; of a fold 0, for several are made together.
         again: why it is to be made again next time all the same.
     """
@@ -70,9 +70,14 @@ class Part:
     findings: dict[str, Finding]
     broken: list[str]
     record: Record
-    standing: bool
+    kept: Record | None
     own_seconds: float = 0.0
     again: list[str] = field(default_factory=list)
+
+    @property
+    def standing(self) -> bool:
+        """Return whether its rows were found as they must be."""
+        return self.kept is not None
 
 
 class Parts:
@@ -105,12 +110,19 @@ class Parts:
         self._stored = lake.stored(table.name)
         self._digests: dict[int, tuple[pl.DataFrame, str]] = {}
 
-    def standing(self, part: str, run: TableRun, frames: Frames) -> Part | None:
-        """Return a part of the lake if all that it is made of is as it was, and it lies there as it was made."""
+    def standing(self, part: str, run: TableRun, frames: Frames, taken: Frames) -> Part | None:
+        """Return a part of the lake if all that it is made of is as it was, and it lies there as it was made.
+
+        Args:
+            part: its name.
+            run: what is known of the run.
+            frames: what table and checks read.
+            taken: what the table takes of that.
+        """
         record = self._records.find(self.table.name, part)
         if record is None or self._force:
             return None
-        reasons = list(self.reasons(part, record, run, frames))
+        reasons = list(self.reasons(part, record, run, taken))
         if reasons:
             self._report(f"{self._said(part)}made again: {first_reasons(reasons)}")
             return None
@@ -118,12 +130,11 @@ class Parts:
         if reasons := list(self.reasons_to_check(record, run, frames)):
             self._report(f"{self._said(part)}held against its checks again: {first_reasons(reasons)}")
             return self._held(rows, replace(run, notes=dict(record.notes)), frames, record.basis, record)
-        return Part(rows, dict(record.notes), dict(record.findings), [], record, standing=True)
+        return Part(rows, dict(record.notes), dict(record.findings), [], record, kept=record)
 
-    def reasons(self, part: str, record: Record, run: TableRun, frames: Frames) -> Iterator[str]:
+    def reasons(self, part: str, record: Record, run: TableRun, taken: Frames) -> Iterator[str]:
         """Yield, in words, why the rows of a part cannot stand."""
-        now = self._of_rows(run, self.table.taken(frames))
-        yield from changes(record.basis, now, run.profile, self.lake.digest)
+        yield from changes(record.basis, self._of_rows(run, taken), run.profile, self.lake.digest)
         lying = self._lying(part)
         if frame_digest(lying) != record.rows:
             yield "its rows in the lake are not those that were made"
@@ -144,12 +155,13 @@ class Parts:
 
     def part(self, part: str, run: TableRun, frames: Frames) -> Part:
         """Return one part, made if it does not stand."""
-        found = self.standing(part, run, frames)
+        taken = self.table.taken(frames)
+        found = self.standing(part, run, frames, taken)
         if found is None:
-            own, before = self.table.taken(frames), self.own_seconds
+            before = self.own_seconds
             with self._noting(run) as noted:
-                rows = self._made(self._looking(run, noted), own)
-            found = self._held(rows, run, frames, self._basis(self._of_rows(run, own), noted))
+                rows = self._made(self._looking(run, noted), taken)
+            found = self._held(rows, run, frames, self._basis(self._of_rows(run, taken), noted))
             found.own_seconds = round(self.own_seconds - before, 3)
         self.done[part] = found
         return found
@@ -163,14 +175,17 @@ class Parts:
             frames_of: gives what some folds are made of.
         """
         frames = {fold: frames_of((fold,)) for fold in folds}
-        found = {fold: self.standing(str(fold), replace(run, folds=(fold,)), frames[fold]) for fold in folds}
+        taken = {fold: self.table.taken(frames[fold]) for fold in folds}
+        found = {
+            fold: self.standing(str(fold), replace(run, folds=(fold,)), frames[fold], taken[fold]) for fold in folds
+        }
         todo = tuple(fold for fold, part in found.items() if part is None)
         if todo:
             with self._noting(run) as noted:
                 rows = self._made(self._looking(replace(run, folds=todo), noted), self.table.taken(frames_of(todo)))
             for fold in todo:
                 own = replace(run, folds=(fold,), notes=dict(run.notes))
-                basis = self._basis(self._of_rows(own, self.table.taken(frames[fold])), noted)
+                basis = self._basis(self._of_rows(own, taken[fold]), noted)
                 found[fold] = self._held(rows.filter(pl.col("fold") == fold), own, frames[fold], basis)
         parts = [part for fold in folds if (part := found[fold]) is not None]
         self.done.update(zip(map(str, folds), parts, strict=True))
@@ -207,7 +222,7 @@ class Parts:
             record = replace(part.record, rows=frame_digest(lying), files=self._files(run, lying))
             if part.again:
                 self._records.forget(self.table.name, name)
-            elif record != self._records.find(self.table.name, name):
+            elif record != part.kept:
                 self._records.keep(self.table.name, name, record)
 
     def _made(self, run: TableRun, frames: Frames) -> pl.DataFrame:
@@ -223,9 +238,9 @@ class Parts:
         return frame
 
     def _held(
-        self, rows: pl.DataFrame, run: TableRun, frames: Frames, basis: Basis, standing: Record | None = None
+        self, rows: pl.DataFrame, run: TableRun, frames: Frames, basis: Basis, kept: Record | None = None
     ) -> Part:
-        """Hold a part that was made, or that stands, against the checks."""
+        """Hold a part that was made, or that stands with a record that is kept, against the checks."""
         findings, broken = {}, []
         with self._noting(run) as noted:
             looking = self._looking(run, noted)
@@ -240,9 +255,9 @@ class Parts:
                 if breaking.height and each.blocking:
                     broken.append(f"{breaking.height} rows break {each.name}, the first: {first}.")
         checked = self._basis(self._of_checks(run, frames), noted) if self.checks else None
-        made = frame_digest(rows) if standing is None else standing.made
+        made = frame_digest(rows) if kept is None else kept.made
         record = Record(basis, checked, made, "", "", dict(run.notes), findings)
-        return Part(rows, dict(run.notes), findings, broken, record, standing=standing is not None, again=run.again)
+        return Part(rows, dict(run.notes), findings, broken, record, kept=kept, again=run.again)
 
     def _basis(self, ingredients: Ingredients, noted: "_Noted") -> Basis:
         looked_up = {name: self.lake.digest(name) for name in sorted(noted.looked_up)}

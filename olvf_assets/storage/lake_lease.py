@@ -20,7 +20,7 @@ from typing import Any
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.storage.artifacts import read_if_whole, write_atomically
 from olvf_assets.storage.object_store import ObjectStoreError, faults_named, opened, patiently
-from olvf_assets.storage.run_lock import FOLDER, POLL_S, REMIND_S, UNKNOWN, Holder, this_process
+from olvf_assets.storage.run_lock import FOLDER, UNKNOWN, Holder, taken_from_others, this_process
 
 LEASE, CLOCK = "run.lease", "run.clock"
 MEMBER_FILE = "lake_member"  # beside the locks of a data folder: by it a folder knows its own dead run's lease
@@ -164,18 +164,11 @@ def refuse_if_lost(address: str) -> None:
 
 def _taken(address: str, content: dict[str, Any], *, wait: bool, report: Callable[[str], None]) -> str:
     """Take the lease, and return the mark of its version."""
-    pause, reminded_s = threading.Event(), -REMIND_S
-    while True:
-        mark, holder = patiently(lambda: _tried(address, content), address)
-        if mark is not None:
-            return mark
-        in_use = f"{address} is in use by {holder}"
-        if not wait:
-            raise LakeInUseError(f"{in_use}; start again when it has ended, or without OLVF_WAIT=0 to wait")
-        if time.monotonic() - reminded_s >= REMIND_S:
-            report(f"{in_use}; this run waits for its end (with OLVF_WAIT=0 it would give up instead)")
-            reminded_s = time.monotonic()
-        pause.wait(POLL_S)
+
+    def tried() -> tuple[str | None, Holder]:
+        return patiently(lambda: _tried(address, content), address)
+
+    return taken_from_others(tried, address, LakeInUseError, wait=wait, report=report)
 
 
 def _tried(address: str, content: dict[str, Any]) -> tuple[str | None, Holder]:

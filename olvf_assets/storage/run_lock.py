@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from olvf_assets.foundation.errors import MachineError
 from olvf_assets.foundation.write_faults import write_fault, write_faults_named
@@ -29,6 +29,7 @@ FOLDER_LOCK = "data_folder.lock"
 POLL_S = 1.0
 REMIND_S = 60.0
 _held: set[int] = set()
+Taken = TypeVar("Taken")
 
 
 class DataFolderInUseError(MachineError):
@@ -177,21 +178,46 @@ os.register_at_fork(after_in_child=_close_in_child)
 def _take(
     descriptor: int, file: Path, data: Path, *, wait: bool, report: Callable[[str], None] = lambda line: None
 ) -> None:
-    pause = threading.Event()
-    reminded_s = -REMIND_S
-    while True:
+    def tried() -> tuple[bool | None, Holder]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
         except BlockingIOError:
-            in_use = f"{data} is in use by {_holder(file)}"
+            return None, _holder(file)
         except OSError as error:
             raise DataFolderLockError(
                 f"{file}: this file system cannot lock files ({error.strerror}), and two runs in one data folder would "
                 "spoil each other's tables; set OLVF_DATA to a folder on a local disk, or mount the share with locks"
             ) from None
+        return True, UNKNOWN
+
+    taken_from_others(tried, str(data), DataFolderInUseError, wait=wait, report=report)
+
+
+def taken_from_others(
+    tried: Callable[[], tuple[Taken | None, Holder]],
+    what: str,
+    in_use_error: type[MachineError],
+    *,
+    wait: bool,
+    report: Callable[[str], None],
+) -> Taken:
+    """Return what shows that something was taken, once whoever holds it has let it go.
+
+    Args:
+        tried: returns that, or None and who holds it.
+        what: is held, for the messages.
+        in_use_error: raised where somebody holds it and `wait` is false.
+        wait: whether to wait.
+        report: told who holds it when waiting begins and every minute after that.
+    """
+    pause, reminded_s = threading.Event(), -REMIND_S
+    while True:
+        found, holder = tried()
+        if found is not None:
+            return found
+        in_use = f"{what} is in use by {holder}"
         if not wait:
-            raise DataFolderInUseError(f"{in_use}; start again when it has ended, or without OLVF_WAIT=0 to wait")
+            raise in_use_error(f"{in_use}; start again when it has ended, or without OLVF_WAIT=0 to wait")
         if time.monotonic() - reminded_s >= REMIND_S:
             report(f"{in_use}; this run waits for its end (with OLVF_WAIT=0 it would give up instead)")
             reminded_s = time.monotonic()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from olvf_assets.storage import lake_lease
+from olvf_assets.storage import lake_lease, run_lock
 from olvf_assets.storage.lake_lease import (
     LEASE,
     LOST_AFTER_S,
@@ -62,7 +62,7 @@ def test_a_lake_in_the_data_folder_asks_no_store(bucket: MadeUpStore, here: Path
 def test_whoever_waits_is_told_for_whom_and_gets_it(
     bucket: MadeUpStore, here: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake_lease, "POLL_S", 0.01)
+    monkeypatch.setattr(run_lock, "POLL_S", 0.01)
     told: list[str] = []
     first = hold_lake(ADDRESS, here, "run 1", wait=False)
     first.__enter__()
