@@ -19,7 +19,7 @@ from olvf_assets.detection.copies import make_detector_copies
 from olvf_assets.detection.phantom_films import all_train, phantom_films
 from olvf_assets.detection.provenance import LIBRARIES, TRAINING
 from olvf_assets.detection.shipped import write_shipped
-from olvf_assets.detection.training import train_detector
+from olvf_assets.detection.training import device_name, train_detector
 from olvf_assets.foundation.code_identity import code_digest
 from olvf_assets.foundation.provenance import NOT_DECIDING, library_versions
 from olvf_assets.phantom.settings import LookName
@@ -30,13 +30,13 @@ from olvf_assets.storage.shipped import FOLDER, weights_file, write_record
 
 PROFILE = "weights"
 LEARNING = "olvf_assets.intake.pixels.picture_learning"
-VIEW_EPOCHS = 80
+VIEW_EPOCHS = 60
 # Look, patients and seed of the pictures that the network of views learns from (wide and plain), that its temperature
 # is fitted on, and that it is asked about.
 VIEW_SETS: dict[str, tuple[LookName, int, int]] = {
-    "wide": ("wide", 300, 1), "plain": ("plain", 40, 2), "fitted": ("withheld", 60, 3), "asked": ("withheld", 60, 4),
+    "wide": ("wide", 1200, 1), "plain": ("plain", 120, 2), "fitted": ("withheld", 60, 3), "asked": ("withheld", 60, 4),
 }  # fmt: skip
-JUNK = 120
+JUNK = 400
 
 
 def make_detector_weights(
@@ -62,19 +62,24 @@ def make_detector_weights(
     splits = all_train(films, settings.validation_fold)
     copies = make_detector_copies(films, boxes, splits, store, settings, profile.seed, helpers=drawn)
     model = train_detector(copies, store, settings, profile.seed, report=report)
+    write_shipped(model, store, made_with(profile_name), folder)
+    return model
+
+
+def made_with(profile_name: str) -> dict[str, Any]:
+    """Return what the detector's record says of its making: profile, code, libraries, and what trained it."""
     code = {
         "training": code_digest(TRAINING, without=NOT_DECIDING, libraries=False),
         "phantoms": code_digest("olvf_assets.detection.phantom_films:_drawn", libraries=False),
     }
-    made_with = {"profile": profile_name, "code": code, "libraries": library_versions(*LIBRARIES)}
-    write_shipped(model, store, made_with, folder)
-    return model
+    libraries, trained = library_versions(*LIBRARIES), load_profile(profile_name).detection
+    return {"profile": profile_name, "code": code, "libraries": libraries, "trained_on": device_name(trained.device)}
 
 
 def make_view_weights(
     report: Callable[[str], None], *, share: float = 1.0, epochs: int = VIEW_EPOCHS, folder: Path = FOLDER
 ) -> dict[str, Any]:
-    """Teach the network that tells views apart, write it, and return its record: about ten minutes of one core.
+    """Teach the network that tells views apart, write it, and return its record: about half an hour of one core.
 
     It learns from phantoms of the wide and the plain look, its temperature is fitted on some of the withheld look, and
     the record says how it does on others of that look.

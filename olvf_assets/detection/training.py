@@ -130,6 +130,14 @@ def choose_device(device: str) -> str:
     return "0" if torch.cuda.is_available() else "cpu"
 
 
+def device_name(device: str = "auto") -> str:
+    """Return the name of the GPU that would train, or `cpu`."""
+    import torch
+
+    chosen = choose_device(device)
+    return "cpu" if chosen == "cpu" else torch.cuda.get_device_name(int(chosen))
+
+
 def _train(
     copies: pl.DataFrame,
     finished: Path,

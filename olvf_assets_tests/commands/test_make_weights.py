@@ -37,6 +37,7 @@ def test_the_detector_is_made_of_the_development_phantoms_of_its_profile(
     assert (record["profile"], record["seed"], record["n_train_images"]) == ("weights", small("weights").seed, 2)
     assert set(record["code"]) == {"training", "phantoms"}
     assert "date" not in record
+    assert record["trained_on"] == "cpu"
     assert str(tmp_path) not in (tmp_path / "shipped/detector.json").read_text()
     kept = shipped_model(ArtifactStore(tmp_path / "study"), ("patient",), tmp_path / "shipped").row(0, named=True)
     assert kept["helpers"] == made.row(0, named=True)["helpers"]
@@ -59,7 +60,7 @@ def test_the_network_of_views_is_fitted_and_asked_on_the_withheld_look_alone(
 
     monkeypatch.setattr(picture_learning, "phantom_pictures", pictures)
     record = make_view_weights(lambda line: None, share=0.05, epochs=2, folder=tmp_path)
-    assert looks == [("wide", 15), ("plain", 2), ("withheld", 3), ("withheld", 3)]
+    assert looks == [("wide", 60), ("plain", 6), ("withheld", 3), ("withheld", 3)]
     assert shipped_record("view", tmp_path) == shipped_record("view", tmp_path) | record
     assert record["n_pictures"] == 16 + make_weights.JUNK
     assert record["asked"]["laterals"] == record["asked"]["others"] == 4

@@ -40,7 +40,7 @@ def test_the_file_that_ships_is_the_one_of_its_record_and_small() -> None:
     record = shipped_record("detector")
     assert weights_file("detector").stat().st_size < 12e6
     assert (record["profile"], record["seed"]) == ("weights", load_profile("weights").seed)
-    assert (record["model"], record["image_px"], record["helpers"]) == ("yolov5n", 256, ["T12", "T11", "S1"])
+    assert (record["model"], record["image_px"], record["helpers"]) == ("yolov5n", 384, ["T12", "T11", "S1"])
     assert record["command"] == "python -m olvf_assets.commands.make_weights detector"
     assert len(record["losses"]) == record["epochs"] == load_profile("weights").detection.epochs
     assert record["losses"][-1] < record["losses"][0]

@@ -110,9 +110,14 @@ def together(*sets: Pictures) -> Pictures:
 
 
 def learn(pictures: Pictures, epochs: int, seed: int, report: Callable[[str], None]) -> dict[str, np.ndarray]:
-    """Return the weights by name of a network taught on pictures, each changed anew in every epoch."""
+    """Return the weights by name of a network taught on pictures, each changed anew in every epoch.
+
+    On one thread, so that the number of cores decides nothing.
+    """
     import torch
 
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.manual_seed(seed % 2**31)
     network, names = _untaught()
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-2)
@@ -133,6 +138,7 @@ def learn(pictures: Pictures, epochs: int, seed: int, report: Callable[[str], No
             schedule.step()
             losses.append(float(loss.detach()))
         report(f"views: epoch {epoch + 1}/{epochs}, loss {np.mean(losses):.3f}")
+    torch.set_num_threads(threads_before)
     taught = network.state_dict()
     return {f"{name}.{part}": taught[f"{place}.{part}"].numpy() for place, name in names.items()
             for part in ("weight", "bias")}  # fmt: skip
