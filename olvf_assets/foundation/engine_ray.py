@@ -9,6 +9,7 @@ them travels. Work that was lost with its worker is done again elsewhere; ours g
 """
 
 import hashlib
+import logging
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from olvf_assets.foundation.engine import NOBODY, EngineError, LostWorkError, Needs, gpu_share
+from olvf_assets.foundation.engine import GPU_SHARE, NOBODY, EngineError, LostWorkError, Needs, gpu_share
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import LENT, TICK_S, available_cores, limit_threads
 
@@ -109,7 +110,13 @@ class RayEngine:
     def _demand(self, needs: Needs) -> dict[str, Any]:
         """Return what Ray is asked for."""
         share = _share(needs)
-        nodes = [each for each in _nodes() if each.get("GPU", 0.0) >= share] or [{"CPU": 1.0, "GPU": share}]
+        nodes = [each for each in _nodes() if each.get("GPU", 0.0) >= share]
+        if not nodes:  # an autoscaler may start one
+            logging.getLogger(__name__).warning(
+                f"{GPU_SHARE} is {share:g}, and no node of the cluster has so much of a GPU: work waits until one has "
+                f"joined. {GPU_SHARE}=0 uses none"
+            )
+            nodes = [{"CPU": 1.0, "GPU": share}]
         if needs.cores:
             cores = min(needs.cores, max(each.get("CPU", 1.0) for each in nodes))
         elif share:

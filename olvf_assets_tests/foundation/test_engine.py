@@ -173,6 +173,19 @@ def test_a_share_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, said: 
         gpu_share()
 
 
+@pytest.mark.parametrize(("nodes", "said"), [([{"CPU": 8.0}], 1), ([{"CPU": 8.0, "GPU": 1.0}], 0), ([{"GPU": 0.0}], 1)])
+def test_work_that_waits_for_a_gpu_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, nodes: list[dict[str, float]], said: int
+) -> None:
+    from olvf_assets.foundation import engine_ray
+
+    monkeypatch.setenv(engine.GPU_SHARE, "1")
+    monkeypatch.setattr(engine_ray, "_nodes", lambda: nodes)
+    demand = engine_ray.RayEngine.__new__(engine_ray.RayEngine)._demand(Needs(gpu=True))
+    assert (demand["num_cpus"], demand["num_gpus"]) == (1, 1.0)
+    assert caplog.text.count("OLVF_GPU_SHARE=0 uses none") == said
+
+
 def test_a_worker_uses_the_cores_that_it_is_lent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_cores() == len(parallel.os.sched_getaffinity(0))
     monkeypatch.setenv(LENT, "3")
