@@ -9,6 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from olvf_assets.classification.networks import build, repeatable, save_weights,
 from olvf_assets.classification.pixels import packed_pixels
 from olvf_assets.classification.progress import PROGRESS, RECORD, Progress
 from olvf_assets.classification.provenance import training_description
-from olvf_assets.classification.settings import Architecture, ClassificationSettings
+from olvf_assets.classification.settings import ARCHITECTURES, Architecture, ClassificationSettings
 from olvf_assets.classification.sides import sides
 from olvf_assets.classification.tables import CHECKPOINTS
 from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError, engine, in_groups
@@ -36,6 +37,7 @@ STATE = "state.pt"  # all of it, for going on
 KEEP_AFTER_S = {"cpu": 0.0, "cuda": 30.0}  # a full network's state weighs 200 MB, and a GPU's epoch takes seconds
 
 Report = Callable[[str], None]
+Job = tuple[Architecture, Sequence[int]]
 
 
 class DivergedTrainingError(OlvfError):
@@ -54,7 +56,8 @@ def train_folds(
 ) -> pl.DataFrame:
     """Train one architecture on several folds: in `settings.workers` processes, on a GPU all of them in one.
 
-    On a cluster each worker with a GPU trains its part of them in one process, each other worker one at a time.
+    On a cluster each worker with a GPU trains its part of them in one process, each other worker one at a time. Cards
+    that would stand idle train the other architectures meanwhile, whose own tables then find them finished.
 
     Args:
         architecture: the network.
@@ -76,13 +79,8 @@ def train_folds(
     """
     samples = samples.sort("sample_id")
     packed_pixels(samples, store, settings.input_divisor)  # written once, before several processes look for it
-    train = partial(
-        _train_as_many_as_fit, architecture=architecture, samples=samples, store=store, settings=settings, seed=seed
-    )
-    start = start_weights(architecture, settings.networks[architecture])
-    descriptions = {
-        fold: training_description(architecture, fold, samples, settings, seed, start) for fold in sorted(folds)
-    }
+    train = partial(_train_as_many_as_fit, samples=samples, store=store, settings=settings, seed=seed)
+    descriptions = _descriptions(architecture, folds, samples, settings, seed)
     records = {fold: _record_of(store, description) for fold, description in descriptions.items()}
     unfinished = [fold for fold, record in records.items() if _finished(store, record) is None]
     for fold in unfinished:
@@ -93,10 +91,16 @@ def train_folds(
     folders = [records[fold].parent for fold in unfinished]
     tick = None if observe is None else Progress(store, folders, observe, report).show
     if torch.cuda.is_available() and engine() is None:
-        train(unfinished, tick=tick and at_most_every(TICK_S, tick))
+        train((architecture, unfinished), tick=tick and at_most_every(TICK_S, tick))
     else:
-        groups, what = in_groups(unfinished, TRAINING), f"folds of {architecture}"
-        parallel_map(train, groups, workers=settings.workers, needs=TRAINING, what=what, report=report, tick=tick)
+        jobs: list[Job] = [(architecture, group) for group in in_groups(unfinished, TRAINING)]
+        for other in ARCHITECTURES if jobs else ():
+            with suppress(OlvfError):  # what it lacks its own table will say
+                theirs = _descriptions(other, folds, samples, settings, seed) if other != architecture else {}
+                left = [fold for fold, each in theirs.items() if _finished(store, _record_of(store, each)) is None]
+                jobs += [(other, group) for group in in_groups(left, TRAINING, beside=len(jobs))]
+        what = "folds of " + ", ".join(dict.fromkeys(name for name, _ in jobs))
+        parallel_map(train, jobs, workers=settings.workers, needs=TRAINING, what=what, report=report, tick=tick)
     rows = [_finished(store, records[fold]) for fold in sorted(records)]
     if None in rows:
         raise UnsharedStoreError("classifiers")
@@ -133,9 +137,15 @@ def train_fold(
     return row
 
 
+def _descriptions(
+    architecture: Architecture, folds: Sequence[int], samples: pl.DataFrame, settings: ClassificationSettings, seed: int
+) -> dict[int, dict[str, Any]]:
+    start = start_weights(architecture, settings.networks[architecture])
+    return {fold: training_description(architecture, fold, samples, settings, seed, start) for fold in sorted(folds)}
+
+
 def _train_as_many_as_fit(
-    folds: Sequence[int],
-    architecture: Architecture,
+    job: Job,
     samples: pl.DataFrame,
     store: ArtifactStore,
     settings: ClassificationSettings,
@@ -143,6 +153,7 @@ def _train_as_many_as_fit(
     tick: Callable[[], None] | None = None,
 ) -> None:
     """Train those of the folds that are unfinished in this process: as many at once as its GPU holds, else one."""
+    architecture, folds = job
     together = trainings_together(settings, architecture) if folds and torch.cuda.is_available() else 1
     for first in range(0, len(folds), together):
         _train_together(folds[first : first + together], architecture, samples, store, settings, seed, tick=tick)

@@ -184,11 +184,18 @@ def in_batches(
             yield from found
 
 
-def in_groups(items: Sequence[Any], needs: Needs) -> list[list[Any]]:
-    """Return items that share a GPU together, as many groups as the engine has room for; without GPU each by itself."""
+def in_groups(items: Sequence[Any], needs: Needs, beside: int | None = None) -> list[list[Any]]:
+    """Return items that share a GPU together, as many groups as the engine has room for; without GPU each by itself.
+
+    Args:
+        items: to be dealt out.
+        needs: of a group.
+        beside: groups that have a card already; given, only cards that would stand idle count, and may be none.
+    """
     remote = engine()
     cards = 0 if remote is None else remote.cards(needs)
-    groups = min(cards, len(items)) or len(items)
+    room = (cards or len(items)) if beside is None else cards - beside
+    groups = max(0, min(room, len(items)))
     return [list(items[first::groups]) for first in range(groups)]
 
 

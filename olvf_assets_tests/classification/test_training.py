@@ -16,6 +16,7 @@ from olvf_assets.classification.settings import ARCHITECTURES, Architecture, Net
 from olvf_assets.classification.tables import CHECKPOINTS, TRAINING_CURVES
 from olvf_assets.classification.training import DivergedTrainingError, train_fold, train_folds, trainings_together
 from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError
+from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.storage.artifacts import ArtifactStore, fingerprint
 from olvf_assets_tests.classification.made_up import NETWORKS, made_up_samples, small_settings
 from olvf_assets_tests.foundation.elsewhere import chosen
@@ -157,7 +158,7 @@ def test_folds_are_trained_side_by_side_as_they_are_alone(tmp_path: Path) -> Non
     assert table.row(1, named=True) == row
 
 
-@pytest.mark.parametrize(("cards", "pieces"), [(0, 2), (1, 1), (5, 2)])
+@pytest.mark.parametrize(("cards", "pieces"), [(0, 2), (1, 1), (2, 2)])
 def test_folds_are_trained_elsewhere_as_they_are_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards: int, pieces: int
 ) -> None:
@@ -172,6 +173,34 @@ def test_folds_are_trained_elsewhere_as_they_are_here(
     assert lines[-1] == f"{pieces}/{pieces} folds of resnet50"
     assert train_folds("resnet50", [1], samples, there, settings, SEED).equals(table.head(1))
     assert len(elsewhere.asked) == 1  # what is finished is asked of nobody
+
+
+@pytest.mark.parametrize(("cards", "asked", "later"), [(5, 5, 0), (15, 6, 0), (3, 3, 1), (2, 2, 2)])
+def test_cards_that_would_stand_idle_train_the_other_architectures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cards: int, asked: int, later: int
+) -> None:
+    store, settings = ArtifactStore(tmp_path), small_settings(epochs=1)
+    samples = made_up_samples(store, 3, 2)
+    elsewhere = chosen(monkeypatch, cards)
+    for architecture in ARCHITECTURES:
+        table = train_folds(architecture, [1, 2], samples, store, settings, SEED)
+        assert table.select("architecture", "fold").rows() == [(architecture, 1), (architecture, 2)]
+    assert (elsewhere.asked[0][1], len(elsewhere.asked) - 1) == (asked, later)
+    alone = ArtifactStore(tmp_path / "alone")
+    assert train_fold("resnext50", 2, made_up_samples(alone, 3, 2), alone, settings, SEED) == table.row(1, named=True)
+
+
+def test_what_another_architecture_lacks_stops_its_own_table_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ArtifactStore(tmp_path)
+    networks = {**NETWORKS, "densenet161": {**NETWORKS["densenet161"], "weights": str(tmp_path / "absent.safetensors")}}
+    samples, settings = made_up_samples(store, 3, 2), small_settings(epochs=1, networks=networks)
+    elsewhere = chosen(monkeypatch, 15)
+    assert train_folds("resnet50", [1], samples, store, settings, SEED).height == 1
+    assert elsewhere.asked[0][1] == 2  # resnext50, too
+    with pytest.raises(OlvfError, match=r"absent\.safetensors"):
+        train_folds("densenet161", [1], samples, store, settings, SEED)
 
 
 def test_networks_that_workers_keep_to_themselves_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,7 @@ def test_items_share_the_cards_that_there_are(
     assert in_groups([1, 2, 3, 4, 5], TRAINING) == groups
     assert in_groups([1, 2], Needs()) == [[1], [2]]
     assert in_groups([], TRAINING) == []
+    assert in_groups([1, 2, 3], TRAINING, beside=5) == ([[1], [2], [3]] if cards > 7 else [])
 
 
 def test_an_engine_that_does_not_exist_is_named() -> None:
