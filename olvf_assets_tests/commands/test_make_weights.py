@@ -64,4 +64,4 @@ def test_the_network_of_views_is_fitted_and_asked_on_the_withheld_look_alone(
     assert shipped_record("view", tmp_path) == shipped_record("view", tmp_path) | record
     assert record["n_pictures"] == 16 + make_weights.JUNK
     assert record["asked"]["laterals"] == record["asked"]["others"] == 4
-    assert weights_file("view", tmp_path).stat().st_size < 500_000
+    assert weights_file("view", tmp_path).stat().st_size < 1_500_000

@@ -23,7 +23,7 @@ from olvf_assets.phantom.settings import LookName, PhantomSettings, SyntheticIns
 PIXEL_MM = 0.4
 KEPT_PX = 96  # side of the squeezed pictures that crops are taken from
 SHOWN: tuple[View | OtherFilm, ...] = ("neutral", "flexion", "extension", "thoracic", "thoracic", *OTHER_FILMS)
-CHANNELS, HIDDEN = (16, 32, 48, 64), 32
+CHANNELS, HIDDEN = (32, 64, 96, 128), 64
 BATCH, RATE = 64, 2e-3
 Job = tuple[PatientPlan, FilmPlan, SyntheticInstitution, str]
 

@@ -52,11 +52,11 @@ def test_probabilities_sum_to_one_and_laterals_are_lumbar_and_thoracic_ones() ->
 
 def test_the_weights_that_ship_are_small_and_their_record_says_how_they_do_on_the_withheld_look() -> None:
     record = shipped_record("view")
-    assert weights_file("view").stat().st_size < 500_000
+    assert weights_file("view").stat().st_size < 1_500_000
     assert record["command"] == "python -m olvf_assets.commands.make_weights view"
     asked = record["asked"]
     assert min(asked["laterals"], asked["others"]) >= 80
-    assert asked["laterals_taken_in"] >= 0.85
+    assert asked["laterals_taken_in"] >= 0.97
     assert asked["others_taken_in"] == 0
     assert asked["laterals_doubted"] <= 0.01
     assert abs(asked["said"] - asked["right"]) < 0.06
