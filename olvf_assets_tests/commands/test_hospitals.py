@@ -108,6 +108,20 @@ def test_a_hospital_more_does_not_make_a_key_when_the_old_one_is_lost(
     assert "institution_4 is registered" in hospitals.add_hospital("institution_4", source)
 
 
+@pytest.mark.parametrize(
+    ("profile", "command"),
+    [
+        ("demo", "--select '*'\n"),
+        ("pretrained", "--select '*detections' && python -m olvf_assets draft-boxes hospital_3\n"),
+    ],
+)
+def test_what_to_do_next_is_what_the_profile_is_for(
+    data: Path, source: Path, monkeypatch: pytest.MonkeyPatch, profile: str, command: str
+) -> None:
+    monkeypatch.setenv("OLVF_PROFILE", profile)
+    assert f". ./env.sh && dagster asset materialize {command}" in hospitals.add_hospital("hospital_3", source)
+
+
 def test_films_are_linked_on_one_disk_and_copied_between_two_and_sheets_are_copied(
     data: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
