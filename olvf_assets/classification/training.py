@@ -25,7 +25,7 @@ from olvf_assets.classification.provenance import training_description
 from olvf_assets.classification.settings import ARCHITECTURES, Architecture, ClassificationSettings
 from olvf_assets.classification.sides import sides
 from olvf_assets.classification.tables import CHECKPOINTS
-from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError, engine, in_groups
+from olvf_assets.foundation.engine import TRAINING, UnsharedStoreError, engine, idle_cards, in_groups
 from olvf_assets.foundation.errors import OlvfError
 from olvf_assets.foundation.parallel import TICK_S, at_most_every, parallel_map
 from olvf_assets.foundation.provenance import file_sha256, why_anew
@@ -94,15 +94,15 @@ def train_folds(
         train((architecture, unfinished), tick=tick and at_most_every(TICK_S, tick))
     else:
         jobs: list[Job] = [(architecture, group) for group in in_groups(unfinished, TRAINING)]
-        for other in ARCHITECTURES if jobs else ():
-            with suppress(OlvfError):  # what it lacks its own table will say
-                theirs = _descriptions(other, folds, samples, settings, seed) if other != architecture else {}
-                left = [fold for fold, each in theirs.items() if _finished(store, _record_of(store, each)) is None]
-                jobs += [(other, group) for group in in_groups(left, TRAINING, beside=len(jobs))]
+        for other in ARCHITECTURES:
+            if other != architecture and jobs and idle_cards(TRAINING, beside=len(jobs)):
+                with suppress(OlvfError):  # what it lacks its own table will say
+                    theirs = _descriptions(other, folds, samples, settings, seed)
+                    left = [fold for fold, each in theirs.items() if _finished(store, _record_of(store, each)) is None]
+                    jobs += [(other, group) for group in in_groups(left, TRAINING, beside=len(jobs))]
         what = "folds of " + ", ".join(dict.fromkeys(name for name, _ in jobs))
         parallel_map(train, jobs, workers=settings.workers, needs=TRAINING, what=what, report=report, tick=tick)
-    rows = [_finished(store, records[fold]) for fold in sorted(records)]
-    if None in rows:
+    if None in (rows := [_finished(store, records[fold]) for fold in sorted(records)]):
         raise UnsharedStoreError("classifiers")
     return pl.DataFrame(rows, schema=CHECKPOINTS).sort("protocol", "fold")
 

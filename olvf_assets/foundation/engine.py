@@ -192,11 +192,15 @@ def in_groups(items: Sequence[Any], needs: Needs, beside: int | None = None) -> 
         needs: of a group.
         beside: groups that have a card already; given, only cards that would stand idle count, and may be none.
     """
-    remote = engine()
-    cards = 0 if remote is None else remote.cards(needs)
-    room = (cards or len(items)) if beside is None else cards - beside
-    groups = max(0, min(room, len(items)))
+    room = idle_cards(needs, beside or 0)
+    groups = min(room or (len(items) if beside is None else 0), len(items))
     return [list(items[first::groups]) for first in range(groups)]
+
+
+def idle_cards(needs: Needs, beside: int) -> int:
+    """Return how many pieces of work the engine has GPUs for, beside some; locally none."""
+    remote = engine()
+    return 0 if remote is None else max(0, remote.cards(needs) - beside)
 
 
 @dataclass(frozen=True)
