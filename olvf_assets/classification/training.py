@@ -171,12 +171,11 @@ def _train_together(
 ) -> list[dict[str, Any]]:
     """Train those of the folds that are unfinished, in turns in this process; return the rows of all."""
     samples = samples.sort("sample_id")
-    start = start_weights(architecture, settings.networks[architecture])
+    descriptions = _descriptions(architecture, folds, samples, settings, seed)
     rows: dict[int, dict[str, Any]] = {}
     trainings: dict[int, FoldTraining] = {}
     with repeatable(tensor_cores=True):
-        for fold in folds:
-            description = training_description(architecture, fold, samples, settings, seed, start)
+        for fold, description in descriptions.items():
             record = _record_of(store, description)
             row = _finished(store, record)
             if row is not None:

@@ -38,16 +38,13 @@ from olvf_assets.storage.places import data_folder
 NEXT_STEPS = """{name} is registered: {files} files in {folder}.
 {key_note}It is taken in within three minutes while `make ui` runs (sensor landing_folders_changed), after one of quiet,
 or now by:
-  . ./env.sh && {command}
-{outcome}"""
-TO_FIGURES = {
-    "command": "dagster asset materialize --select '*'",
-    "outcome": "Its rows in external_metrics come from the networks there are; nothing is trained again.",
-}
-TO_BOXES = {  # where the detector that ships is taken as it is
-    "command": "dagster asset materialize --select '*detections' && python -m olvf_assets draft-boxes {name}",
-    "outcome": "The detector that ships finds its bodies and their levels, for people to look at; nothing is trained.",
-}
+"""
+TO_FIGURES = """  . ./env.sh && dagster asset materialize --select '*'
+Its rows in external_metrics come from the networks there are; nothing is trained again."""
+# Where the detector that ships is taken as it is.
+TO_BOXES = """  . ./env.sh && dagster asset materialize --select '*detections' \
+&& python -m olvf_assets draft-boxes {name}
+The detector that ships finds its bodies and their levels, for people to look at; nothing is trained."""
 
 
 def register_institutions() -> list[str]:
@@ -112,9 +109,8 @@ def add_hospital(key: str, source: Path, report: Callable[[str], None] = lambda 
     if make_key:
         key_note += f"A key for pseudonyms was made: {make_key_file(study.data)}. Keep a copy of it in a safe place.\n"
     register_institutions()
-    onward = TO_BOXES if study.profile.detection.shipped else TO_FIGURES
-    told = {"name": key, "files": len(landing_files(target)), "folder": target, "key_note": key_note}
-    return NEXT_STEPS.format(**told, outcome=onward["outcome"], command=onward["command"].format(name=key))
+    onward = NEXT_STEPS + (TO_BOXES if study.profile.detection.shipped else TO_FIGURES)
+    return onward.format(name=key, files=len(landing_files(target)), folder=target, key_note=key_note)
 
 
 def _place_for(key: str, source: Path, study: StudyResource) -> Path:

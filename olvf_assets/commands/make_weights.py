@@ -62,18 +62,14 @@ def make_detector_weights(
     splits = all_train(films, settings.validation_fold)
     copies = make_detector_copies(films, boxes, splits, store, settings, profile.seed, helpers=drawn)
     model = train_detector(copies, store, settings, profile.seed, report=report)
-    write_shipped(model, store, made_with(profile_name), folder)
-    return model
-
-
-def made_with(profile_name: str) -> dict[str, Any]:
-    """Return what the detector's record says of its making: profile, code, libraries, and what trained it."""
     code = {
         "training": code_digest(TRAINING, without=NOT_DECIDING, libraries=False),
         "phantoms": code_digest("olvf_assets.detection.phantom_films:_drawn", libraries=False),
     }
-    libraries, trained = library_versions(*LIBRARIES), load_profile(profile_name).detection
-    return {"profile": profile_name, "code": code, "libraries": libraries, "trained_on": device_name(trained.device)}
+    made_with = {"profile": profile_name, "code": code, "libraries": library_versions(*LIBRARIES),
+                 "trained_on": device_name(settings.device)}  # fmt: skip
+    write_shipped(model, store, made_with, folder)
+    return model
 
 
 def make_view_weights(

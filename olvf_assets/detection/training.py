@@ -130,7 +130,7 @@ def choose_device(device: str) -> str:
     return "0" if torch.cuda.is_available() else "cpu"
 
 
-def device_name(device: str = "auto") -> str:
+def device_name(device: str) -> str:
     """Return the name of the GPU that would train, or `cpu`."""
     import torch
 
